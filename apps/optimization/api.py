@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.agents.contracts.criteria import merged
+from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.audit.models import AuditEvent
@@ -27,7 +28,7 @@ from apps.optimization import criteria as criteria_service
 from apps.optimization import services
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
-from apps.optimization.models import CriteriaSet, OptimizationSession, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
 from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import (
     EXAMPLE_CRITERIA,
@@ -49,9 +50,16 @@ from apps.optimization.serializers import (
     SessionSerializer,
     StepSerializer,
     StorageSerializer,
+    TakeSerializer,
     WorkerSerializer,
 )
 
+DECISION = OpenApiParameter(
+    "decision",
+    int,
+    description="The number of an earlier decision: 0 for the manager's own, else that of a member's request. Without "
+    "it, the present one.",
+)
 EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
 CONTRADICTORY = {"allowed_techniques": ["onnx-static-int8"], "forbidden_techniques": ["onnx-static-int8"]}
 RESOLUTION = "technique_forbidden/onnx-static-int8/permit"
@@ -226,7 +234,9 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         filters=False,
         parameters=[OpenApiParameter("after", int, description="Only lines with a larger id, to follow the log.")],
     ),
-    report=extend_schema(summary="Read the report of a session", responses=services.SessionReport),
+    report=extend_schema(
+        summary="Read the report of a session", responses=services.SessionReport, parameters=[DECISION]
+    ),
     recipe=extend_schema(
         summary="Get the recipe of an artifact",
         responses=Recipe,
@@ -236,7 +246,14 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
             )
         ],
     ),
-    package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE),
+    package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE, parameters=[DECISION]),
+    front=extend_schema(summary="Read the Pareto front of a session", responses=Front),
+    take=extend_schema(
+        summary="Deliver another candidate of a session",
+        request=TakeSerializer,
+        responses={202: SessionSerializer},
+        examples=[example("The smaller one", {"candidate": "c02"})],
+    ),
     promote=extend_schema(
         summary="Promote the result of a session",
         request=PromotionSerializer,
@@ -348,7 +365,9 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True)
     def report(self, request: Request, pk: str) -> Response:
         """The report: original and candidates compared, every number with its interval."""
-        return Response(services.report(self.get_object()).model_dump(mode="json"))
+        refuse_unknown(request, ("decision",))
+        session = self.get_object()
+        return Response(services.report(session, _packaging(request, session)).model_dump(mode="json"))
 
     @action(detail=True)
     def recipe(self, request: Request, pk: str) -> Response:
@@ -359,8 +378,33 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True)
     def package(self, request: Request, pk: str) -> HttpResponseBase:
         """The package: a zip file with artifact, report, recipe and run script."""
-        package = services.package_of(self.get_object())
+        refuse_unknown(request, ("decision",))
+        session = self.get_object()
+        package = services.package_of(session, _packaging(request, session))
         return blob_response(request._request, package.blob, package.filename)
+
+    @action(detail=True)
+    def front(self, request: Request, pk: str) -> Response:
+        """All measured candidates between speed-up, size and loss of the metric, and which of them are on the front.
+
+        A point is dominated by one that is at least as good in all three as measured, and better beyond the overlap of
+        both intervals in at least one. It can be read while the session runs.
+        """
+        refuse_unknown(request, ())
+        return Response(services.front_of_session(self.get_object()).model_dump(mode="json"))
+
+    @action(detail=True, methods=["post"])
+    def take(self, request: Request, pk: str) -> Response:
+        """Delivers another accepted candidate instead of the present one, without searching again.
+
+        A candidate that was not judged on the test examples is judged first, as one look more at them, and delivered
+        only if it holds every limit. Read `requests` of the report to see how it ended. What is delivered now stands
+        until the new package is made; earlier reports stay readable, and promotions do not change.
+        """
+        session = self.get_object()
+        candidate = answers(TakeSerializer, request)["candidate"]
+        session = services.session_take(session, member(request), candidate)
+        return Response(self.get_serializer(session).data, status=status.HTTP_202_ACCEPTED)
 
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
@@ -377,6 +421,12 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         asked = answers(PromotionRollbackSerializer, request)
         alias = services.promotion_rollback(session, member(request), **asked)
         return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
+
+
+def _packaging(request: Request, session: OptimizationSession) -> SessionStep | None:
+    """The package step of the decision in the query; `None` without one. Raises `DecisionUnknown`."""
+    number = request.query_params.get("decision")
+    return None if number is None else services.decision_step(session, number)
 
 
 # --- the installation ------------------------------------------------------------------------------------------------

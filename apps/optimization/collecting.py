@@ -28,19 +28,31 @@ def let_go(session: OptimizationSession, keys: Collection[str]) -> None:
     made.update(artifact=None, collected_at=Now())
 
 
+def make_again(session: OptimizationSession, key: str) -> list[SessionStep]:
+    """Queues the step called `key` again if its file is not at hand, and those before it whose files it needs.
+
+    It does not matter who removed the files: the session, the team's retention, or a restore from a backup that had
+    the rows and not the files.
+    """
+    step = session.steps.select_related("artifact").get(key=key)
+    if _is_at_hand(step):
+        return []
+    parents = session.steps.filter(key__in=step.parents.values())
+    again = [one for parent in parents for one in make_again(session, parent.key)]
+    if step.start_over():
+        step.refresh_from_db()
+        again.append(step)
+    return again
+
+
 def make_missing_again(step: SessionStep) -> list[SessionStep]:
     """Queues every step again whose file `step` reads and which the store has lost, and what those read in turn.
 
-    After a restore from a backup, the database may know of files that the store does not have. Empty if nothing that a
-    step made is missing: then it is an upload, which only a member can bring back.
+    Empty if nothing that a step made is missing: then it is an upload, which only a member can bring back.
     """
-    again: list[SessionStep] = []
-    parents = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
-    for parent in parents.filter(status=Status.COMPLETED).select_related("artifact"):
-        if not _is_at_hand(parent) and parent.start_over():
-            parent.refresh_from_db()
-            again += [*make_missing_again(parent), parent]
-    return again
+    made = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
+    lost = made.filter(status=Status.COMPLETED).values_list("key", flat=True)
+    return [again for key in lost for again in make_again(step.session, key)]
 
 
 def _is_at_hand(maker: SessionStep) -> bool:

@@ -83,7 +83,7 @@ class Chart:
     def ticks(self) -> list[Tick]:
         """Round values between the lowest and the highest."""
         low, high = self._values
-        step = _round_step((high - low) / TICKS)
+        step = round_step((high - low) / TICKS)
         first, last = math.ceil(low / step), math.floor(high / step)
         values = [number * step for number in range(first, last + 1)]
         return [Tick(value, round(self._y(value), 1), _label(value, step)) for value in values]
@@ -118,7 +118,7 @@ class Chart:
         return 1000 * (high - value) / (high - low)
 
 
-def _round_step(step: float) -> float:
+def round_step(step: float) -> float:
     """The nearest 1, 2 or 5 times a power of ten, by ratio."""
     power = 10.0 ** math.floor(math.log10(step))
     return min((factor * power for factor in (1, 2, 5, 10)), key=lambda one: abs(math.log(one / step)))

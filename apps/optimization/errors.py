@@ -270,6 +270,23 @@ class SessionDeleted(UserError):
     )
 
 
+class CandidateUnknown(UserError):
+    code = "session.candidate_unknown"
+    sentence = "This session has no candidate {candidate!r}. Name one of {known}."
+
+
+class CandidateNotTakable(UserError):
+    code = "session.candidate_not_takable"
+    status = 409
+    sentence = "{candidate} cannot be delivered: {reason}"
+
+
+class DecisionUnknown(UserError):
+    code = "session.decision_unknown"
+    status = 404
+    sentence = "This session has no decision {number!r} with a package. Its decisions are {known}."
+
+
 class NothingToPromote(UserError):
     code = "session.nothing_to_promote"
     status = 409

@@ -33,6 +33,7 @@ from apps.optimization.lineage import (
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
+from apps.optimization.room import room_for
 from apps.optimization.services.report import report
 from apps.optimization.snapshot import request_of
 
@@ -47,11 +48,11 @@ class Artifact(NamedTuple):
 @contextmanager
 def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
     """The job of `step`, working in `folder`. Its input files stay in place within the context."""
-    session, blobs = step.session, _blobs(step)
+    blobs = _blobs(step)
     with ExitStack() as files:
         inputs = {role: files.enter_context(local_path(blob)) for role, blob in blobs.items()}
         if step.kind == StepKind.PACKAGE:
-            inputs |= _documents(session, folder)
+            inputs |= _documents(step, folder)
         yield checkpoints.ready(step, job_of(step, folder, inputs), blobs, files)
 
 
@@ -103,6 +104,7 @@ def _facts(step: SessionStep) -> StepFacts:
         case StepKind.PLAN:
             facts |= {"analysis": session.analysis.body, "exported": exported_analyses(session)}
             facts["data"] = session.dataset.described
+            facts["workers"] = room_for(session.criteria.target.device)
             facts["student"] = session.student.metadata.summary if session.student else None
         case StepKind.EVALUATE:
             facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}
@@ -172,15 +174,19 @@ def _artifact_filename(step: SessionStep) -> str:
     return parent.artifact_filename if parent else step.session.version.filename
 
 
-def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
-    """Writes report and recipe to files that the child reads."""
+def _documents(step: SessionStep, folder: Path) -> dict[str, Path]:
+    """Writes report and recipe of what the package step delivers to files that the child reads."""
+    session = step.session
     place = folder / "documents"
     place.mkdir()
-    finding = report(session)
+    finding, recipe = report(session, step), recipe_of(session, step)
     texts = {
         "report_json": ("report.json", finding.model_dump_json(indent=2)),
         "report_html": ("report.html", report_html(finding)),
-        "recipe": ("recipe.json", json.dumps(recipe_of(session).model_dump(mode="json"), indent=2, sort_keys=True)),
+        "recipe": (
+            "recipe.json",
+            json.dumps(recipe.model_dump(mode="json"), indent=2, sort_keys=True),
+        ),
     }
     paths = {}
     for role, (name, text) in texts.items():

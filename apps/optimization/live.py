@@ -10,20 +10,21 @@ from django.template.loader import render_to_string
 
 from apps.agents.contracts.plan_edits import edits_in_words
 from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
 from apps.agents.contracts.reports.metrics import Finding
 from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.state import Phase, Plan, Status
 from apps.agents.session.steps import ANALYSE
 from apps.models import clock
-from apps.optimization import plots
 from apps.optimization.edited_plan import ShownEdit, shown
+from apps.optimization.fronts import Scatter, scatter_of
 from apps.optimization.lineage import Lineage, Link, exported_analyses, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
 
 LOG_LINES = 200
-FRAGMENTS = ("head", "edits", "candidates", "runtimes", "curves", "steps", "log", "plot", "announcement")
+FRAGMENTS = ("head", "edits", "candidates", "runtimes", "curves", "steps", "log", "front", "announcement")
 """The parts of the page that change. Each is a template `_session_NAME.html` whose root has a stable id, so a push
 swaps it.
 """
@@ -70,8 +71,8 @@ class LiveSession:
     """The name of the original's runtime."""
     runtimes: tuple[RuntimeReport, ...]
     """The same float model in every runtime in which it was analysed."""
-    plot: str
-    """JSON for `static/js/plots.js`."""
+    scatter: Scatter
+    """The measured candidates as a picture."""
     wait: Wait | None
     """Its position in the queue while none of its steps runs."""
     own_time_s: float
@@ -120,10 +121,7 @@ def read(session: OptimizationSession) -> LiveSession:
         higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
         runtime=runtime_of_original(session.version),
         runtimes=_runtimes(session),
-        plot=plots.tradeoff(
-            [(row.candidate, row.evaluation.body) for row in rows if row.evaluation],
-            {"": runtime_of_original(session.version), **{row.candidate.key: row.runtime for row in rows}},
-        ),
+        scatter=_scatter(rows, session),
         wait=waits_of([session]).get(session.pk),
         own_time_s=session.own_time_s(now),
         waited_s=session.waited_s(now),
@@ -139,6 +137,15 @@ def _row(candidate: Candidate, lineage: Lineage, working: dict[str, SessionStep]
         runtime=lineage.runtime_of(candidate),
         links=lineage.links(candidate),
     )
+
+
+def _scatter(rows: list[CandidateRow], session: OptimizationSession) -> Scatter:
+    measured = [
+        (row.candidate.key, row.candidate.title, row.candidate.status, Evaluation.model_validate(row.evaluation.body))
+        for row in rows
+        if row.evaluation
+    ]
+    return scatter_of(measured, session.criteria)
 
 
 def _trainings(steps: list[SessionStep]) -> list[SessionStep]:

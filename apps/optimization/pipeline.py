@@ -73,7 +73,7 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
     """Records one decision and sends its work."""
     _keep_plan(session)
     _keep_candidates(session, decision.candidates)
-    requested = _keep_steps(session, decision.requests)
+    requested = keep_steps(session, decision.requests)
     new_steps = [step for step in requested if not taking_over.take_over(step)]
     taken_over = len(new_steps) < len(requested)
     new_steps += [again for step in new_steps for again in collecting.make_inputs_again(step)]
@@ -130,7 +130,7 @@ def _keep_candidates(session: OptimizationSession, records: tuple[CandidateRecor
             candidate.save(update_fields=changed)
 
 
-def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...]) -> list[SessionStep]:
+def keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...]) -> list[SessionStep]:
     """The rows that did not exist yet."""
     known = set(session.steps.values_list("key", flat=True))
     return [
@@ -212,8 +212,21 @@ def _finish_cancelling(session: OptimizationSession) -> None:
     _drop_queued(session)
     if session.steps.filter(status=Status.RUNNING).exists():
         return
-    session.cancel()
-    memory.remember_safely(session)
-    session.log.create(message="The session was cancelled, and none of its steps is running.")
+    if session.verdict is None:
+        session.cancel()
+        memory.remember_safely(session)
+        message = "The session was cancelled, and none of its steps is running."
+    else:
+        _carry_out_records(session)
+        session.settle()
+        message = "The request for another candidate was cancelled. What was delivered before stands."
+    session.log.create(message=message)
     trail.record("session.cancelled", session=session, reason="Every step has stopped.")
     events.poke(session)
+
+
+def _carry_out_records(session: OptimizationSession) -> None:
+    """Writes down what the manager says of candidates and requests, without starting anything."""
+    decision = OptimizationManager().next(session_state(session))
+    _keep_candidates(session, decision.candidates)
+    _tell(session, decision.events)

@@ -1,72 +1,17 @@
-"""Data of the plots that `static/js/plots.js` draws: accuracy against latency, blocks, classes, layers."""
+"""Data of the plots that `static/js/plots.js` draws: blocks, classes, layers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
-from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
-from apps.agents.contracts.reports.measurements import Estimate
-from apps.optimization.models import Candidate
+from apps.agents.contracts.reports.evaluation import EvaluationReport
 
 MOST_BARS = 40
 """The maximum number of bars. The tables contain everything."""
 MOST_FRAGILE = 10
 """How many of the layers shown are chosen by sensitivity, regardless of their time."""
-
-
-def tradeoff(
-    measured: Sequence[tuple[Candidate, dict[str, Any]]], runtimes: Mapping[str, str] = MappingProxyType({})
-) -> str:
-    """The change in the metric against latency, for candidates with the bodies of their evaluations.
-
-    Each candidate is plotted by its paired change from the original on the same examples, because ranking and judging
-    use different examples, on which the original itself scores differently. The original is timed with every candidate;
-    the plot uses its latency from the first judged one, or from the first. `runtimes` names the runtime of each
-    candidate, and the original's under the empty key.
-    """
-    if not measured:
-        return json.dumps({"kind": "tradeoff", "points": []})
-    first = next((body for _, body in measured if body.get("part") != Part.CHOOSING), measured[0][1])
-    primary = first["metrics"][0]
-    still = {"value": 0.0, "low": None, "high": None}
-    original = _point("original", "Original", "original", first["latency"]["original"], still)
-    points = [
-        _point(one.key, one.title, one.status, body["latency"]["candidate"], _change(body["metrics"][0]))
-        | {"runtime": runtimes.get(one.key, "")}
-        for one, body in measured
-    ]
-    unit = "points" if primary["unit"] == "%" else primary["unit"]
-    unit = f" ({unit})" if unit else ""
-    better = "" if primary.get("higher_is_better", True) else ", lower is better"
-    return json.dumps(
-        {
-            "kind": "tradeoff",
-            "points": [original | {"runtime": runtimes.get("", "")}, *points],
-            "metric": f"change in {primary['label']}{unit}{better}",
-        }
-    )
-
-
-def _change(metric: dict[str, Any]) -> dict[str, Any]:
-    """The estimate of a metric's change, candidate minus original."""
-    drop = Estimate.model_validate(metric["drop"])
-    return (drop.negated() if metric.get("higher_is_better", True) else drop).model_dump()
-
-
-def _point(key: str, title: str, status: str, latency: dict[str, Any], estimate: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "key": key,
-        "title": title,
-        "status": status,
-        "latency_ms": latency["p50_ms"],
-        "metric": estimate["value"],
-        "low": estimate["low"],
-        "high": estimate["high"],
-    }
 
 
 def blocks(evaluation: EvaluationReport) -> str:

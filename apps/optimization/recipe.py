@@ -19,9 +19,10 @@ from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of
 
 
-def recipe_of(session: OptimizationSession) -> Recipe:
-    """What made the chosen artifact; without steps where the original is kept."""
-    verdict, lineage = verdict_of(session), Lineage(session)
+def recipe_of(session: OptimizationSession, packaging: SessionStep | None = None) -> Recipe:
+    """What made the artifact that the session, or its package step `packaging`, delivers; without steps where the
+    original is kept."""
+    verdict, lineage = verdict_of(session, packaging), Lineage(session)
     maker = lineage.makers.get(verdict.candidate) if verdict and verdict.candidate else None
     return _recipe(session, lineage.sources(maker.key) if maker else [], verdict)
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Exists, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from apps.accounts.models import Team
@@ -48,11 +48,12 @@ class Overdue:
 
     def artifacts(self) -> QuerySet[SessionStep]:
         """Steps whose file is no longer kept. Excludes deleted sessions and the winning artifacts."""
-        handed_over = SessionStep.objects.filter(session=OuterRef("session"), kind=StepKind.PACKAGE)
+        handed_over = SessionStep.objects.filter(
+            session=OuterRef("session"), kind=StepKind.PACKAGE, parent_key=OuterRef("key")
+        )
         steps = SessionStep.objects.filter(session__in=self._staying(self._policy.artifact_days))
         steps = steps.exclude(artifact=None).exclude(kind=StepKind.PACKAGE)
-        with_winner = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
-        return with_winner.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
+        return steps.exclude(Exists(handed_over))
 
     def log(self) -> QuerySet[LogEntry]:
         return LogEntry.objects.filter(session__in=self._staying(self._policy.log_days))

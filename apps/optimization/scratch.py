@@ -24,6 +24,12 @@ def root() -> Path:
     return Path(settings.LATHE.var_dir) / "scratch"
 
 
+def free_bytes() -> int:
+    """The bytes that are free for them on this machine."""
+    root().mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(root()).free
+
+
 @contextmanager
 def folder(step: SessionStep) -> Iterator[Path]:
     """An empty folder for the attempt that holds the claim of `step`."""

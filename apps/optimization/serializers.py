@@ -529,6 +529,10 @@ class PromotionSerializer(serializers.Serializer[Any]):
     alias = serializers.SlugField(max_length=60, default="production")
 
 
+class TakeSerializer(serializers.Serializer[Any]):
+    candidate = serializers.CharField(max_length=20, help_text="The key of a candidate, such as `c02`.")
+
+
 class PromotionRollbackSerializer(serializers.Serializer[Any]):
     alias = serializers.SlugField(max_length=60, default="production")
     reason = serializers.CharField(max_length=500)

@@ -34,6 +34,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/report/", report.report, name="report"),
     path("sessions/<uuid:pk>/recipe/", report.recipe, name="session-recipe"),
     path("sessions/<uuid:pk>/package/", report.package, name="session-package"),
+    path("sessions/<uuid:pk>/take/", report.take, name="session-take"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),
     path("criteria/", criteria.listing, name="criteria-list"),

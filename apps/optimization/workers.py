@@ -20,7 +20,9 @@ from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.techniques.catalogue import broken_techniques, catalogue
 from apps.models import clock
+from apps.optimization import scratch
 from apps.optimization.models import SessionStep, Worker
+from apps.optimization.models.operation import SCRATCH_FREE
 
 FORGET_AFTER = timedelta(days=1)
 """How long a dead worker is still listed."""
@@ -38,6 +40,7 @@ def _machine() -> dict[str, object]:
     return {
         **machine,
         "libraries": machine["libraries"] | installed_versions(sorted(needed)),
+        SCRATCH_FREE: scratch.free_bytes(),
         "broken_techniques": [one.model_dump(mode="json") for one in broken_techniques()],
     }
 

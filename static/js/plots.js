@@ -1,12 +1,6 @@
-// All plots of the portal. An element `.plot` has its numbers as JSON in `data-plot`, or names the element that a
-// push replaces in `data-plot-from`. Plots are redrawn when the numbers, the theme or the visibility change.
+// All plots of the portal that need a script. An element `.plot` has its numbers as JSON in `data-plot`. Plots are
+// redrawn when the theme or the visibility changes.
 
-const MARKS = {
-  original: { symbol: "diamond", tone: "--ink" },
-  selected: { symbol: "star", tone: "--accent" },
-  accepted: { symbol: "circle", tone: "--ok" },
-  rejected: { symbol: "x", tone: "--bad" },
-};
 const FRAGILE_DB = 30; // below this, quantizing the layer affects the output noticeably
 const BAR_PX = 22;
 
@@ -40,41 +34,6 @@ function layout(more) {
     hoverlabel: { bgcolor: colour("--surface"), bordercolor: colour("--line-strong"), font: { color: colour("--ink") } },
     showlegend: false,
     ...more,
-  };
-}
-
-function point(candidate) {
-  const mark = MARKS[candidate.status] ?? { symbol: "circle-open", tone: "--info" };
-  const known = candidate.low !== null && candidate.high !== null;
-  return {
-    type: "scatter",
-    mode: "markers+text",
-    x: [candidate.latency_ms],
-    y: [candidate.metric],
-    text: [candidate.key],
-    textposition: "top right",
-    textfont: { color: colour("--ink-soft"), size: 11 },
-    cliponaxis: false,
-    marker: { size: candidate.status === "selected" ? 15 : 10, symbol: mark.symbol, color: colour(mark.tone) },
-    error_y: known
-      ? { type: "data", symmetric: false, array: [candidate.high - candidate.metric],
-          arrayminus: [candidate.metric - candidate.low], color: colour("--line-strong"), thickness: 1, width: 3 }
-      : undefined,
-    hovertemplate: `${escaped(candidate.title)}<br>${candidate.runtime ? `${escaped(candidate.runtime)} · ` : ""}` +
-      `%{x:.3g} ms · %{y:.4g}<extra>${escaped(candidate.status)}</extra>`,
-  };
-}
-
-function tradeoff({ points, metric }) {
-  return {
-    empty: points.length === 0,
-    traces: points.map(point),
-    layout: layout({
-      margin: { l: 60, r: 56, t: 16, b: 48 },
-      xaxis: axis({ title: { text: "p50 latency (ms), left is faster" }, rangemode: "tozero" }),
-      yaxis: axis({ title: { text: metric } }),
-      uirevision: "keep",
-    }),
   };
 }
 
@@ -171,13 +130,12 @@ function layers({ names, operators, share, share_of, sqnr_db }) {
   };
 }
 
-const KINDS = { tradeoff, blocks, classes, layers };
+const KINDS = { blocks, classes, layers };
 
 function draw(place) {
-  const numbers = JSON.parse((document.getElementById(place.dataset.plotFrom) ?? place).dataset.plot);
+  if (!place.checkVisibility()) return;
+  const numbers = JSON.parse(place.dataset.plot);
   const plot = KINDS[numbers.kind](numbers);
-  if (numbers.kind === "tradeoff") place.closest(".card").hidden = Boolean(plot.empty);
-  if (plot.empty || !place.checkVisibility()) return;
   if (plot.height) place.style.height = `${plot.height}px`;
   Plotly.react(place, plot.traces, plot.layout, { responsive: true, displaylogo: false, displayModeBar: false });
 }
@@ -186,17 +144,7 @@ function drawAll() {
   document.querySelectorAll(".plot").forEach(draw);
 }
 
-// A push with unchanged numbers does not redraw the plot.
-let drawn = "";
-function drawPushed() {
-  const source = document.getElementById("plot-data");
-  if (!source || source.dataset.plot === drawn) return;
-  drawn = source.dataset.plot;
-  document.querySelectorAll(".plot[data-plot-from]").forEach(draw);
-}
-
 document.addEventListener("DOMContentLoaded", drawAll);
-document.addEventListener("htmx:wsAfterMessage", drawPushed);
 document.addEventListener("themechange", drawAll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 document.addEventListener("toggle", (event) => event.target.querySelectorAll(".plot").forEach(draw), true);

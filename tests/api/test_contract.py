@@ -10,6 +10,7 @@ import pytest
 
 from apps.accounts.models import User
 from apps.agents.contracts.reports.model import Signature
+from apps.agents.contracts.state import Plan
 from apps.models.models import AliasMove, ModelMetadata
 from apps.models.services import append_chunk
 from apps.models.storage import put_stream
@@ -82,6 +83,8 @@ def make_ready(path: str, world: World) -> None:
         world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
     if path.endswith("/continue/"):
         world.session.steps.filter(key="analyse").update(identity="a" * 64)
+    if path.endswith("/take/"):
+        make_takable(world.session)
     if path.endswith("/signature/"):
         named = Signature(name="serving_embeddings", inputs=(), outputs=())
         summary = world.version.metadata.summary
@@ -90,6 +93,23 @@ def make_ready(path: str, world: World) -> None:
     if path.endswith("/rollback/"):
         OptimizationSession.objects.update(result_version=world.version)
         AliasMove.objects.create(alias=world.alias, from_version=world.version, to_version=world.version)
+
+
+def make_takable(session: OptimizationSession) -> None:
+    """A second candidate, `c02`, that was measured as the first one was, and the package of the first."""
+    session.steps.filter(key="plan").update(result=session.plan)
+    body = session.steps.get(key="c01/evaluate").result | {"part": "choosing"}
+    planned = Plan.model_validate(session.plan).candidates[1]
+    session.candidates.create(
+        key=planned.key, title=planned.title, technique=planned.technique, reason="", predicted={}, status="accepted",
+        steps=[link.model_dump(mode="json") for link in planned.steps],
+    )  # fmt: skip
+    made = {"status": "completed", "candidate_key": planned.key, "technique": planned.technique}
+    artifact = put_stream([linear_model()])
+    session.steps.create(key="c02/optimize", kind="optimize", artifact=artifact, parameters=planned.parameters, **made)
+    session.steps.create(key="c02/evaluate", kind="evaluate", parent_key="c02/optimize", result=body, **made)
+    closing = {"verdict": session.verdict}
+    session.steps.create(key="package", kind="package", status="completed", parameters=closing)
 
 
 WRONG: tuple[Any, ...] = (

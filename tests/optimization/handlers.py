@@ -14,6 +14,7 @@ import time
 import zipfile
 
 from apps.agents.contracts.job import CheckpointKept, JobResult, OutputFile
+from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import StepKind
 from apps.agents.sandbox.child import JobContext
@@ -98,6 +99,35 @@ def evaluate(context: JobContext) -> JobResult:
     assert context.job.inputs["model"].read_bytes() != context.job.inputs["original"].read_bytes()
     report = material.evaluation().model_copy(update={"part": Part(context.job.arguments["part"])})
     return JobResult(body=report.model_dump(mode="json"))
+
+
+def plan_of_two(context: JobContext) -> JobResult:
+    return JobResult(body=material.PLAN_OF_TWO.model_dump(mode="json"))
+
+
+def evaluate_two(context: JobContext) -> JobResult:
+    """Dynamic int8 is 3 times as fast and loses 0.1 points; float16 is 1.5 times as fast and loses nothing."""
+    return JobResult(body=_of_two(context, 0.0))
+
+
+def evaluate_lossy_when_judged(context: JobContext) -> JobResult:
+    """The same, but float16 loses 2.5 points on the test examples."""
+    return JobResult(body=_of_two(context, 2.5 if context.job.arguments["part"] == Part.EVALUATION else 0.0))
+
+
+def evaluate_too_lossy(context: JobContext) -> JobResult:
+    """It loses 1.5 points, and at most 1 is allowed."""
+    report = material.evaluation(drop=1.5, verdict=Holds.VIOLATED)
+    part = Part(context.job.arguments["part"])
+    return JobResult(body=report.model_copy(update={"part": part}).model_dump(mode="json"))
+
+
+def _of_two(context: JobContext, half_loses: float) -> dict[str, object]:
+    half = context.job.arguments["technique"] == "onnx-float16"
+    speedup, drop = (1.5, half_loses) if half else (3.0, 0.1)
+    verdict = Holds.HOLDS if drop <= 1 else Holds.VIOLATED
+    report = material.evaluation(speedup=speedup, drop=drop, verdict=verdict)
+    return report.model_copy(update={"part": Part(context.job.arguments["part"])}).model_dump(mode="json")
 
 
 def evaluate_on_a_busy_machine(context: JobContext) -> JobResult:

@@ -122,6 +122,20 @@ def chain(*links: tuple[str, str]) -> dict[str, Any]:
 PLAN = Plan(summary="One candidate is enough.", candidates=(CANDIDATE,), omitted=())
 GRAPH = Application(technique="onnx-graph", parameters={}, title="Graph optimization")
 HALF = Application(technique="onnx-float16", parameters={}, title="Float16")
+PLAN_OF_TWO = Plan(
+    summary="Both may be better.",
+    candidates=(
+        CANDIDATE,
+        CANDIDATE.model_copy(
+            update={
+                "key": "c02",
+                "steps": (HALF,),
+                "predicted": PREDICTION.model_copy(update={"speedup": 2.9, "metric_drop_points": 0.0}),
+            }
+        ),
+    ),
+    omitted=(),
+)
 TAUGHT = CANDIDATE.last.model_copy(update={"inputs": {"teacher": (HALF,), "assistant": ()}})
 PLAN_WITH_A_TEACHER = Plan(
     summary="The student learns from two.",

@@ -80,7 +80,7 @@ async def test_a_page_that_connects_is_shown_how_things_stand(session: Optimizat
     socket = Socket(session, viewer)
     await socket.connect()
     html = await socket.pushed()
-    for root in ("session-head", "session-candidates", "session-steps", "session-log", "plot-data"):
+    for root in ("session-head", "session-candidates", "session-steps", "session-log", "session-front"):
         assert f'id="{root}"' in html
     await socket.leave()
 

@@ -10,7 +10,6 @@ from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.metrics import ClassComparison
 from apps.optimization import plots
-from apps.optimization.models import Candidate
 from tests.portal.world import report_body
 
 
@@ -23,40 +22,6 @@ def layer(number: int, share: float | None, sqnr_db: float | None) -> Layer:
     return Layer(
         name=f"layer {number}", op_type="Conv", parameters=1, weight_bytes=4, time_share=share, sqnr_db=sqnr_db
     )
-
-
-def test_the_original_stands_once_beside_the_candidates(evaluation: EvaluationReport) -> None:
-    body = report_body("evaluation")
-    rows = [(Candidate(key=key, title="Static int8", status="accepted"), body) for key in ("c01", "c02")]
-    drawn = json.loads(plots.tradeoff(rows))
-    assert [point["key"] for point in drawn["points"]] == ["original", "c01", "c02"]
-    assert drawn["points"][1]["latency_ms"] == evaluation.latency.candidate.p50_ms
-    assert drawn["metric"] == "change in top-1 accuracy (points)"
-
-
-def test_candidates_stand_by_their_change_as_they_were_measured_on_other_examples() -> None:
-    """The original as it was timed beside what judged; where each part says something else of it, changes compare."""
-    judged, ranked = report_body("evaluation"), report_body("evaluation")
-    ranked |= {"part": "choosing"}
-    ranked["metrics"][0] |= {"drop": {"value": 0.5, "low": -0.1, "high": 1.1}}
-    ranked["latency"]["original"]["p50_ms"] = 77.0
-    rows = [(Candidate(key="c01", status="accepted"), ranked), (Candidate(key="c02", status="selected"), judged)]
-    original, first, _ = json.loads(plots.tradeoff(rows))["points"]
-    assert (original["metric"], original["low"]) == (0.0, None)
-    assert original["latency_ms"] == judged["latency"]["original"]["p50_ms"]
-    assert (first["metric"], first["low"], first["high"]) == (-0.5, -1.1, 0.1)
-
-
-def test_a_metric_where_lower_is_better_rises_with_a_loss() -> None:
-    body = report_body("evaluation")
-    body["metrics"][0] |= {"higher_is_better": False, "unit": "", "drop": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    drawn = json.loads(plots.tradeoff([(Candidate(key="c01", status="accepted"), body)]))
-    assert drawn["points"][1]["metric"] == 0.5
-    assert drawn["metric"] == "change in top-1 accuracy, lower is better"
-
-
-def test_nothing_measured_is_nothing_to_draw() -> None:
-    assert json.loads(plots.tradeoff([]))["points"] == []
 
 
 def test_blocks_come_with_both_ratios(evaluation: EvaluationReport) -> None:

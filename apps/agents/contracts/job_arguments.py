@@ -17,6 +17,7 @@ from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.model import Interface, ModelSummary
+from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Outcome
@@ -97,6 +98,8 @@ class PlanArguments(Arguments):
     """Of the data set's examples, that techniques may train on."""
     student: ModelSummary | None = None
     """The model that a member gave the session to be trained."""
+    workers: WorkersRoom | None = None
+    """How much memory and disk a step may take."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """By target format: why an export that was tried failed."""
     edits: PlanEdits = PlanEdits()

@@ -19,6 +19,8 @@ from apps.agents.contracts.plan_edits import Asked, EditKind, EditOutcome, PlanE
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.selection import Contest
+from apps.agents.contracts.reports.slack import Foreseen, Nearest
+from apps.agents.contracts.taking import Taken, Taking
 from apps.agents.contracts.values import Value
 
 
@@ -142,6 +144,10 @@ class Prediction(Value):
     """The sentence in `basis` about earlier sessions; `None` if none moved the prediction."""
     experience: float = 0.0
     """How much of the speed-up is experience from earlier sessions, from 0 (none) to 1 (all)."""
+    memory_bytes: int | None = None
+    """The memory that a step which makes it takes at least; `None` in older plans."""
+    disk_bytes: int | None = None
+    """The disk that making it takes at least; `None` in older plans."""
 
 
 class CandidateRecord(Value):
@@ -226,6 +232,8 @@ class Plan(Value):
     omitted: tuple[Omission, ...]
     edits: tuple[EditOutcome, ...] = ()
     """What became of each edit that a member made before the start."""
+    nearest: Foreseen | None = None
+    """The point whose prediction comes nearest to the limits, if no candidate can hold all of them."""
 
 
 class AgentDecision(Value):
@@ -318,6 +326,10 @@ class Verdict(Value):
     """What to do after an undecided session, in sentences."""
     speed_unknown: str | None = None
     """Why the speed of the delivered candidate is not known, in a sentence."""
+    taken: Taken | None = None
+    """If a member chose the delivered candidate; `None` for the manager's own verdict."""
+    nearest: Nearest | None = None
+    """If no candidate is delivered: the one that comes nearest to holding every limit, with what is left up to each."""
     timed_runs: int = 0
     """The timed runs of candidates whose speed is not known because the machine was too busy."""
     disturbed_runs: int = 0
@@ -334,6 +346,8 @@ class Closing(Value):
     """By key: why a candidate was never measured."""
     budget: str | None = None
     """A sentence that says which budget was spent, if one was."""
+    taking: Taking | None = None
+    """The request that led to this package, if a member took another candidate."""
     untried: str | None = None
     """Why the package is delivered without having been tried, in a sentence."""
 

@@ -24,8 +24,10 @@ from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.model import Interface, ModelSummary
+from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Closing, StepKind, StepRequest
+from apps.agents.contracts.taking import TAKING
 from apps.agents.contracts.values import Value
 
 HANDLERS: dict[StepKind, str] = {
@@ -67,6 +69,8 @@ class StepFacts(Value):
     """The session's student as inspection described it."""
     data: DatasetSummary | None = None
     """The data set as inspection described it."""
+    workers: WorkersRoom | None = None
+    """How much memory and disk a step may take."""
     analysis: AnalysisReport | None = None
     exported: tuple[AnalysisReport, ...] = ()
     predicted_speedup: float | None = None
@@ -110,7 +114,7 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
         case StepKind.ANALYSE:
             return AnalyseArguments.model_validate(model | _known(facts, "criteria"))
         case StepKind.PLAN:
-            known = _known(facts, "criteria", "analysis", "student") | {
+            known = _known(facts, "criteria", "analysis", "student", "workers") | {
                 "exported": facts.exported,
                 "dataset": facts.data,
             }
@@ -126,7 +130,8 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             known |= {"technique": request.technique}
             if request.parameters.get("part") == Part.EVALUATION:
                 known |= {"candidate": request.candidate, "outcomes": facts.outcomes}
-            return EvaluateArguments.model_validate(model | known | request.parameters)
+            asked = {name: value for name, value in request.parameters.items() if name != TAKING}
+            return EvaluateArguments.model_validate(model | known | asked)
         case StepKind.PACKAGE:
             closing = Closing.model_validate(request.parameters)
             verdict = closing.verdict

@@ -17,6 +17,7 @@ from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN
+from apps.agents.contracts.reports.slack import Nearest
 from apps.agents.contracts.state import Choice, Miss, Outcome, Verdict
 from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too_busy
 
@@ -320,11 +321,12 @@ def verdict_of(
     chosen: str | None = None,
     choice: Choice | None = None,
     unjudged: str = "",
+    nearest: Nearest | None = None,
 ) -> Verdict:
     """How the session ends. `judged` has the latest judgement of each measured candidate, `titles` their names.
 
     `chosen` is the finalist that is delivered. `choice` is the statistical cost of choosing it. `unjudged` explains in
-    sentences why finalists could not be judged.
+    sentences why finalists could not be judged. `nearest` is the measured candidate nearest to holding every limit.
     """
     misses = tuple(
         Miss(candidate=key, constraint=constraint, sentence=sentence)
@@ -332,7 +334,8 @@ def verdict_of(
         for constraint, sentence in judgement.misses
     )
     if chosen is None:
-        return _original_stands(judged, misses, criteria, choice, unjudged)
+        verdict = _original_stands(judged, misses, criteria, choice, unjudged, nearest.candidate if nearest else None)
+        return verdict.model_copy(update={"nearest": nearest})
     judgement = judged[chosen]
     return Verdict(
         outcome=Outcome.IMPROVED,
@@ -351,6 +354,7 @@ def _original_stands(
     criteria: Criteria,
     choice: Choice | None,
     unjudged: str,
+    nearest: str | None,
 ) -> Verdict:
     unjudged = f" {unjudged}" if unjudged else ""
     if not judged:
@@ -365,7 +369,8 @@ def _original_stands(
     binding = _binding(misses)
     stopped = {miss.candidate for miss in misses if miss.constraint == binding}
     failed = [key for key in judged if judged[key].misses]
-    nearest = min(failed, key=lambda key: (len(judged[key].misses), -judged[key].score))
+    if nearest not in failed:
+        nearest = min(failed, key=lambda key: (len(judged[key].misses), -judged[key].score))
     candidates = f"{len(judged)} measured candidate{'s' if len(judged) > 1 else ''}"
     reason = (
         f"The original stands: none of {candidates} is proven to be better and within every limit. "

@@ -30,5 +30,6 @@ def run(context: JobContext) -> JobResult:
         training_share=arguments.training_share,
         student=arguments.student,
         edits=arguments.edits,
+        workers=arguments.workers,
     )
     return JobResult(body=plan.model_dump(mode="json"))

@@ -16,6 +16,8 @@ from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.room import WorkersRoom
+from apps.agents.contracts.reports.slack import Foreseen
 from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Prediction
 from apps.agents.memory.kinds import kinds_of_chain
 from apps.agents.planning.availability import Sorting
@@ -26,9 +28,11 @@ from apps.agents.planning.cuts import fits_behind, trained_cuts
 from apps.agents.planning.drafts import Drafts
 from apps.agents.planning.edits import edited
 from apps.agents.planning.experience import with_experience, with_experienced_minutes
+from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of
+from apps.agents.planning.room import against_the_workers, with_room
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -103,16 +107,19 @@ class PlanningAgent:
         training_share: float = 0.0,
         student: ModelSummary | None = None,
         edits: PlanEdits = NO_EDITS,
+        workers: WorkersRoom | None = None,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
         `exported` are the analyses of the models that it was exported to, from which techniques for other runtimes
         start. `export_failures` says, by target format, why an export that was tried failed. `student` is the model
-        that a member gave the session to be trained. `edits` are what a member changed about the plan.
+        that a member gave the session to be trained. `edits` are what a member changed about the plan. `workers` says
+        how much memory and disk a step may take.
         """
         bases = replace(bases_of_analyses(analysis, exported, dataset.task), student=student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._edited(sorting, Minutes(criteria, dataset, training_share), edits)
+        plan = self._edited(sorting, Minutes(criteria, dataset, training_share), edits)
+        return against_the_workers(plan, workers)
 
     def preview(
         self,
@@ -123,11 +130,12 @@ class PlanningAgent:
         disabled: Iterable[str] = (),
         student: ModelSummary | None = None,
         edits: PlanEdits = NO_EDITS,
+        workers: WorkersRoom | None = None,
     ) -> Plan:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
         bases = bases_of_model(model, dataset.task, student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._edited(sorting, Minutes(criteria, dataset), edits)
+        return against_the_workers(self._edited(sorting, Minutes(criteria, dataset), edits), workers)
 
     def drafts(self, sorting: Sorting, minutes: Minutes) -> Drafts:
         """What makes candidates of chains that a member names."""
@@ -190,7 +198,9 @@ class PlanningAgent:
         ]
         omitted += _not_tried(chosen)
         candidates = tuple(_record(number, item, criteria) for number, item in enumerate(chosen, start=1))
-        return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
+        nearest = _nearest(chosen, weighed, bases, criteria)
+        said = f"{summary(bases, candidates, criteria)}{f' {nearest.sentence}' if nearest else ''}"
+        return Plan(summary=said, candidates=candidates, omitted=tuple(omitted), nearest=nearest)
 
     def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
         """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
@@ -216,7 +226,8 @@ class PlanningAgent:
     def _foreseen(self, item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
         """With the minutes that it takes, and those of what is made before it for it alone."""
         applied = (*self._before(item), (item.spec, item.variant.parameters))
-        foreseen = minutes.foreseen(applied, bases.of(item.spec) or bases.original, item.prediction)
+        basis = bases.of(item.spec) or bases.original
+        foreseen = minutes.foreseen(applied, basis, with_room(item.prediction, [spec for spec, _ in applied], basis))
         kinds = kinds_of_chain((*item.head, item.application), self.specs)
         return replace(item, prediction=with_experienced_minutes(foreseen, kinds, self.knowledge.learned))
 
@@ -318,10 +329,11 @@ def plan_preview(
     student: ModelSummary | None = None,
     edits: PlanEdits = NO_EDITS,
     knowledge: Knowledge = TABLES,
+    workers: WorkersRoom | None = None,
 ) -> Plan:
     """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
     agent = PlanningAgent(knowledge=knowledge)
-    return agent.preview(model, dataset, criteria, libraries, disabled, student, edits)
+    return agent.preview(model, dataset, criteria, libraries, disabled, student, edits, workers)
 
 
 def _is_own(spec: TechniqueSpec) -> bool:
@@ -363,6 +375,28 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
     return f"quantizing {named} leaves too little signal over noise ({source})"
+
+
+def _nearest(
+    chosen: Sequence[_Weighed], weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
+) -> Foreseen | None:
+    """The weighed point nearest to the limits, if all limits together are out of reach; else `None`.
+
+    Nothing is said while a candidate is to be tried of which the predictions do not tell enough.
+    """
+    if any(_open_ended(item, bases) for item in chosen):
+        return None
+    points = [Point(item.title, item.prediction) for item in weighed]
+    profile = bases.original.profile
+    return nearest_feasible(points, criteria, OriginalFacts(profile.original_bytes, profile.original_latency_ms))
+
+
+def _open_ended(item: _Weighed, bases: Bases) -> bool:
+    """Whether an item that is tried may lead to more than is predicted of it: an export whose techniques can be weighed
+    only once it is analysed, or a technique that is always tried. Optimizing the graph keeps all weights."""
+    if item.spec.family is Family.EXPORT:
+        return bases.made_by(item.spec) is None
+    return item.spec.knowledge.tried_anyway and item.spec.family is not Family.GRAPH
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:

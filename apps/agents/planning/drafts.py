@@ -16,6 +16,7 @@ from apps.agents.planning.bases import Bases
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.prediction import in_turn, predict
+from apps.agents.planning.room import with_room
 from apps.agents.planning.summary import describe
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import exporter_for
@@ -100,7 +101,8 @@ class Drafts:
         first = self.profile(telling[0])
         told = reduce(lambda one, other: in_turn(one, other, first, criteria), map(self._predicted, telling))
         spec = self.specs[chain[-1].technique]
-        return self.minutes.foreseen(self._own(chain), self.bases.of(spec) or self.bases.original, told)
+        applied, basis = self._own(chain), self.bases.of(spec) or self.bases.original
+        return self.minutes.foreseen(applied, basis, with_room(told, [one for one, _ in applied], basis))
 
     def in_words(self, chain: Chain, prediction: Prediction) -> str:
         return describe(prediction, self.profile(chain[-1]))

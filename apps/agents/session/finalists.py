@@ -92,10 +92,7 @@ class Finals:
         trial = self.trials[key]
         report = trial.judged
         assert report is not None, "judged"
-        criteria = self.criteria
-        if not tolerable(trial.report, report):
-            criteria = criteria.model_copy(update={"accept_inconclusive": False})
-        return judge(at_level(report, sharing), criteria)
+        return judged_after(trial.report, at_level(report, sharing), self.criteria)
 
     @cached_property
     def judgements(self) -> Mapping[str, Judgement]:
@@ -181,6 +178,13 @@ class Finals:
         """The correction from the finalist that was judged last, which includes all that were judged before."""
         reports: list[EvaluationReport] = [one for key in self.judged if (one := self.trials[key].judged) is not None]
         return next((report.contest for report in reversed(reports) if report.contest is not None), None)
+
+
+def judged_after(choosing: EvaluationReport | None, judging: EvaluationReport, criteria: Criteria) -> Judgement:
+    """The judgement of a candidate from the test part, which was ranked by `choosing`."""
+    if not tolerable(choosing, judging):
+        criteria = criteria.model_copy(update={"accept_inconclusive": False})
+    return judge(judging, criteria)
 
 
 def tolerable(choosing: EvaluationReport | None, judging: EvaluationReport) -> bool:

@@ -21,7 +21,7 @@ from functools import cached_property
 
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.phrasing import listed
-from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.state import (
     CandidateRecord,
     Closing,
@@ -37,6 +37,7 @@ from apps.agents.contracts.state import (
 )
 from apps.agents.evaluation.inconclusive import not_measured
 from apps.agents.evaluation.selection import verdict_of
+from apps.agents.evaluation.slack import nearest_measured
 from apps.agents.measuring.statistics.certainty import MOST_FINALISTS
 from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
@@ -58,6 +59,7 @@ from apps.agents.session.steps import (
     optimize_key,
     starting_from,
 )
+from apps.agents.session.taking import Takings
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
@@ -76,8 +78,11 @@ class OptimizationManager:
         results can guide the search. A failed step ends only its candidate. The session ends with `failure` if the
         analysis or the plan fails, or if the package cannot be packed even without trying it. It also ends if a step
         fails for a reason that shows nothing about the candidate: the infrastructure failed, the original fails too, or
-        memory ran out and nothing else is better than the original.
+        memory ran out and nothing else is better than the original. After the verdict, a member may take another
+        candidate (`taking`).
         """
+        if (takings := Takings(state, self.specs)).takes:
+            return takings.decision
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
         requests = _Turn(state, self.specs).requests
@@ -146,6 +151,12 @@ def _records(search: Search, closing: Closing | None) -> tuple[CandidateRecord, 
     selected, skipped = (closing.verdict.candidate, closing.skipped) if closing else (None, {})
     rulings = search.finals.rulings(selected, closed=closing is not None) if search.finals else {}
     return tuple(trial.record(selected, skipped, rulings.get(trial.key)) for trial in search.trials)
+
+
+def _latest_reports(search: Search) -> dict[str, EvaluationReport]:
+    """The evaluation of each measured candidate: the one that judged it, else the one that ranked it."""
+    found = {trial.key: trial.judged or trial.report for trial in search.trials}
+    return {key: report for key, report in found.items() if report is not None}
 
 
 def _closing(steps: Steps) -> Closing | None:
@@ -345,14 +356,15 @@ class _Turn:
         judged, titles, criteria = dict(self.search.judged), self.search.titles, self.state.criteria
         if not judged:
             return not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
+        nearest = nearest_measured(_latest_reports(self.search), titles)
         if finals is None:
-            return verdict_of(judged, titles, criteria)
+            return verdict_of(judged, titles, criteria, nearest=nearest)
         chosen = finals.chosen(closed=True)
         failed = [self.search.by_key[key] for key in finals.keys if self.search.by_key[key].failed_judging]
         unjudged = " ".join(f"{trial.key} could not be judged: {trial.failure}" for trial in failed)
         judged |= finals.judgements
         choice = finals.choice(chosen)
-        return verdict_of(judged, titles, criteria, chosen=chosen, choice=choice, unjudged=unjudged)
+        return verdict_of(judged, titles, criteria, chosen=chosen, choice=choice, unjudged=unjudged, nearest=nearest)
 
     @property
     def _failures(self) -> dict[str, str]:

@@ -15,6 +15,8 @@ from apps.models import clock
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
 
+SCRATCH_FREE = "scratch_free_bytes"
+"""In the description of a worker's machine: the bytes that were free for temporary files when it started."""
 MEASURING_QUEUES = frozenset({"cpu", "gpu"})
 LONGEST_STEP_MINUTES = 24 * 60
 
@@ -63,6 +65,15 @@ class Worker(models.Model):
     def written_cores(self) -> str:
         """The cores it measures on, in the notation of `LATHE_CORES`: `2-3,6`."""
         return cores.written(self.measuring_cores)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return self.machine.get("memory_bytes")
+
+    @property
+    def scratch_free_bytes(self) -> int | None:
+        """What was free for temporary files when it started; `None` for a worker of an older version."""
+        return self.machine.get(SCRATCH_FREE)
 
     @property
     def libraries(self) -> dict[str, str]:

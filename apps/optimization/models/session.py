@@ -213,6 +213,22 @@ class OptimizationSession(models.Model):
             traceback="",
         )
 
+    def reopen(self) -> None:
+        """Completed → queued, because a member takes another candidate. The verdict stands until there is another."""
+        self._move(
+            "deliver another candidate",
+            {Status.COMPLETED},
+            status=Status.QUEUED,
+            worked_before_s=self.elapsed_s(),
+            started_at=None,
+            finished_at=None,
+            cancel_requested_at=None,
+        )
+
+    def settle(self) -> None:
+        """Active → completed with the verdict that stands, because a member cancelled what it was reopened for."""
+        self._move("settle", ACTIVE, status=Status.COMPLETED, cancel_requested_at=None, eta_s=None, **self._ending())
+
     def _ending(self) -> dict[str, Any]:
         """The fields that every end sets."""
         now = clock.now()

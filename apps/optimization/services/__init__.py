@@ -16,9 +16,10 @@ from apps.optimization.services.preview import (
 )
 from apps.optimization.services.promotion import promote, promotion_rollback
 from apps.optimization.services.removal import session_delete
-from apps.optimization.services.report import SessionReport, package_of, report
+from apps.optimization.services.report import SessionReport, front_of_session, package_of, report
 from apps.optimization.services.start import session_start, wanted_criteria
 from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
+from apps.optimization.services.taking import decision_step, decisions_of, latest_packaging, session_take
 
 __all__ = [
     "AnalysedLayers",
@@ -32,9 +33,13 @@ __all__ = [
     "check_continuable",
     "checked",
     "checked_with_rows",
+    "decision_step",
+    "decisions_of",
     "drafts_for",
     "earlier_of",
+    "front_of_session",
     "keep_for",
+    "latest_packaging",
     "layers_of",
     "package_of",
     "parse_edits",
@@ -50,6 +55,7 @@ __all__ = [
     "session_resume",
     "session_retry",
     "session_start",
+    "session_take",
     "storage_of",
     "technique_statuses",
     "techniques_broken",

@@ -10,11 +10,16 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport, Generation
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.slack import Nearest
 from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Plan, Prediction, Status, StepKind, Verdict
 from apps.agents.contracts.values import Value
+from apps.agents.evaluation.pareto import Measured as OnFront
+from apps.agents.evaluation.pareto import front_of
 from apps.agents.evaluation.repeated_use import RepeatedUse
+from apps.agents.evaluation.slack import nearest_measured
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.session.finalists import at_level
 from apps.agents.session.headline import headline_of
@@ -27,8 +32,9 @@ from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
 from apps.optimization.lineage import Lineage, Link, exported_analyses, format_of_candidate, runtime_of_original
 from apps.optimization.memory import minutes_spent
-from apps.optimization.models import Candidate, OptimizationSession
+from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.services.foresight import use_by
+from apps.optimization.services.taking import SessionDecision, TakingOutcome, decisions_of, requests_of
 from apps.optimization.taking_over import TakenOver
 
 
@@ -144,6 +150,16 @@ class SessionReport(Value):
     """The session that it continues, unless that was deleted."""
     taken_over: tuple[TakenOverLine, ...] = ()
     """What was made or measured by earlier sessions and was not done again."""
+    front: Front = Front()
+    """The measured candidates between speed, size and loss, and which of them no other one beats."""
+    nearest: Nearest | None = None
+    """If the original stands: the candidate that comes nearest to holding every limit, and what is left up to each."""
+    delivered: tuple[SessionDecision, ...] = ()
+    """Every result that the session has delivered, in order: the manager's, and those that members took."""
+    requests: tuple[TakingOutcome, ...] = ()
+    """Members' requests to deliver another candidate, and how each ended."""
+    decision: int = 0
+    """The number of the decision that this report is about."""
     package_finding: str | None = None
     """Why the package is not known to run, in one sentence; `None` if its script has run the model, or before
     packaging.
@@ -175,9 +191,12 @@ class SessionReport(Value):
         return tuple(one for one in self.candidates if one.evaluation and one.key != self.verdict.candidate)
 
 
-def report(session: OptimizationSession) -> SessionReport:
-    """The report of a session with a verdict. Raises `NoReport` before."""
-    verdict = verdict_of(session)
+def report(session: OptimizationSession, packaging: SessionStep | None = None) -> SessionReport:
+    """The report of a session with a verdict, about its present decision or that of the step `packaging`.
+
+    Raises `NoReport` before there is a verdict.
+    """
+    verdict = verdict_of(session, packaging)
     if verdict is None:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
@@ -217,11 +236,20 @@ def report(session: OptimizationSession) -> SessionReport:
         use=use_by(session),
         continues=session.continues_id,
         taken_over=_taken_over(session),
-        package_finding=_package_finding(session),
-        decisions=tuple(
-            AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
-            for event in session.audit_events.in_order()
-        ),
+        front=_front(candidates),
+        nearest=_nearest(verdict, candidates),
+        delivered=decisions_of(session),
+        requests=requests_of(session),
+        decision=verdict.taken.number if verdict.taken else 0,
+        package_finding=_package_finding(session, packaging),
+        decisions=_audit_lines(session),
+    )
+
+
+def _audit_lines(session: OptimizationSession) -> tuple[AuditLine, ...]:
+    return tuple(
+        AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
+        for event in session.audit_events.in_order()
     )
 
 
@@ -263,8 +291,30 @@ def runtime_reports(*analyses: AnalysisReport | None) -> tuple[RuntimeReport, ..
     )
 
 
-def verdict_of(session: OptimizationSession) -> Verdict | None:
-    """The verdict: the final one on the session, or the one in its package step while the package is being made."""
+def front_of_session(session: OptimizationSession) -> Front:
+    """The front of what the session has measured so far."""
+    rows = session.candidates.filter(evaluation__isnull=False).select_related("evaluation__step").order_by("pk")
+    measured = [(row, EvaluationReport.model_validate(row.evaluation.body)) for row in rows]
+    return front_of([OnFront(row.key, row.title, row.status, report) for row, report in measured])
+
+
+def _front(candidates: tuple[CandidateReport, ...]) -> Front:
+    return front_of([OnFront(one.key, one.title, one.status, one.evaluation) for one in candidates if one.evaluation])
+
+
+def _nearest(verdict: Verdict, candidates: tuple[CandidateReport, ...]) -> Nearest | None:
+    """That of the verdict. For older verdicts it is derived from the evaluations."""
+    if verdict.candidate is not None:
+        return None
+    reports = {one.key: one.evaluation for one in candidates if one.evaluation}
+    return verdict.nearest or nearest_measured(reports, {one.key: one.title for one in candidates})
+
+
+def verdict_of(session: OptimizationSession, packaging: SessionStep | None = None) -> Verdict | None:
+    """The verdict: that of the step `packaging` if it is given, else the final one on the session, or the one in its
+    package step while the package is being made."""
+    if packaging is not None:
+        return Closing.model_validate(packaging.parameters).verdict
     if session.verdict is not None:
         return Verdict.model_validate(session.verdict)
     packaging = session.steps.filter(kind=StepKind.PACKAGE).order_by("-pk").first()
@@ -284,8 +334,8 @@ def _taken_over(session: OptimizationSession) -> tuple[TakenOverLine, ...]:
     )
 
 
-def _package_finding(session: OptimizationSession) -> str | None:
-    packed = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
+def _package_finding(session: OptimizationSession, packaging: SessionStep | None) -> str | None:
+    packed = packaging or session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
     return packed.result.get("finding") if packed else None
 
 
@@ -296,17 +346,26 @@ class Package(NamedTuple):
     filename: str
 
 
-def package_of(session: OptimizationSession) -> Package:
-    """The session's package. Raises `NoPackage`."""
-    if session.package is None:
+def package_of(session: OptimizationSession, packaging: SessionStep | None = None) -> Package:
+    """The session's package, or that of an earlier decision, whose step is `packaging`. Raises `NoPackage`."""
+    blob = packaging.artifact if packaging else session.package
+    if blob is None:
         raise NoPackage(reason=session.error or f"it is {session.status}.")
     name = f"{session.version.model.name}-{session.pk.hex[:8]}.zip"
-    return Package(session.package, safe_filename(name.replace(" ", "-")))
+    return Package(blob, safe_filename(name.replace(" ", "-")))
 
 
 def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
     lineage, rows = Lineage(session), session.candidates.select_related("evaluation__step")
     return tuple(_candidate(row, lineage, format_of_candidate(session.version, row), verdict) for row in rows)
+
+
+def _status(row: Candidate, verdict: Verdict) -> CandidateStatus:
+    """A candidate's status as far as `verdict` is concerned: another decision may have selected another candidate."""
+    if row.key == verdict.candidate:
+        return CandidateStatus.SELECTED
+    status = CandidateStatus(row.status)
+    return CandidateStatus.ACCEPTED if status is CandidateStatus.SELECTED else status
 
 
 def _candidate(row: Candidate, lineage: Lineage, made: str, verdict: Verdict) -> CandidateReport:
@@ -323,7 +382,7 @@ def _candidate(row: Candidate, lineage: Lineage, made: str, verdict: Verdict) ->
         parameters=links[-1].parameters,
         steps=links,
         parent=row.parent_key or None,
-        status=CandidateStatus(row.status),
+        status=_status(row, verdict),
         reason=row.reason,
         score=row.score,
         predicted=Prediction.model_validate(row.predicted),

@@ -38,6 +38,7 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+from apps.optimization.room import room_for
 from apps.optimization.services.conflicts import checked, require_sound
 from apps.optimization.services.edits import check_edits, parse_edits
 from apps.optimization.services.students import check_student, why_not_ready
@@ -213,8 +214,8 @@ def plan_of(
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
     knowledge = Knowledge(learned=memory.recalled_for_preview(version, dataset, criteria))
-    summary = version.metadata.summary
-    return plan_preview(summary, dataset.described, criteria, libraries, disabled, taught, edits, knowledge)
+    summary, room = version.metadata.summary, room_for(criteria.target.device)
+    return plan_preview(summary, dataset.described, criteria, libraries, disabled, taught, edits, knowledge, room)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:

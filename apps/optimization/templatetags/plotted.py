@@ -11,6 +11,8 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.optimization import plots, widths
 from apps.optimization.curves import Chart, Curves
+from apps.optimization.fronts import Scatter
+from apps.optimization.services.report import SessionReport
 
 register = template.Library()
 
@@ -33,6 +35,19 @@ def layers_plot(analysis: AnalysisReport) -> str:
 @register.filter
 def chart(curves: Curves) -> Chart:
     return Chart(curves)
+
+
+@register.filter
+def scatter(report: SessionReport) -> Scatter:
+    """The front of a report as a picture."""
+    measured = next((one.evaluation for one in report.candidates if one.evaluation), None)
+    return Scatter(report.front, report.criteria, measured.primary.label if measured else "metric")
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """A number for an attribute, whatever the language of the page."""
+    return f"{value:g}"
 
 
 @register.filter

@@ -19,14 +19,22 @@ from apps.models.download import blob_response
 from apps.models.services import can_undo
 from apps.optimization import live, services
 from apps.optimization.forms import PromoteForm, RollBackForm
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_for
 from apps.optimization.views.sessions import visible_session
 
 
 @require_GET
 def report(request: MemberRequest, pk: UUID) -> HttpResponse:
-    return _page(request, visible_session(request, pk), PromoteForm(), RollBackForm())
+    """The report of what the session delivers, or of the earlier decision in the query."""
+    session = visible_session(request, pk)
+    return _page(request, session, PromoteForm(), RollBackForm(), packaging=_packaging(request, session))
+
+
+def _packaging(request: MemberRequest, session: OptimizationSession) -> SessionStep | None:
+    """The package step of the decision in the query; `None` without one. Raises `DecisionUnknown`."""
+    number = request.GET.get("decision")
+    return None if number is None else services.decision_step(session, number)
 
 
 def _page(
@@ -35,11 +43,13 @@ def _page(
     promote: PromoteForm,
     roll_back: RollBackForm,
     status: int = 200,
+    packaging: SessionStep | None = None,
 ) -> HttpResponse:
     promoted = session.result_version.aliases.select_related("version") if session.result_version else ()
     context = {
         "session": session,
-        "report": services.report(session),
+        "report": services.report(session, packaging),
+        "earlier": packaging is not None and packaging != services.latest_packaging(session),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
         "writes": writes(request, session.team),
@@ -65,6 +75,23 @@ def promote(request: MemberRequest, pk: UUID) -> HttpResponse:
     else:
         messages.success(request, f"{form.cleaned_data['alias']} now points at {version}.")
     return redirect("optimization:report", pk)
+
+
+@require_POST
+def take(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Delivers another candidate instead, and shows the session while that is judged and packed."""
+    session = visible_session(request, pk)
+    require_role(request.user, session.team, Role.ENGINEER)
+    candidate = request.POST.get("candidate", "")
+    try:
+        services.session_take(session, user=request.user, candidate=candidate)
+    except QueueAway:
+        raise
+    except UserError as error:
+        messages.error(request, error.message)
+        return redirect("optimization:report", pk)
+    messages.success(request, f"{candidate} is taken. What is delivered now stands until its package is made.")
+    return redirect(session)
 
 
 @require_POST
@@ -95,5 +122,6 @@ def recipe(request: MemberRequest, pk: UUID) -> HttpResponse:
 @require_safe
 def package(request: MemberRequest, pk: UUID) -> HttpResponseBase:
     """The zip file with artifact, report, recipe and run script."""
-    package = services.package_of(visible_session(request, pk))
+    session = visible_session(request, pk)
+    package = services.package_of(session, _packaging(request, session))
     return blob_response(request, package.blob, package.filename)

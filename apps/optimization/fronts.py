@@ -1,0 +1,210 @@
+"""The picture of the measured candidates: speed-up against the loss of the metric, with the front and the limits.
+
+It is drawn by the server, without script, so the live page, the report and the package show the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.phrasing import difference, number, with_unit
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.front import ORIGINAL_POINT, Front, FrontPoint
+from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
+from apps.agents.evaluation.pareto import Measured, front_of
+from apps.optimization.curves import round_step
+
+LEFT, WIDTH, TOP, HEIGHT = 5.0, 86.0, 5.0, 80.0
+"""The area of the points in the picture, in percent."""
+TICKS = 4
+MARGIN = 0.08
+"""Of an axis, that is left free on either side."""
+_PARTS = {Part.CHOOSING.value: "validation", Part.EVALUATION.value: "test"}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One point, in percent of the picture."""
+
+    point: FrontPoint
+    x: float
+    y: float
+    left: float
+    right: float
+    """The ends of the interval of the speed-up."""
+    above: float
+    below: float
+    """The ends of the interval of the loss."""
+
+    @property
+    def is_original(self) -> bool:
+        return self.point.key == ORIGINAL_POINT
+
+    @property
+    def label(self) -> str:
+        """`c01 3.9×`: the key, and how many times smaller it is."""
+        return "original" if self.is_original else f"{self.point.key} {number(self.point.size_ratio)}×"
+
+    @property
+    def described(self) -> str:
+        """The point in words: its text alternative."""
+        point = self.point
+        if self.is_original:
+            return "The original: 1× as fast, 1 times smaller, no loss."
+        beaten = f"Beaten by {point.dominated_by} in everything." if point.dominated_by else "On the front."
+        examples = f"{point.examples:,} {_PARTS.get(point.part, '')} examples".replace("  ", " ")
+        return (
+            f"{point.key} {point.title}, {point.status}: {number(point.speedup.value)}× as fast"
+            f"{_within(point.speedup)}, {number(point.size_ratio)} times smaller, "
+            f"a loss of {with_unit(point.drop.value, point.unit)}{_within(point.drop, point.unit)} "
+            f"on {examples}. {beaten}"
+        )
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis, in percent of the picture."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One piece of the line through the front, in percent of the picture."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: its range, and where that starts and ends in the picture, in percent."""
+
+    low: float
+    high: float
+    start: float
+    length: float
+
+    @classmethod
+    def of(cls, values: Iterable[float], start: float, length: float) -> Axis:
+        known = list(values)
+        low, high = min(known), max(known)
+        margin = (high - low) * MARGIN or max(abs(high) * MARGIN, 0.1)
+        return cls(low - margin, high + margin, start, length)
+
+    def at(self, value: float) -> float:
+        """Where `value` lies. What lies beyond the range is drawn at its end."""
+        inside = min(self.high, max(self.low, value))
+        return round(self.start + self.length * (inside - self.low) / (self.high - self.low), 2)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values within the range."""
+        step = round_step((self.high - self.low) / TICKS)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """The front of a session as a picture."""
+
+    front: Front
+    criteria: Criteria
+    metric: str = "metric"
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a point beside the original."""
+        return len(self.front.points) > 1
+
+    @cached_property
+    def across(self) -> Axis:
+        limit = self.criteria.constraints.min_speedup
+        return Axis.of([*(one.speedup.value for one in self.front.points), *_known(limit)], LEFT, WIDTH)
+
+    @cached_property
+    def down(self) -> Axis:
+        """The loss grows downwards, so up is better."""
+        limit = self.criteria.constraints.max_metric_drop_points
+        return Axis.of([*(one.drop.value for one in self.front.points), *_known(limit)], TOP, HEIGHT)
+
+    @cached_property
+    def marks(self) -> list[Mark]:
+        """The points, the dominated ones first, so that the front is drawn above them."""
+        ordered = sorted(self.front.points, key=lambda one: one.on_front)
+        return [self._mark(point) for point in ordered]
+
+    @property
+    def line(self) -> list[Segment]:
+        """The line through the front, from the slowest to the fastest."""
+        found = {mark.point.key: mark for mark in self.marks}
+        on = [found[key] for key in self.front.keys]
+        return [Segment(one.x, one.y, two.x, two.y) for one, two in pairwise(on)]
+
+    @property
+    def across_ticks(self) -> list[Tick]:
+        return [Tick(self.across.at(value), f"{number(value)}×") for value in self.across.ticks]
+
+    @property
+    def down_ticks(self) -> list[Tick]:
+        return [Tick(self.down.at(value), difference(value, self.unit)) for value in self.down.ticks]
+
+    @property
+    def speed_limit(self) -> float | None:
+        """Where the required speed-up lies; `None` without one."""
+        limit = self.criteria.constraints.min_speedup
+        return None if limit is None else self.across.at(limit)
+
+    @property
+    def loss_limit(self) -> float | None:
+        """Where the limit on the loss lies; `None` without one."""
+        limit = self.criteria.constraints.max_metric_drop_points
+        return None if limit is None else self.down.at(limit)
+
+    @property
+    def unit(self) -> str:
+        return self.front.points[0].unit
+
+    @property
+    def candidates(self) -> list[FrontPoint]:
+        """The candidates among the points: first those on the front, the fastest first."""
+        found = [one for one in self.front.points if one.key != ORIGINAL_POINT]
+        return sorted(found, key=lambda one: (not one.on_front, -one.speedup.value))
+
+    def _mark(self, point: FrontPoint) -> Mark:
+        speed, drop = point.speedup, point.drop
+        return Mark(
+            point=point,
+            x=self.across.at(speed.value),
+            y=self.down.at(drop.value),
+            left=self.across.at(speed.value if speed.low is None else speed.low),
+            right=self.across.at(speed.value if speed.high is None else speed.high),
+            above=self.down.at(drop.value if drop.low is None else drop.low),
+            below=self.down.at(drop.value if drop.high is None else drop.high),
+        )
+
+
+def scatter_of(measured: Sequence[tuple[str, str, str, EvaluationReport]], criteria: Criteria) -> Scatter:
+    """The picture of candidates, each given as key, title, status and latest evaluation."""
+    front = front_of([Measured(*one) for one in measured])
+    return Scatter(front, criteria, measured[0][3].primary.label if measured else "metric")
+
+
+def _known(limit: float | None) -> list[float]:
+    return [] if limit is None else [limit]
+
+
+def _within(measured: Estimate, unit: str = "×") -> str:
+    """The interval in brackets, after a space; empty for an exact number or an unbounded one."""
+    if measured.low is None or measured.high is None or max(abs(measured.low), abs(measured.high)) >= UNKNOWN:
+        return ""
+    return f" [{difference(measured.low, unit)}, {difference(measured.high, unit)}]"
