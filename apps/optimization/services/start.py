@@ -34,7 +34,7 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
-from apps.optimization.services.conflicts import checked, require_sound
+from apps.optimization.services.conflicts import CriteriaCheck, checked, require_sound
 from apps.optimization.services.students import check_student, why_not_ready
 from apps.outages import require_queue
 
@@ -67,11 +67,8 @@ def session_start(
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
-    check_rows(version, dataset, criteria_set, student)
-    judged = checked(wanted, version, dataset, student, resolutions)
+    judged = _sound(version, dataset, wanted, criteria_set, student, resolutions)
     wanted = judged.criteria
-    check(version, dataset, wanted, criteria_set, student)
-    require_sound(judged)
     if not start_anyway and not (plan := plan_of(version, dataset, wanted, student)).candidates:
         raise NothingToTry(field="start_anyway", summary=plan.summary)
     require_queue()
@@ -92,6 +89,24 @@ def session_start(
         messages.send_advance(session.pk)
         events.poke(session)
     return session
+
+
+def _sound(
+    version: ModelVersion,
+    dataset: DataSet,
+    wanted: Criteria,
+    criteria_set: CriteriaSet | None,
+    student: ModelVersion | None,
+    resolutions: Sequence[str],
+) -> CriteriaCheck:
+    """The criteria with the resolutions applied. Raises what `check` does, `UnknownResolution` and
+    `SessionContradictory`.
+    """
+    check_rows(version, dataset, criteria_set, student)
+    judged = checked(wanted, version, dataset, student, resolutions)
+    check(version, dataset, judged.criteria, criteria_set, student)
+    require_sound(judged)
+    return judged
 
 
 def _record(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> None:
