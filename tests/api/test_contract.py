@@ -90,6 +90,9 @@ def make_ready(path: str, world: World) -> None:
         summary = world.version.metadata.summary
         changed = summary.model_copy(update={"signature": named.name, "signatures": (named,)})
         ModelMetadata.record(world.version, changed)
+    if path.endswith("/resolve/"):
+        world.criteria.body["constraints"] |= {"max_metric_drop_points": 1.0, "max_metric_drop_relative": 0.01}
+        world.criteria.save()
     if path.endswith("/rollback/"):
         OptimizationSession.objects.update(result_version=world.version)
         AliasMove.objects.create(alias=world.alias, from_version=world.version, to_version=world.version)

@@ -134,6 +134,14 @@ def test_the_form_checks_while_it_is_filled_in(page: Client) -> None:
     assert broken.status_code == 200, "HTMX swaps nothing else"
 
 
+def test_a_changed_answer_applies_no_resolution(page: Client) -> None:
+    """HTMX sends the button that was clicked last with it, but fetches only the conflicts."""
+    given = answers(allowed_techniques=[STATIC], forbidden_techniques=[STATIC], check="1", resolution=PERMIT)
+    address, headers = reverse("optimization:criteria-new"), {"HX-Request": "true", "HX-Trigger": "criteria-form"}
+    assert not page.post(address, given, headers=headers).context["check"].applied
+    assert page.post(address, given, headers={"HX-Request": "true"}).context["check"].applied
+
+
 def test_required_techniques_are_a_field_of_the_form(page: Client, team: Team) -> None:
     page.post(reverse("optimization:criteria-new"), answers(required_techniques=[FLOAT16, STATIC]))
     row = CriteriaSet.objects.get(team=team)

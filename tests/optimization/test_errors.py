@@ -11,6 +11,9 @@ pytestmark = pytest.mark.portable
 
 CODES = {
     "criteria.invalid": 422,
+    "criteria.contradictory": 422,
+    "criteria.unknown_resolution": 422,
+    "session.contradictory": 409,
     "criteria.name_taken": 409,
     "criteria.built_in": 403,
     "criteria.outdated": 409,

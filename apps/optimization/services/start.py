@@ -39,7 +39,7 @@ from apps.optimization.errors import (
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
 from apps.optimization.room import room_for
-from apps.optimization.services.conflicts import checked, require_sound
+from apps.optimization.services.conflicts import CriteriaCheck, checked, require_sound
 from apps.optimization.services.edits import check_edits, parse_edits
 from apps.optimization.services.students import check_student, why_not_ready
 from apps.outages import require_queue
@@ -91,11 +91,8 @@ def session_start(
         require_role(user, version.model.team, Role.ENGINEER)
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
-    check_rows(version, dataset, criteria_set, student)
-    judged = checked(wanted, version, dataset, student, resolutions)
+    judged = _sound(version, dataset, wanted, criteria_set, student, resolutions)
     wanted = judged.criteria
-    check(version, dataset, wanted, criteria_set, student)
-    require_sound(judged)
     chosen = parse_edits(edits)
     check_edits(chosen, version, dataset, wanted, student)
     if not start_anyway and not (plan := plan_of(version, dataset, wanted, student, chosen)).candidates:
@@ -121,6 +118,24 @@ def session_start(
         messages.send_advance(session.pk)
         events.poke(session)
     return session
+
+
+def _sound(
+    version: ModelVersion,
+    dataset: DataSet,
+    wanted: Criteria,
+    criteria_set: CriteriaSet | None,
+    student: ModelVersion | None,
+    resolutions: Sequence[str],
+) -> CriteriaCheck:
+    """The criteria with the resolutions applied. Raises what `check` does, `UnknownResolution` and
+    `SessionContradictory`.
+    """
+    check_rows(version, dataset, criteria_set, student)
+    judged = checked(wanted, version, dataset, student, resolutions)
+    check(version, dataset, judged.criteria, criteria_set, student)
+    require_sound(judged)
+    return judged
 
 
 def _record(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> None:

@@ -22,6 +22,7 @@ from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
 from apps.optimization.services import CriteriaCheck, checked
 
+FORM_ID = "criteria-form"
 LONGEST_ID = 18
 """In digits: more than any id has, and few enough for Python to parse."""
 
@@ -122,7 +123,8 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
 
 def _checked_page(request: MemberRequest, form: CriteriaForm, edited: CriteriaSet | None) -> HttpResponse:
     """The form with the conflicts of its answers, once the chosen resolution is applied to them. Saves nothing."""
-    chosen = request.POST.getlist("resolution")
+    # HTMX adds the button that was clicked last to what a changed answer sends.
+    chosen = [] if request.htmx.trigger == FORM_ID else request.POST.getlist("resolution")
     try:
         check = checked(form.criteria, resolutions=chosen)
     except UnknownResolution:  # The answers changed since the button was shown.

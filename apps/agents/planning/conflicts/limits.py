@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.agents.contracts.criteria import CountedSize, Criteria, Objective, Weights
-from apps.agents.contracts.phrasing import number, number_of_bytes
+from apps.agents.contracts.phrasing import number_of_bytes, with_unit
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 
 DROP, RELATIVE = "max_metric_drop_points", "max_metric_drop_relative"
@@ -16,13 +16,14 @@ def both_losses_limited(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     points, share = criteria.constraints.max_metric_drop_points, criteria.constraints.max_metric_drop_relative
     if points is None or share is None:
         return
+    in_points, in_share = with_unit(points, "points"), f"{100 * share:.3g} % of the original's value"
     yield (
         Conflicting("both_losses_limited", Severity.WARNING, f"constraints.{DROP}", f"constraints.{RELATIVE}")
-        .resolved("keep-points", f"Keep only the limit of {number(points)} points", constraints={RELATIVE: None})
-        .resolved("keep-share", f"Keep only the limit of {share:.2%} of the original's value", constraints={DROP: None})
+        .resolved("keep-points", f"Keep only the limit of {in_points}", constraints={RELATIVE: None})
+        .resolved("keep-share", f"Keep only the limit of {in_share}", constraints={DROP: None})
         .says(
-            f"The loss is limited to {number(points)} points and to {share:.2%} of the original's value. Both have to "
-            "hold, so the tighter one decides. Which one that is depends on the original's value. Keep one of them."
+            f"The loss is limited to {in_points} and to {in_share}. Both have to hold, so the tighter one decides. "
+            "Which one that is depends on the original's value. Keep one of them."
         )
     )
 

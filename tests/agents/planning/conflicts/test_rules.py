@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -372,6 +374,13 @@ def test_every_rule_has_a_case():
     """Also those whose code another rule could give: each rule finds something in one of the cases."""
     for rule in RULES:
         assert any(list(rule(Criteria.model_validate(case.body), case.known)) for case in CASES), rule.__name__
+
+
+def test_the_api_guide_lists_every_code():
+    page = (Path(__file__).parents[4] / "docs" / "api.md").read_text()
+    table = page.split("| conflict | |")[1].split("\n\n")[0]
+    first_cells = "".join(line.split("|")[1] for line in table.splitlines() if line)
+    assert set(re.findall(r"`(\w+)`", first_cells)) == {case.code for case in CASES}
 
 
 def _has_field(criteria: Criteria, path: str) -> bool:
