@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.agents.contracts.criteria import Objective
+from apps.agents.memory.shrinkage import K
 from benchmarks.memory.recording import read_all
 from benchmarks.memory.replay import Replay, compare
 from benchmarks.memory.spread import spread
@@ -22,7 +23,6 @@ def test_a_replay_is_the_same_every_time() -> None:
     assert one.steps == other.steps
 
 
-def test_sessions_of_a_kind_differ_about_as_much_as_kinds_do() -> None:
-    """What the weight of the tables rests on."""
+def test_the_tables_weigh_at_least_as_much_as_recorded_measurements_say() -> None:
     sigma, tau = spread(read_all())
-    assert 0.5 < (sigma / tau) ** 2 < 2
+    assert (sigma / tau) ** 2 <= K
