@@ -1,7 +1,7 @@
 """Record what every candidate of a few real models really gains: python -m benchmarks.memory.record NAME…
 
 Each candidate is made and measured as the worker does it, each in a child of its own. It takes about two minutes for a
-model on an idle machine; `replay` then needs none of them. Recorded are the models in `samples/` and other small networks,
+model on an idle machine; `replay` then needs none of them. Recorded are models in `samples/` and other small networks,
 `variants`, which are trained here on 3,000 of the sample images.
 """
 

