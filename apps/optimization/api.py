@@ -85,7 +85,6 @@ EXAMPLE_EDITED = {
     "edits": {
         "removed": [[{"technique": "onnx-float16"}]],
         "added": [[{"technique": "onnx-static-int8", "parameters": {"activation_type": "int8"}}]],
-        "kept_layers": ["/conv1/Conv"],
     },
 }
 

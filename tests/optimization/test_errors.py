@@ -31,6 +31,7 @@ CODES = {
     "session.accelerator_unavailable": 422,
     "session.technique_disabled": 422,
     "session.nothing_to_try": 409,
+    "session.plan_edits_invalid": 422,
     "session.move_refused": 409,
     "session.deleted": 410,
     "session.candidate_unknown": 422,
