@@ -10,6 +10,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.formats import Framework, format_spec
 from apps.agents.contracts.job import Job
+from apps.agents.contracts.refinement import RefineParameters
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
@@ -99,6 +100,10 @@ class PlanArguments(Arguments):
     """By target format: why an export that was tried failed."""
 
 
+class RefineArguments(Arguments):
+    refine: RefineParameters
+
+
 class OptimizeArguments(ModelArguments):
     technique: str
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -125,6 +130,8 @@ class EvaluateArguments(ModelArguments):
     """The float model in the candidate's runtime, if the original has another runtime."""
     part: Part = Part.EVALUATION
     """The examples on which it is measured."""
+    in_portions: bool = False
+    """Whether a candidate that is only ranked is dropped after a portion of the examples that rules it out."""
     finalists: tuple[str, ...] = ()
     """The keys of all candidates that share the chance of error."""
     confidence: float | None = None

@@ -27,6 +27,11 @@ PREDICTED_COLLAPSE_POINTS = 10.0
 """A candidate is left out unmeasured only if it is predicted to lose at least this: with sixteen examples, the noise is
 overestimated by up to 4 dB."""
 
+CHEAP_SHARE = 0.05
+"""Of the session's minutes: what a candidate may take without being put behind others."""
+DEAR = 0.5
+"""What is left of the worth of a candidate that takes all of the session's minutes."""
+
 _SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
 """By risk: the chance that a candidate holds the limit on the loss."""
 _MINOR_WEIGHT = 0.05
@@ -62,6 +67,18 @@ def worth(gain: float, prediction: Prediction, spec: TechniqueSpec, risk: str | 
     expected = math.exp(_SUCCESS[risk or prediction.risk] * math.log(gain)) if gain > 1 else gain
     minor = math.pow(prediction.speedup * prediction.size_ratio, _MINOR_WEIGHT)
     return expected * minor * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
+
+
+def in_time(worth: float, prediction: Prediction, criteria: Criteria) -> float:
+    """The worth of a candidate held against its minutes, so that of similar ones the cheap one comes first.
+
+    Up to `CHEAP_SHARE` of the session's minutes cost nothing. From there on the worth falls, to `DEAR` of it where a
+    candidate takes all of them.
+    """
+    if prediction.minutes is None:
+        return worth
+    share = prediction.minutes / criteria.budget.minutes
+    return worth * (1 - (1 - DEAR) * min(1.0, max(0.0, share - CHEAP_SHARE) / (1 - CHEAP_SHARE)))
 
 
 def comes_last(specs: Iterable[TechniqueSpec]) -> bool:

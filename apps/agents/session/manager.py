@@ -16,12 +16,11 @@ call gives the same result, and a step that is in the state is not requested aga
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.phrasing import listed
-from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import (
     CandidateRecord,
     Closing,
@@ -44,6 +43,8 @@ from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
 from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
+from apps.agents.session.reading import Reading
+from apps.agents.session.refining import Refining
 from apps.agents.session.search import Option, Search, Shared
 from apps.agents.session.steps import (
     ANALYSE,
@@ -79,12 +80,13 @@ class OptimizationManager:
         """
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
-        requests = _Turn(state, self.specs).requests
+        turn = _Turn(state, self.specs)
+        requests = turn.requests
         if (failure := _left_open(state, requests)) is not None:
             return _decision(state, self.specs, failure=failure)
         asked = tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
         after = state.model_copy(update={"steps": (*state.steps, *asked)})
-        return _decision(after, self.specs, requests)
+        return _decision(after, self.specs, requests, reading=turn.reading)
 
 
 def _failure(state: SessionState) -> tuple[str, str] | None:
@@ -123,9 +125,11 @@ def _decision(
     specs: Mapping[str, TechniqueSpec],
     requests: tuple[StepRequest, ...] = (),
     failure: tuple[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> Decision:
     steps = Steps.of(state)
-    search = Search(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
+    planned = steps.completed(ANALYSE) and steps.completed(PLAN)
+    search = Search(state, specs, reading or Reading()) if planned else None
     closing = _closing(steps)
     done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
     return Decision(
@@ -191,14 +195,15 @@ class _Turn:
 
     state: SessionState
     specs: Mapping[str, TechniqueSpec]
+    reading: Reading = field(default_factory=Reading)
 
     @cached_property
     def steps(self) -> Steps:
-        return Steps.of(self.state)
+        return Steps.of(self.state, self.reading)
 
     @cached_property
     def search(self) -> Search:
-        return Search(self.state, self.specs)
+        return Search(self.state, self.specs, self.reading)
 
     @property
     def requests(self) -> tuple[StepRequest, ...]:
@@ -230,6 +235,8 @@ class _Turn:
         requests += [self._share(one) for one in shared.values()]
         if not shared:
             requests += [request for option in options if (request := self._start(option))]
+        if len(requests) < free and not self._minutes_short():
+            requests += filter(None, [Refining(self.search).request(free - len(requests))])
         return tuple(requests[:free])
 
     def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
@@ -289,7 +296,7 @@ class _Turn:
             reason=f"Compares {trial.key} with the original on the validation examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parameters={"part": Part.CHOOSING.value, **self.search.evaluated_with(trial)},
+            parameters={**self.search.ranked_with, **self.search.evaluated_with(trial)},
             parents=starting_from(trial.maker),
         )
 
