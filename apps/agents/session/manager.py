@@ -383,14 +383,8 @@ class _Turn:
         """
         if spent := self._minutes_spent():
             return spent
-        durations = [
-            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
-            for trial in self.search.trials
-            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
-        ]
         left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
-        mean_s = sum(durations) / len(durations) if durations else 0.0
-        judging_s = self.search.judging_s
+        mean_s, judging_s = self.search.candidate_s, self.search.judging_s
         if mean_s + judging_s <= left_s:
             return None
         return (

@@ -185,11 +185,21 @@ class Overview:
         portions = saves_time(self.analysis, self.state.dataset)
         return {"part": Part.CHOOSING.value, **({"in_portions": True} if portions else {})}
 
-    @property
+    @cached_property
     def judging_s(self) -> float:
         """The estimated time to judge one candidate, from the times that ranking took; 0 before one is measured."""
         estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
         return sum(estimates) / len(estimates) if estimates else 0.0
+
+    @cached_property
+    def candidate_s(self) -> float:
+        """How long the measured candidates took on average, to make and to rank; 0 before one is measured."""
+        durations = [
+            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
+            for trial in self.trials
+            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
+        ]
+        return sum(durations) / len(durations) if durations else 0.0
 
     @cached_property
     def bar(self) -> float:

@@ -136,7 +136,20 @@ class Search(Overview):
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
         plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
+        if plain and ranked[0] not in plain and not going and self._is_short_of_time(plain):
+            return (ranked[0], *plain)
         return plain or (() if going else tuple(ranked[:1]))
+
+    def _is_short_of_time(self, options: Sequence[Option]) -> bool:
+        """Whether the minutes that are left are too few for all of these, so that what is tried last might never be.
+
+        What candidates took so far counts, and the prediction before one is measured.
+        """
+        minutes = self.state.criteria.budget.minutes
+        left_s = 60 * minutes - self.state.worked_s - self.judging_s
+        if not self.judged:
+            return sum(60 * (option.candidate.predicted.minutes or 0.0) for option in options) > left_s
+        return self.candidate_s * len(options) > left_s
 
     def _tried_last(self, candidate: CandidateRecord) -> bool:
         """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
