@@ -56,9 +56,8 @@ class EvaluationAgent:
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
-        Both models are measured on the examples of `part`. If several `finalists` are judged, they share the
-        probability of error that the member's confidence allows, so every interval is wider.
-        `in_portions`: a candidate that is only ranked is dropped after a portion of the examples that rules it out.
+        Both models are measured on the examples of `part`. Several `finalists` share the probability of error, so every
+        interval is wider. `in_portions`: a ranked candidate is dropped after a portion that rules it out.
 
         `keeps_parameters`: the technique removes no weights, so the file size can be checked against the bits.
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
