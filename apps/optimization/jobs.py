@@ -63,7 +63,7 @@ def job_of(step: SessionStep, folder: Path, inputs: Mapping[str, Path]) -> Job:
 
 def _blobs(step: SessionStep) -> dict[str, Blob]:
     """The stored files that the step reads, by role."""
-    if step.kind == StepKind.PLAN:
+    if step.kind in (StepKind.PLAN, StepKind.REFINE):
         return {}
     session = step.session
     original = session.version.blob

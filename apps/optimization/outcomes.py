@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.agents.contracts.refinement import Refinement
 from apps.agents.contracts.reports import analysis, evaluation, optimization
 from apps.agents.contracts.state import Plan, StepKind
 from apps.optimization import workers
@@ -22,6 +23,8 @@ def keep_report(step: SessionStep) -> None:
                 AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"step": step})
         case StepKind.PLAN:
             Plan.model_validate(body)
+        case StepKind.REFINE:
+            Refinement.model_validate(body)
         case StepKind.OPTIMIZE:
             optimization.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:

@@ -338,7 +338,7 @@ class StepRun:
         if _tried_enough(self.step, failure.fault):
             self._end(failure.code, reason, fault=failure.fault)
             return
-        halve = jobs.ran_out_of_memory(failure) and self.step.kind != StepKind.PLAN
+        halve = jobs.ran_out_of_memory(failure) and self.step.kind not in (StepKind.PLAN, StepKind.REFINE)
         infrastructure = failure.fault is Fault.INFRASTRUCTURE
         backoff = self.patience.backoff_of_infrastructure if infrastructure else self.patience.backoff
         wait = backoff(attempt)

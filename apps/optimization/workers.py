@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
+from apps.agents.contracts.refinement import SAMPLING_LIBRARY
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.scheduling.health import TimingHealth
@@ -36,7 +37,7 @@ def _machine() -> dict[str, object]:
     """This machine and its libraries, read once: neither changes while the process lives."""
     machine = describe_machine().model_dump(mode="json")
     # Techniques from other packages may need additional libraries.
-    needed = {name for spec in catalogue().values() for name in spec.requires}
+    needed = {SAMPLING_LIBRARY} | {name for spec in catalogue().values() for name in spec.requires}
     return {
         **machine,
         "libraries": machine["libraries"] | installed_versions(sorted(needed)),

@@ -14,6 +14,7 @@ from typing import Any
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
+from apps.agents.contracts.refinement import RefineParameters
 from apps.agents.contracts.reports.analysis import AnalysisReport, Compatibility, Layer, OperatorSensitivity
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -27,6 +28,7 @@ from apps.agents.evaluation import verdicts
 from apps.agents.measuring.statistics.certainty import quantile, shared_confidence
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.prediction import Scope, scope_of
+from apps.agents.planning.sampling import propose
 from apps.agents.session.manager import OptimizationManager
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.kernels import Kind
@@ -424,6 +426,9 @@ class InMemoryPipeline:
                     edits=PlanEdits.model_validate(request.parameters.get("edits", {})),
                 )
                 return plan.model_dump(mode="json")
+            case StepKind.REFINE:
+                asked = RefineParameters.model_validate(request.parameters)
+                return propose(asked, state.seed).model_dump(mode="json")
             case StepKind.EVALUATE:
                 made = next(step.request for step in state.steps if step.request.key == request.parent)
                 truth = self.world.truth(made.technique or "", made.parameters)

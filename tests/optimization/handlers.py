@@ -24,7 +24,8 @@ from tests.optimization import material
 
 GATES = "gates"
 TABLE = {kind: f"tests.optimization.handlers:{kind.value}" for kind in StepKind}
-"""In place of `apps.optimization.jobs.HANDLERS`."""
+TABLE[StepKind.REFINE] = "apps.agents.handlers.refine:run"
+"""In place of `apps.optimization.jobs.HANDLERS`. Proposals are quick to make."""
 
 
 class Unfit(UserError):

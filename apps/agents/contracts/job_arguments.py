@@ -12,6 +12,7 @@ from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.formats import Framework, format_spec
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.plan_edits import PlanEdits
+from apps.agents.contracts.refinement import RefineParameters
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
@@ -108,6 +109,10 @@ class PlanArguments(Arguments):
     """What the history said when the plan was requested."""
 
 
+class RefineArguments(Arguments):
+    refine: RefineParameters
+
+
 class OptimizeArguments(ModelArguments):
     technique: str
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -134,6 +139,8 @@ class EvaluateArguments(ModelArguments):
     """The float model in the candidate's runtime, if the original has another runtime."""
     part: Part = Part.EVALUATION
     """The examples on which it is measured."""
+    in_portions: bool = False
+    """Whether a candidate that is only ranked is dropped after a portion of the examples that rules it out."""
     finalists: tuple[str, ...] = ()
     """The keys of all candidates that share the chance of error."""
     judged_before: int = Field(default=0, ge=0)

@@ -29,6 +29,7 @@ class StepKind(StrEnum):
     PLAN = "plan"
     OPTIMIZE = "optimize"
     EVALUATE = "evaluate"
+    REFINE = "refine"
     PACKAGE = "package"
 
 

@@ -18,6 +18,7 @@ from apps.agents.contracts.job_arguments import (
     OptimizeArguments,
     PackageArguments,
     PlanArguments,
+    RefineArguments,
 )
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -35,6 +36,7 @@ HANDLERS: dict[StepKind, str] = {
     StepKind.PLAN: "apps.agents.handlers.plan:run",
     StepKind.OPTIMIZE: "apps.agents.handlers.optimize:run",
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
+    StepKind.REFINE: "apps.agents.handlers.refine:run",
     StepKind.PACKAGE: "apps.agents.handlers.package:run",
 }
 """The function that the child runs for each kind of step."""
@@ -132,6 +134,8 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
                 known |= {"candidate": request.candidate, "outcomes": facts.outcomes}
             asked = {name: value for name, value in request.parameters.items() if name != TAKING}
             return EvaluateArguments.model_validate(model | known | asked)
+        case StepKind.REFINE:
+            return RefineArguments.model_validate({"refine": request.parameters})
         case StepKind.PACKAGE:
             closing = Closing.model_validate(request.parameters)
             verdict = closing.verdict

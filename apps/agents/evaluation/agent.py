@@ -48,6 +48,7 @@ class EvaluationAgent:
         baseline: RuntimeBaseline | None = None,
         part: Part = Part.EVALUATION,
         finalists: int = 1,
+        in_portions: bool = False,
         timer: Timer | None = None,
         again: Timer | None = None,
         original_memory: OriginalMemory | None = None,
@@ -55,8 +56,8 @@ class EvaluationAgent:
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
-        Both models are measured on the examples of `part`. If several `finalists` are judged, they share the
-        probability of error that the member's confidence allows, so every interval is wider.
+        Both models are measured on the examples of `part`. Several `finalists` share the probability of error, so every
+        interval is wider. `in_portions`: a ranked candidate is dropped after a portion that rules it out.
 
         `keeps_parameters`: the technique removes no weights, so the file size can be checked against the bits.
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
@@ -73,7 +74,7 @@ class EvaluationAgent:
             candidate,
             dataset.measured_on(part),
             len(dataset.evaluation_indices),
-            Question(criteria, part, finalists),
+            Question(criteria, part, finalists, in_portions),
             context,
             machine,
             seed,

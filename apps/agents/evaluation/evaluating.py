@@ -139,6 +139,7 @@ class Evaluation:
             part=self.question.part,
             examples=found.examples,
             examples_of_part=found.examples_of_part,
+            looks=found.looks,
             judging_examples=self.judging_examples,
             levels=found.levels,
             outcomes=found.outcomes,

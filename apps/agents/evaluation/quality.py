@@ -51,6 +51,8 @@ class Outputs:
     examples_of_part: int
     seconds: float
     notes: tuple[str, ...]
+    looks: tuple[int, ...] = ()
+    """How many examples had been used at each look; empty if all were used at once."""
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
@@ -63,6 +65,8 @@ class Question:
     criteria: Criteria
     part: Part = Part.EVALUATION
     finalists: int = 1
+    in_portions: bool = False
+    """Whether a candidate that is only ranked is dropped as soon as it breaks a limit."""
 
     @property
     def shared_confidence(self) -> float:
@@ -83,7 +87,14 @@ class Question:
 
     def shares(self, examples: int) -> tuple[float, ...]:
         """After which shares of the `examples` to look."""
-        return shares_for(examples) if self.part is Part.EVALUATION and self.ends_early else (1.0,)
+        looked_at = self.part is Part.EVALUATION or self.in_portions
+        return shares_for(examples) if looked_at and self.ends_early else (1.0,)
+
+    def decided(self, statuses: set[Holds]) -> bool:
+        """Whether these verdicts at a look end the run. A candidate that is only ranked goes on while it may hold every
+        limit, because its rank needs all examples."""
+        held = self.part is Part.EVALUATION and statuses == {Holds.HOLDS}
+        return Holds.VIOLATED in statuses or held
 
     def confidence(self, look: int, shares: Sequence[float], sharing: int) -> float:
         """Confidence of a two-sided interval at that look. Each side uses its part of the probability of error."""
@@ -96,7 +107,8 @@ class Question:
 class OutputsComparison:
     """Runs every example of a part through both models. Both receive each batch at the same time.
 
-    With many test examples, growing portions are used until the evidence decides the limits on the metric.
+    With many test examples, growing portions are used until the evidence decides the limits on the metric. Of many
+    validation examples, they are used if the question asks for it, until the evidence rules the candidate out.
     """
 
     def __init__(
@@ -127,19 +139,26 @@ class OutputsComparison:
     def run(self) -> Outputs:
         """Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime."""
         part = self._dataset
-        total = len(part.evaluation_indices)
+        total = self._total
         shares = self._question.shares(total)
-        looks, used = 0, 0
+        looks: list[int] = []
+        used = 0
         for portion in part.portions(shares) if len(shares) > 1 else (part,):
             self._pass(portion)
             if (groups := portion.groups_of(portion.evaluation_indices)) is not None:
                 self._groups.append(groups)
-            looks, used = looks + 1, used + len(portion.evaluation_indices)
+            used += len(portion.evaluation_indices)
+            looks.append(used)
             if not self._can_look:
                 shares = (1.0,)
-            elif used < total and self._clear(looks - 1, shares, used):
+            elif used < total and self._clear(len(looks) - 1, shares, used):
                 break
-        return self._found(min(looks, len(shares)) - 1, shares, used, total)
+        return self._found(tuple(looks), shares, total)
+
+    @property
+    def _total(self) -> int:
+        """Number of examples of the part."""
+        return len(self._dataset.evaluation_indices)
 
     @property
     def scorer(self) -> Scorer:
@@ -163,7 +182,7 @@ class OutputsComparison:
             self._report_progress()
 
     def _report_progress(self) -> None:
-        spent_s, rows, total = self._clock() - self._start, self._rows, len(self._dataset.evaluation_indices)
+        spent_s, rows, total = self._clock() - self._start, self._rows, self._total
         if spent_s < self._told_at + PROGRESS_EVERY_S and self._done < rows:
             return
         self._told_at = spent_s
@@ -185,15 +204,15 @@ class OutputsComparison:
         return self._dataset.spec.primary_metric
 
     def _clear(self, look: int, shares: Sequence[float], used: int) -> bool:
-        """Whether every limit on the metric is met by now, or one is violated, whatever the remaining examples show."""
+        """Whether the evidence ends the run now, whatever the remaining examples show."""
         primary = self.scorer.share(self._metric, self._question.confidence(look, shares, self._question.finalists))
         assert primary is not None
         limits, confidence = self._question.criteria.constraints, self._question.shared_confidence
         statuses = {verdict.status for verdict in judge_metric(limits, MetricMeasured(primary, used, confidence))}
-        return Holds.VIOLATED in statuses or statuses == {Holds.HOLDS}
+        return self._question.decided(statuses)
 
-    def _found(self, look: int, shares: Sequence[float], used: int, total: int) -> Outputs:
-        question = self._question
+    def _found(self, looks: tuple[int, ...], shares: Sequence[float], total: int) -> Outputs:
+        question, used, look = self._question, looks[-1], min(len(looks), len(shares)) - 1
         compared = [self._compared(question.confidence(look, shares, sharing)) for sharing in question.sharing]
         metrics, levels = compared[0], tuple(map(self._level, question.sharing, compared, repeat(used)))
         losses = self.scorer.losses(Metric(metrics[0].metric))
@@ -209,6 +228,7 @@ class OutputsComparison:
             examples_of_part=total,
             seconds=self._clock() - self._start,
             notes=(*self._passing.compare_whole(self._meter, self._dataset), *_ended_early(used, total)),
+            looks=looks if len(shares) > 1 else (),
             groups=groups,
             group_metric=by_group if groups else None,
         )
@@ -234,8 +254,11 @@ class OutputsComparison:
 
     @property
     def _order(self) -> str:
-        """Texts are batched by length, so their order depends on the batch size."""
-        return f"batches of {self._passing.batch}" if self._dataset.spec.kind is DatasetKind.TEXT else ""
+        """Texts are batched by length, so their order depends on the batch size. Validation examples that come in
+        portions have another order than those that do not."""
+        batches = f"batches of {self._passing.batch}" if self._dataset.spec.kind is DatasetKind.TEXT else ""
+        ranked = self._question.part is Part.CHOOSING and len(self._question.shares(self._total)) > 1
+        return " ".join(filter(None, (batches, "in portions" if ranked else "")))
 
 
 def _unchanged(metric: MetricComparison) -> MetricComparison:

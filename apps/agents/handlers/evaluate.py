@@ -75,6 +75,7 @@ def run(context: JobContext) -> JobResult:
             baseline=baseline,
             part=part,
             finalists=max(1, len(arguments.finalists) + arguments.judged_before),
+            in_portions=arguments.in_portions,
             timer=timer,
             again=again,
             original_memory=arguments.original_memory,

@@ -27,6 +27,11 @@ PREDICTED_COLLAPSE_POINTS = 10.0
 """A candidate is left out unmeasured only if it is predicted to lose at least this: with sixteen examples, the noise is
 overestimated by up to 4 dB."""
 
+CHEAP_SHARE = 0.05
+"""Of the session's minutes: what a candidate may take without being put behind others."""
+DEAR = 0.5
+"""What is left of the worth of a candidate that takes all of the session's minutes."""
+
 _SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
 """By risk: the chance that a candidate holds the limit on the loss."""
 _MINOR_WEIGHT = 0.05
@@ -68,6 +73,18 @@ def surprise_of(prediction: Prediction) -> float:
     """The factor by which the truth may exceed a prediction whose technique this session has not measured: the less,
     the more of the prediction is experience."""
     return max(KNOWN_SURPRISE, 1 + (SURPRISE - 1) * (1 - prediction.experience))
+
+
+def in_time(worth: float, prediction: Prediction, criteria: Criteria) -> float:
+    """The worth of a candidate held against its minutes, so that of similar ones the cheap one comes first.
+
+    Up to `CHEAP_SHARE` of the session's minutes cost nothing. From there on the worth falls, to `DEAR` of it where a
+    candidate takes all of them.
+    """
+    if prediction.minutes is None:
+        return worth
+    share = prediction.minutes / criteria.budget.minutes
+    return worth * (1 - (1 - DEAR) * min(1.0, max(0.0, share - CHEAP_SHARE) / (1 - CHEAP_SHARE)))
 
 
 def comes_last(specs: Iterable[TechniqueSpec]) -> bool:

@@ -12,9 +12,11 @@ from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.state import AgentDecision, Closing, Outcome, Plan, StepRecord
 from apps.agents.planning.repair import Stop
+from apps.agents.session import halving
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
 from apps.agents.session.search import NO_EFFECT, Search
+from apps.agents.session.steps import LOST
 from apps.agents.techniques.compatibility import format_label
 
 ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
@@ -43,6 +45,7 @@ def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
     for key, failed in search.exports_failed.items():
         yield AgentDecision(key=f"rolled-back/{key}", agent=MANAGER, action="rolled back", subject=key, reason=failed)
     yield from _plan(search)
+    yield from _refinements(search)
     for link, step in search.skipped_links:
         yield _skipped_link(link, step)
     for trial in search.trials:
@@ -78,10 +81,11 @@ def _plan(search: Search) -> Iterator[AgentDecision]:
     yield AgentDecision(key="plan", agent=PLANNING_AGENT, action="planned", reason=plan.summary)
     yield from _edits(plan)
     for candidate in plan.candidates:
+        action = "refined" if candidate.key in search.refined else "planned"
         yield AgentDecision(
-            key=f"planned/{candidate.key}",
+            key=f"{action}/{candidate.key}",
             agent=PLANNING_AGENT,
-            action="planned",
+            action=action,
             subject=candidate.key,
             reason=f"{in_one_line(candidate.steps)}. {candidate.reason}",
         )
@@ -108,6 +112,21 @@ def _edits(plan: Plan) -> Iterator[AgentDecision]:
         )
 
 
+def _refinements(search: Search) -> Iterator[AgentDecision]:
+    """Why each chain was refined, and what came of it."""
+    for one in search.refinements:
+        key, around = one.step.request.key, one.parameters.around.key
+        yield AgentDecision(
+            key=f"refining/{key}", agent=MANAGER, action="refining", subject=around, reason=one.step.request.reason
+        )
+        why = f"Nothing is refined any more: {one.step.error or 'the proposals were not made'}"
+        if one.step.status in LOST:
+            yield AgentDecision(key=f"failed/{key}", agent=MANAGER, action="failed", subject=around, reason=why)
+        elif one.result is not None and not one.result.proposals:
+            why = f"{around} is not refined further: every value that may vary has been proposed."
+            yield AgentDecision(key=f"exhausted/{key}", agent=MANAGER, action="left out", subject=around, reason=why)
+
+
 def _skipped_link(link: Application, step: StepRecord) -> AgentDecision:
     """The event of an optional link that chains skip, because its step failed or had nothing to change."""
     key, why = step.request.key, step.error or "it did not finish"
@@ -128,6 +147,11 @@ def _trial(trial: Trial) -> Iterator[AgentDecision]:
             key=f"failed/{key}", agent=MANAGER, action=action, subject=key, reason=f"{key} {action}: {failure}"
         )
     elif trial.judgement is not None:
+        if halved := halving.in_words(trial.report):
+            action, reason = halved
+            yield AgentDecision(
+                key=f"{action}/{key}", agent=EVALUATION_AGENT, action=action, subject=key, reason=f"{key} {reason}"
+            )
         action = "promising" if trial.judgement.accepted else "rolled back"
         yield AgentDecision(
             key=f"ranked/{key}",

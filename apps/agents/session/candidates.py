@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from apps.agents.contracts.chain import key_of, sources
+from apps.agents.contracts.chain import sources
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.evaluation import EvaluationReport
@@ -22,7 +22,7 @@ from apps.agents.contracts.state import (
     Status,
     StepRecord,
 )
-from apps.agents.evaluation.selection import Judgement, judge
+from apps.agents.evaluation.selection import Judgement
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.chains import application_of
 from apps.agents.planning.prediction import predict
@@ -181,7 +181,7 @@ def read_trials(
     The chains of `plan` contain only links that can be applied. The first links that several chains have in common are
     shared.
     """
-    shared = {key_of(part) for candidate in plan.candidates for part in sources(candidate.steps)}
+    shared = {steps.chain_key(part) for candidate in plan.candidates for part in sources(candidate.steps)}
     chains = {candidate.key: [_root(candidate, steps, shared)] for candidate in plan.candidates}
     for step in sorted(steps.by_key.values(), key=_repair_number):
         candidate, technique = step.request.candidate, step.request.technique
@@ -198,7 +198,7 @@ def read_trials(
 
 def _root(candidate: CandidateRecord, steps: Steps, shared: Collection[str]) -> Trial:
     own = optimize_key(candidate.key)
-    is_shared = steps.made(candidate.steps) is not None or key_of(candidate.steps) in shared
+    is_shared = steps.made(candidate.steps) is not None or steps.chain_key(candidate.steps) in shared
     if not is_shared or steps.get(own):
         return Trial(planned=candidate, root=candidate.key, maker=own)
     return Trial(planned=candidate, root=candidate.key, maker=steps.key_of(candidate.steps), shared=True)
@@ -236,9 +236,9 @@ def _with_steps(trial: Trial, steps: Steps, criteria: Criteria) -> Trial:
     evaluate = steps.get(evaluate_key(trial.key))
     if evaluate is None or evaluate.status is not Status.COMPLETED:
         return replace(trial, optimize=optimize, evaluate=evaluate)
-    report = EvaluationReport.model_validate(evaluate.result)
-    measured = replace(trial, optimize=optimize, evaluate=evaluate, report=report, judgement=judge(report, criteria))
+    report, judgement = steps.reading.ranked(evaluate, criteria)
+    measured = replace(trial, optimize=optimize, evaluate=evaluate, report=report, judgement=judgement)
     judging = steps.get(judge_key(trial.key))
     if judging is None or judging.status is not Status.COMPLETED:
         return replace(measured, judge=judging)
-    return replace(measured, judge=judging, judged=EvaluationReport.model_validate(judging.result))
+    return replace(measured, judge=judging, judged=steps.reading.ranked(judging, criteria)[0])

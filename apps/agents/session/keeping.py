@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from apps.agents.contracts.chain import Chain, sources
 from apps.agents.contracts.state import ACTIVE, Status, StepKind
 from apps.agents.planning.repair import Stop
+from apps.agents.session.refining import Refining
 from apps.agents.session.search import Search
 
 
@@ -34,7 +35,8 @@ def _needed(search: Search) -> Iterator[str]:
 
 
 def _by_what_may_start(search: Search) -> Iterator[str]:
-    """The keys of steps whose artifacts are read by candidates that were not started, or by repairs that may follow."""
+    """The keys of steps whose artifacts are read by candidates that were not started, or by repairs and refinements
+    that may follow."""
     for trial in search.trials:
         if not trial.started:
             yield trial.maker
@@ -42,6 +44,8 @@ def _by_what_may_start(search: Search) -> Iterator[str]:
     for chain in search.chains:
         if not isinstance(search.repair_of(chain), Stop):
             yield from search.steps.parents_of(chain[0].planned.steps).values()
+    for refinable in Refining(search).may_follow():
+        yield from filter(None, (made.request.key for part in sources(refinable) if (made := search.steps.made(part))))
 
 
 def _read_on_the_way(search: Search, chain: Chain) -> Iterator[str]:

@@ -16,12 +16,12 @@ call gives the same result, and a step that is in the state is not requested aga
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.phrasing import listed
-from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import (
     CandidateRecord,
     Closing,
@@ -46,6 +46,8 @@ from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
 from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
+from apps.agents.session.reading import Reading
+from apps.agents.session.refining import Refining
 from apps.agents.session.search import Option, Search, Shared
 from apps.agents.session.steps import (
     ANALYSE,
@@ -85,12 +87,13 @@ class OptimizationManager:
             return takings.decision
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
-        requests = _Turn(state, self.specs).requests
+        turn = _Turn(state, self.specs)
+        requests = turn.requests
         if (failure := _left_open(state, requests)) is not None:
             return _decision(state, self.specs, failure=failure)
         asked = tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
         after = state.model_copy(update={"steps": (*state.steps, *asked)})
-        return _decision(after, self.specs, requests)
+        return _decision(after, self.specs, requests, reading=turn.reading)
 
 
 def _failure(state: SessionState) -> tuple[str, str] | None:
@@ -129,9 +132,11 @@ def _decision(
     specs: Mapping[str, TechniqueSpec],
     requests: tuple[StepRequest, ...] = (),
     failure: tuple[str, str] | None = None,
+    reading: Reading | None = None,
 ) -> Decision:
     steps = Steps.of(state)
-    search = Search(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
+    planned = steps.completed(ANALYSE) and steps.completed(PLAN)
+    search = Search(state, specs, reading or Reading()) if planned else None
     closing = _closing(steps)
     done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
     return Decision(
@@ -203,14 +208,15 @@ class _Turn:
 
     state: SessionState
     specs: Mapping[str, TechniqueSpec]
+    reading: Reading = field(default_factory=Reading)
 
     @cached_property
     def steps(self) -> Steps:
-        return Steps.of(self.state)
+        return Steps.of(self.state, self.reading)
 
     @cached_property
     def search(self) -> Search:
-        return Search(self.state, self.specs)
+        return Search(self.state, self.specs, self.reading)
 
     @property
     def requests(self) -> tuple[StepRequest, ...]:
@@ -241,6 +247,8 @@ class _Turn:
         requests += [self._share(one) for one in shared.values()]
         if not shared:
             requests += [request for option in options if (request := self._start(option))]
+        if len(requests) < free and not self._minutes_short():
+            requests += filter(None, [Refining(self.search).request(free - len(requests))])
         return tuple(requests[:free])
 
     @property
@@ -313,7 +321,7 @@ class _Turn:
             reason=f"Compares {trial.key} with the original on the validation examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parameters={"part": Part.CHOOSING.value, **self.search.evaluated_with(trial)},
+            parameters={**self.search.ranked_with, **self.search.evaluated_with(trial)},
             parents=starting_from(trial.maker),
         )
 
@@ -401,14 +409,8 @@ class _Turn:
         """
         if spent := self._minutes_spent():
             return spent
-        durations = [
-            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
-            for trial in self.search.trials
-            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
-        ]
         left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
-        mean_s = sum(durations) / len(durations) if durations else 0.0
-        judging_s = self.search.judging_s
+        mean_s, judging_s = self.search.candidate_s, self.search.judging_s
         if mean_s + judging_s <= left_s:
             return None
         return (

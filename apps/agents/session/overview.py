@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,9 @@ from apps.agents.planning.chains import Heads
 from apps.agents.session.candidates import Trial, read_trials
 from apps.agents.session.earlier import judged_before, with_measured
 from apps.agents.session.finalists import Finals, contenders
+from apps.agents.session.halving import saves_time
+from apps.agents.session.reading import Reading
+from apps.agents.session.refined import Refined, RefinedCandidates, refinements
 from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
@@ -40,10 +43,11 @@ class Overview:
 
     state: SessionState
     specs: Mapping[str, TechniqueSpec]
+    reading: Reading = field(default_factory=Reading, repr=False, compare=False)
 
     @cached_property
     def steps(self) -> Steps:
-        return Steps.of(self.state)
+        return Steps.of(self.state, self.reading)
 
     @cached_property
     def analysis(self) -> AnalysisReport:
@@ -51,11 +55,33 @@ class Overview:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan with chains that can be applied: without optional links that failed or may not be used."""
+        """The plan with what refinements added, and chains that can be applied: without optional links that failed or
+        may not be used."""
         heads = Heads(self.bases, self.specs, lambda technique: self.unavailable(technique) is None)
-        plan = with_measured(Plan.model_validate(self._result(PLAN)), self.state)
-        candidates = tuple(self._applicable(heads.in_full(one)) for one in plan.candidates)
-        return plan.model_copy(update={"candidates": candidates})
+        plan = with_measured(self._written_plan, self.state)
+        records = (*map(heads.in_full, plan.candidates), *self.refined.values())
+        return plan.model_copy(update={"candidates": tuple(map(self._applicable, records))})
+
+    @cached_property
+    def refinements(self) -> tuple[Refined, ...]:
+        """The refine steps, in the order in which they were requested."""
+        return refinements(self.steps)
+
+    @cached_property
+    def refined(self) -> Mapping[str, CandidateRecord]:
+        """The candidates that refine steps proposed, by key. They are part of the plan from then on."""
+        return {record.key: record for record in self.refined_candidates.records()}
+
+    @cached_property
+    def refined_candidates(self) -> RefinedCandidates:
+        return RefinedCandidates(self.refinements, self.specs, self.bases, self.state.criteria)
+
+    @property
+    def _written_plan(self) -> Plan:
+        """The plan as its step made it."""
+        step = self.steps.completed(PLAN)
+        assert step is not None, "the search is read after the plan"
+        return self.reading.plan(step)
 
     def _applicable(self, record: CandidateRecord) -> CandidateRecord:
         """The record with the links that are, or will be, applied: optional links that cannot be are removed."""
@@ -167,10 +193,26 @@ class Overview:
         return {**self.held_against(trial), **({"earlier": earlier} if earlier else {})}
 
     @property
+    def ranked_with(self) -> dict[str, Any]:
+        """Parameters of every evaluation on the validation part."""
+        portions = saves_time(self.analysis, self.state.dataset)
+        return {"part": Part.CHOOSING.value, **({"in_portions": True} if portions else {})}
+
+    @cached_property
     def judging_s(self) -> float:
         """The estimated time to judge one candidate, from the times that ranking took; 0 before one is measured."""
         estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
         return sum(estimates) / len(estimates) if estimates else 0.0
+
+    @cached_property
+    def candidate_s(self) -> float:
+        """How long the measured candidates took on average, to make and to rank; 0 before one is measured."""
+        durations = [
+            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
+            for trial in self.trials
+            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
+        ]
+        return sum(durations) / len(durations) if durations else 0.0
 
     @cached_property
     def bar(self) -> float:
@@ -182,7 +224,7 @@ class Overview:
         measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
         return against_baseline(measured, self.specs, closed=closed)
 
-    @property
+    @cached_property
     def started(self) -> int:
         """How many candidates of the budget are spent. Candidates lost to a fault that is not their own do not
         count."""
@@ -202,8 +244,9 @@ class Overview:
     @property
     def skipped_links(self) -> tuple[tuple[Application, StepRecord], ...]:
         """The optional links that could not be applied, each with its step."""
-        written = Plan.model_validate(self._result(PLAN)).candidates
-        optional = {link.technique: link for one in written for link in one.steps if link.optional}
+        optional = {
+            link.technique: link for one in self._written_plan.candidates for link in one.steps if link.optional
+        }
         lost = [step for step in self.steps.sharing if step.status in LOST]
         return tuple((optional[name], step) for step in lost if (name := step.request.technique or "") in optional)
 
@@ -217,7 +260,13 @@ class Overview:
     def _float_model_of(self, candidate: CandidateRecord) -> Trial | None:
         """The candidate that consists only of the export from which this one starts."""
         export = self._export_of(candidate)
-        return next((trial for trial in self.trials if export and trial.planned.steps == (export,)), None)
+        return next((trial for trial in self.float_models if export and trial.planned.steps == (export,)), None)
+
+    @cached_property
+    def float_models(self) -> tuple[Trial, ...]:
+        """The candidates that consist only of an export."""
+        exports = (trial for trial in self.trials if len(trial.planned.steps) == 1)
+        return tuple(trial for trial in exports if self._exported_by(trial.planned.technique))
 
     def awaits_float_model(self, candidate: CandidateRecord) -> bool:
         """Whether the float model in the same runtime, with which it will be compared, is being measured."""
@@ -255,6 +304,16 @@ class Overview:
 
     def unavailable(self, technique: str) -> str | None:
         """Why a technique cannot be used; `None` if it can."""
+        if technique not in self._obstacles:
+            self._obstacles[technique] = self._unavailable(technique)
+        return self._obstacles[technique]
+
+    @cached_property
+    def _obstacles(self) -> dict[str, str | None]:
+        """The answers so far."""
+        return {}
+
+    def _unavailable(self, technique: str) -> str | None:
         spec = self.specs.get(technique)
         if spec is None:
             return f"The technique {technique} is not installed here."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
-from apps.agents.contracts.state import CandidateRecord, Status
+from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
 from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.baseline import is_baseline
@@ -18,6 +19,7 @@ from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
     comes_last,
+    in_time,
     obstacle,
     optimistic_gain,
     predicted_gain,
@@ -30,6 +32,7 @@ from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
 from apps.agents.techniques.catalogue import Risk
 
+_Kind = tuple[str, tuple[str, ...]]
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
@@ -88,6 +91,8 @@ class Search(Overview):
 
     def _starting_from(self, export: CandidateRecord) -> list[Trial]:
         """Candidates that start from the candidate `export` and have not been started."""
+        if export.key not in {first.key for first in self.float_models}:
+            return []
         return [
             trial
             for trial in self.trials
@@ -96,7 +101,7 @@ class Search(Overview):
             and first.key == export.key
         ]
 
-    @property
+    @cached_property
     def _room_for_float_models(self) -> bool:
         """Whether the budget allows a float model in addition to a candidate that is compared with it. Without it, the
         numbers from the analyses are used."""
@@ -137,7 +142,20 @@ class Search(Overview):
         if owed := tuple(option for option in ranked if option.candidate.key in self._owed):
             return (*owed, *(one for one in plain if one not in owed))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
+        if plain and ranked[0] not in plain and not going and self._is_short_of_time(plain):
+            return (ranked[0], *plain)
         return plain or (() if going else tuple(ranked[:1]))
+
+    def _is_short_of_time(self, options: Sequence[Option]) -> bool:
+        """Whether the minutes that are left are too few for all of these, so that what is tried last might never be.
+
+        What candidates took so far counts, and the prediction before one is measured.
+        """
+        minutes = self.state.criteria.budget.minutes
+        left_s = 60 * minutes - self.state.worked_s - self.judging_s
+        if not self.judged:
+            return sum(60 * (option.candidate.predicted.minutes or 0.0) for option in options) > left_s
+        return self.candidate_s * len(options) > left_s
 
     def _tried_last(self, candidate: CandidateRecord) -> bool:
         """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
@@ -146,11 +164,22 @@ class Search(Overview):
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
         tried."""
-        clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, option.candidate)]
+        clever = self._that_have_to_beat(option.candidate)
+        if not clever:
+            return option
         judged = [other.worth for other in options if self._has_to_beat(other.candidate, option.candidate)]
         if any(trial.started for trial in clever):
             return Option(option.candidate, math.inf)
         return Option(option.candidate, max(judged) * (1 + 1e-6)) if judged else option
+
+    def _that_have_to_beat(self, plain: CandidateRecord) -> list[Trial]:
+        return [trial for trial in self._clever if self._has_to_beat(trial.planned, plain)]
+
+    @cached_property
+    def _clever(self) -> tuple[Trial, ...]:
+        """The candidates whose technique has a baseline to beat."""
+        specs = ((trial, self.specs.get(trial.planned.technique)) for trial in self.trials)
+        return tuple(trial for trial, spec in specs if spec is not None and spec.knowledge.baseline is not None)
 
     def _has_to_beat(self, clever: CandidateRecord, plain: CandidateRecord) -> bool:
         one, other = self.specs.get(plain.technique), self.specs.get(clever.technique)
@@ -159,11 +188,21 @@ class Search(Overview):
     def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
         """Whether a method that has to beat `candidate` was tried or is worth trying. `candidate` is then measured
         too."""
-        clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, candidate)]
+        clever = self._that_have_to_beat(candidate)
         return any(trial.started or self.passed_over(trial) is None for trial in clever)
 
     def passed_over(self, trial: Trial) -> str | None:
         """Why a planned candidate that was not started is not worth starting now; `None` if it is."""
+        if trial.key not in self._passed_over:
+            self._passed_over[trial.key] = self._why_passed_over(trial)
+        return self._passed_over[trial.key]
+
+    @cached_property
+    def _passed_over(self) -> dict[str, str | None]:
+        """The answers so far: several rules ask for the same candidate."""
+        return {}
+
+    def _why_passed_over(self, trial: Trial) -> str | None:
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._barred(trial):
             return reason
@@ -227,11 +266,20 @@ class Search(Overview):
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):
             return f"Left out: {reason}"
-        attempts = [trial.optimize for trial in self.trials if trial.planned.technique == technique and trial.optimize]
+        attempts = self._attempts.get(technique, ())
         failures = sum(step.status is Status.FAILED for step in attempts)
         if failures >= FAILURES_END_TECHNIQUE and not any(step.status is Status.COMPLETED for step in attempts):
             return f"Left out: {self.specs[technique].label} failed {failures} times in this session and never worked."
         return None
+
+    @cached_property
+    def _attempts(self) -> Mapping[str, list[StepRecord]]:
+        """By technique: the steps that made its candidates."""
+        found: dict[str, list[StepRecord]] = defaultdict(list)
+        for trial in self.trials:
+            if trial.optimize is not None:
+                found[trial.planned.technique].append(trial.optimize)
+        return found
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
         """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured.
@@ -247,8 +295,12 @@ class Search(Overview):
         return type_choice(self.specs.get(candidate.technique), candidate.parameters)
 
     def _is_known_choice(self, candidate: CandidateRecord) -> bool:
-        choice = self._type_choice(candidate)
-        return any(trial.judgement and self._type_choice(trial.planned) == choice for trial in self.trials)
+        return self._type_choice(candidate) in self._known_choices
+
+    @cached_property
+    def _known_choices(self) -> frozenset[tuple[str, ...] | None]:
+        """Number types of measured candidates."""
+        return frozenset(self._type_choice(trial.planned) for trial in self.trials if trial.judgement)
 
     @cached_property
     def _choices(self) -> frozenset[tuple[str, ...]]:
@@ -258,7 +310,17 @@ class Search(Overview):
 
     def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
         """The mean of measured over predicted speed-up and size ratio, over measured candidates of the same kind."""
-        measured = self._measured(candidate)
+        kind = _kind(candidate)
+        if kind not in self._corrections:
+            self._corrections[kind] = self._corrected(self._measured(candidate))
+        return self._corrections[kind]
+
+    @cached_property
+    def _corrections(self) -> dict[_Kind, tuple[float, float]]:
+        """The answers so far."""
+        return {}
+
+    def _corrected(self, measured: Sequence[Trial]) -> tuple[float, float]:
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
             _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
@@ -266,14 +328,15 @@ class Search(Overview):
 
     def _measured(self, candidate: CandidateRecord) -> list[Trial]:
         """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
-        earlier = [link.technique for link in candidate.essential_links]
-        return [
-            trial
-            for trial in self.trials
-            if trial.judgement
-            and trial.planned.technique == candidate.technique
-            and [link.technique for link in trial.planned.essential_links] == earlier
-        ]
+        return self._by_kind.get(_kind(candidate), [])
+
+    @cached_property
+    def _by_kind(self) -> Mapping[_Kind, list[Trial]]:
+        found: dict[_Kind, list[Trial]] = defaultdict(list)
+        for trial in self.trials:
+            if trial.judgement:
+                found[_kind(trial.planned)].append(trial)
+        return found
 
     def _worth(self, candidate: CandidateRecord) -> float:
         """Infinite for what a member pinned or added, which is tried in the order of the plan."""
@@ -281,20 +344,27 @@ class Search(Overview):
             return math.inf
         gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
-        return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
+        found = worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
+        return in_time(found, candidate.predicted, self.state.criteria)
 
     def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
         """Candidates that quantize the same operators with the same technique and lost too much."""
-        return [
-            trial
-            for trial in self._measured(candidate)
-            if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
-        ]
+        return self._lossy.get(self._scope(candidate), [])
 
-    def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
-        scope = self.specs[other.technique].knowledge.scope
-        same_network = one.essential_links == other.essential_links
-        return same_network and scope(one.parameters) == scope(other.parameters)
+    @cached_property
+    def _lossy(self) -> Mapping[Hashable, list[Trial]]:
+        """The candidates that lost too much, by what they quantize."""
+        found: dict[Hashable, list[Trial]] = defaultdict(list)
+        for trial in self.trials:
+            if trial.judgement and trial.judgement.loses_metric and trial.planned.technique in self.specs:
+                found[self._scope(trial.planned)].append(trial)
+        return found
+
+    def _scope(self, candidate: CandidateRecord) -> Hashable:
+        """Equal for candidates that change the same operators of the same network with the same technique."""
+        earlier = candidate.essential_links
+        network = self.steps.chain_key(earlier) if earlier else ""
+        return candidate.technique, network, self.specs[candidate.technique].knowledge.scope(candidate.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
@@ -313,11 +383,25 @@ class Search(Overview):
     @cached_property
     def chains(self) -> tuple[tuple[Trial, ...], ...]:
         """The roots that were started, each with its repairs."""
+        by_root: dict[str, list[Trial]] = defaultdict(list)
+        for trial in self.trials:
+            by_root[trial.root].append(trial)
         roots = [trial.key for trial in self.trials if trial.started and trial.root == trial.key]
-        return tuple(tuple(trial for trial in self.trials if trial.root == root) for root in roots)
+        return tuple(tuple(by_root[root]) for root in roots)
 
     def repair_of(self, chain: tuple[Trial, ...]) -> Repair | Stop | None:
         """The next repair of a chain, or why it ends; `None` while one of its candidates is undecided."""
+        key = chain[0].key
+        if key not in self._repairs:
+            self._repairs[key] = self._repair_of(chain)
+        return self._repairs[key]
+
+    @cached_property
+    def _repairs(self) -> dict[str, Repair | Stop | None]:
+        """The answers so far."""
+        return {}
+
+    def _repair_of(self, chain: tuple[Trial, ...]) -> Repair | Stop | None:
         if not all(trial.decided for trial in chain):
             return None
         planned = chain[0].planned
@@ -325,7 +409,9 @@ class Search(Overview):
             return Stop(f"{planned.key} is not repaired: candidates of which less is cut are tried in its place.")
         spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(planned) if trial.root != chain[0].root)
+        repairable = chain[-1].failed_step is not None or any(one.judgement and one.repairable for one in attempts)
+        rivals = self._measured(planned) if repairable else []
+        others = tuple(trial.attempt() for trial in rivals if trial.root != chain[0].root)
         profile, criteria = self.bases.profile(spec), self.state.criteria
         return next_repair(attempts, spec, profile, criteria, self.bar, others, self.knowledge)
 
@@ -341,6 +427,11 @@ class Search(Overview):
         )
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
+
+
+def _kind(candidate: CandidateRecord) -> _Kind:
+    """The techniques that make a candidate, without those that keep the network."""
+    return candidate.technique, tuple(link.technique for link in candidate.essential_links)
 
 
 def _mean_ratio(ratios: list[float]) -> float:

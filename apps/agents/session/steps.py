@@ -7,11 +7,12 @@ share it, and steps that an older version requested under other keys count as we
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from apps.agents.contracts.chain import MODEL, Applied, Chain, applied, given_for, key_of, prefix_key, sources
+from apps.agents.contracts.chain import MODEL, Applied, Chain, applied, given_for, prefix_key, sources
 from apps.agents.contracts.state import ACTIVE, SessionState, Status, StepKind, StepRecord
+from apps.agents.session.reading import Reading
 
 ANALYSE, PLAN, PACKAGE = "analyse", "plan", "package"
 PACKAGE_UNTRIED = "package-untried"
@@ -49,10 +50,11 @@ class Steps:
     """The steps of a session by key."""
 
     by_key: Mapping[str, StepRecord]
+    reading: Reading = field(default_factory=Reading, repr=False, compare=False)
 
     @classmethod
-    def of(cls, state: SessionState) -> Steps:
-        return cls({step.request.key: step for step in state.steps})
+    def of(cls, state: SessionState, reading: Reading | None = None) -> Steps:
+        return cls({step.request.key: step for step in state.steps}, reading or Reading())
 
     def get(self, key: str) -> StepRecord | None:
         return self.by_key.get(key)
@@ -97,14 +99,18 @@ class Steps:
         step = self.by_key.get(key)
         return self._prefix_key(step) if step else key
 
+    def chain_key(self, chain: Chain) -> str:
+        """The key of the artifact that `chain` makes."""
+        return self.reading.chain_key(chain)
+
     def made(self, chain: Chain) -> StepRecord | None:
         """The shared step that makes the artifact of `chain`; `None` if it was not requested."""
-        return self._shared.get(key_of(chain))
+        return self._shared.get(self.chain_key(chain))
 
     def key_of(self, chain: Chain) -> str:
         """The key of the shared step of `chain`, whether it was requested or not."""
         step = self.made(chain)
-        return step.request.key if step else key_of(chain)
+        return step.request.key if step else self.chain_key(chain)
 
     def parents_of(self, chain: Chain) -> dict[str, str]:
         """By role: the keys of the steps whose artifacts the last link of `chain` reads."""

@@ -20,7 +20,9 @@ from apps.agents.contracts.job_arguments import (
     OptimizeArguments,
     PackageArguments,
     PlanArguments,
+    RefineArguments,
 )
+from apps.agents.contracts.refinement import Dimension, Observed, RefineParameters
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Closing, Outcome, StepKind, StepRequest, Verdict
@@ -30,11 +32,19 @@ from tests.optimization import material
 SPEC = DatasetSpec.model_validate({"kind": "npz", "task": "classification"})
 CLOSING = Closing(verdict=Verdict(outcome=Outcome.UNCHANGED, reason="Nothing was fast enough."))
 JUDGED = {"part": "evaluation", "finalists": ["c01"], "confidence": 0.95, "contenders": {"c01": 2.0}}
+REFINED = RefineParameters(
+    around=material.PLAN.candidates[0],
+    dimensions=(Dimension(link=0, parameter="per_channel", choices=(True, False)),),
+    observed=(Observed(candidate="c01", setting={"0.per_channel": True}, objectives={"speedup": 0.7, "drop": 0.2}),),
+    count=2,
+    best=2.0,
+)
 READ_BY: dict[StepKind, type[Arguments]] = {
     StepKind.ANALYSE: AnalyseArguments,
     StepKind.PLAN: PlanArguments,
     StepKind.OPTIMIZE: OptimizeArguments,
     StepKind.EVALUATE: EvaluateArguments,
+    StepKind.REFINE: RefineArguments,
     StepKind.PACKAGE: PackageArguments,
 }
 PARAMETERS: dict[StepKind, dict[str, Any]] = {
@@ -42,6 +52,7 @@ PARAMETERS: dict[StepKind, dict[str, Any]] = {
     StepKind.PLAN: {"libraries": ["onnx"], "disabled_techniques": [], "export_failures": {"onnx": "It failed."}},
     StepKind.OPTIMIZE: {"calibration_examples": 32},
     StepKind.EVALUATE: JUDGED,
+    StepKind.REFINE: REFINED.model_dump(mode="json"),
     StepKind.PACKAGE: CLOSING.model_dump(mode="json"),
 }
 

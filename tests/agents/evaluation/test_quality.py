@@ -116,6 +116,41 @@ def test_the_validation_part_is_used_at_once_at_the_members_confidence(tmp_path:
     assert found.levels == ()
 
 
+HALVED = Question(LIMIT, Part.CHOOSING, in_portions=True)
+
+
+def test_a_ranked_candidate_that_clearly_breaks_the_limit_is_dropped_after_a_portion(
+    tmp_path: Path, data: Path
+) -> None:
+    found = compared(tmp_path, data, leaning(3.0), HALVED)
+
+    assert found.looks == (found.examples,) == (round(found.examples_of_part / 4),)
+    drop = found.metrics[0].drop
+    assert drop.low is not None
+    assert drop.low > 5.0
+    wide, quantile = found.metrics[0], critical_values(0.025, (0.25, 0.5, 1.0))[0]
+    interval = share_difference(wide.lost or 0, wide.won or 0, found.examples, confidence_of(quantile))
+    assert drop.low == pytest.approx(interval.low * 100)
+
+
+def test_a_ranked_candidate_that_may_hold_is_promoted_to_all_examples_however_good_it_is(
+    tmp_path: Path, data: Path
+) -> None:
+    found = compared(tmp_path, data, leaning(0.01), HALVED)
+
+    assert found.examples == found.examples_of_part
+    assert len(found.looks) == 3
+    assert found.outcomes is not None
+    assert found.outcomes.order == "in portions"
+
+
+def test_portions_are_not_used_where_groups_are_limited(tmp_path: Path, data: Path) -> None:
+    every = Criteria(constraints=Constraints(max_metric_drop_points=5.0, max_group_drop_points=5.0))
+    found = compared(tmp_path, data, leaning(3.0), Question(every, Part.CHOOSING, in_portions=True))
+
+    assert (found.looks, found.examples) == ((), found.examples_of_part)
+
+
 def test_what_each_example_adds_is_kept_and_its_mean_is_the_drop(tmp_path: Path, data: Path) -> None:
     found = compared(tmp_path, data, leaning(0.3), Question(LIMIT, Part.CHOOSING))
 

@@ -48,6 +48,8 @@ class EvaluationReport(Value):
     """How many examples were used."""
     examples_of_part: int | None = None
     """How many examples the part has. Fewer are used if the evidence is clear before the end."""
+    looks: tuple[int, ...] = ()
+    """How many examples had been used each time the evidence was looked at; empty if all were used at once."""
     judging_examples: int | None = None
     """How many examples the test part has."""
     levels: tuple[Level, ...] = ()

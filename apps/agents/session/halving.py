@@ -1,0 +1,48 @@
+"""Successive halving: candidates are measured on growing portions of the validation examples.
+
+A candidate goes on to the next portion unless its paired interval already lies beyond a limit. Each interval is as wide
+as a group-sequential test requires (`apps.agents.measuring.statistics.group_sequential`), so that looking several times
+does not drop more good candidates than looking once. All portions are run by one step: what a smaller portion has shown
+is used again, and nothing is loaded twice.
+"""
+
+from __future__ import annotations
+
+from apps.agents.contracts.dataset_spec import part_sizes
+from apps.agents.contracts.phrasing import difference, difference_unit, listed, with_unit
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+
+SAVES_FROM_S = 4.0
+"""Portions are used if the original alone needs this long for all validation examples. That is what a measurement takes
+besides examples and timing, so there is less to save below it."""
+FEWEST_EXAMPLES = 1024
+"""With fewer, the first portion would be too small for its interval, and all examples are used at once
+(`apps.agents.measuring.statistics.group_sequential.shares_for`, which a process without numpy cannot import)."""
+
+
+def saves_time(analysis: AnalysisReport, dataset: DatasetSummary) -> bool:
+    """Whether so many examples of this model take long enough for portions to save time."""
+    latency = analysis.latency
+    each_s = latency.p50_ms / 1000 / max(1, latency.batch_size)
+    examples = part_sizes(dataset.examples).choosing
+    return examples >= FEWEST_EXAMPLES and examples * each_s >= SAVES_FROM_S
+
+
+def in_words(report: EvaluationReport | None) -> tuple[str, str] | None:
+    """The action and the sentence of the audit event of a candidate that was measured in portions; `None` otherwise."""
+    if report is None or report.part is not Part.CHOOSING or not report.looks:
+        return None
+    total, used = report.examples_of_part or report.examples, report.examples
+    if used < total:
+        drop = report.primary.drop
+        unit = difference_unit(report.primary.unit)
+        low, high = (difference(drop.value if end is None else end, unit) for end in (drop.low, drop.high))
+        return "dropped", (
+            f"dropped after {used:,} of {total:,} validation examples: its loss of {with_unit(drop.value, unit)} "
+            f"[{low}, {high}] is beyond "
+            "the limit with an interval that allows for every look, so the other examples could not change that."
+        )
+    earlier = listed([f"{look:,}" for look in report.looks[:-1]])
+    return "promoted", f"promoted to all {total:,} validation examples: it was not ruled out after {earlier}."

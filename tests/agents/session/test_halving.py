@@ -1,0 +1,74 @@
+"""Successive halving: when candidates are measured in portions, and what members are told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.state import StepKind
+from apps.agents.evaluation.selection import judge
+from apps.agents.measuring.statistics.group_sequential import shares_for
+from apps.agents.session.halving import FEWEST_EXAMPLES, in_words, saves_time
+from tests.agents.inmemory import DATASET, InMemoryPipeline, Truth, World, evaluation, resnet
+
+MANY = DATASET.model_copy(update={"examples": 10_000})
+
+
+def test_the_fewest_examples_are_those_that_can_be_divided():
+    assert len(shares_for(FEWEST_EXAMPLES)) > 1
+    assert shares_for(FEWEST_EXAMPLES - 1) == (1.0,)
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "examples", "saves"), [(10.0, 10_000, True), (0.2, 10_000, False), (1000.0, 2_000, False)]
+)
+def test_portions_are_used_where_examples_take_longer_than_all_else(latency_ms: float, examples: int, saves: bool):
+    world = resnet(latency_ms=latency_ms)
+
+    assert saves_time(world.analysis, DATASET.model_copy(update={"examples": examples})) is saves
+
+
+class Slow(World):
+    dataset = MANY  # type: ignore[assignment]
+
+
+def test_every_candidate_of_a_slow_model_is_ranked_in_portions_and_judged_as_ever():
+    known = resnet(latency_ms=10.0)
+    world = Slow(**{name: getattr(known, name) for name in known.__dataclass_fields__})
+    session = InMemoryPipeline(world, PROFILES["fastest"]).run()
+
+    asked = [step.request for step in session.state.steps if step.request.kind is StepKind.EVALUATE]
+    ranked = [one for one in asked if one.parameters["part"] == Part.CHOOSING]
+    assert ranked
+    assert all(one.parameters["in_portions"] for one in ranked)
+    assert all("in_portions" not in one.parameters for one in asked if one not in ranked)
+
+
+def report(drop: float, looks: tuple[int, ...], examples: int) -> EvaluationReport:
+    found = evaluation(resnet(), Truth(3.0, 3.0, drop), PROFILES["fastest"], part=Part.CHOOSING)
+    primary = found.primary.model_copy(update={"drop": Estimate(value=drop, low=drop - 1.5, high=drop + 1.5)})
+    more = {"metrics": (primary,), "looks": looks, "examples": examples, "examples_of_part": 2000}
+    return found.model_copy(update=more)
+
+
+def test_a_dropped_candidate_says_after_how_many_examples_and_why():
+    dropped = report(4.2, (500,), 500)
+
+    action, sentence = in_words(dropped) or ("", "")
+    assert action == "dropped"
+    assert sentence.startswith("dropped after 500 of 2,000 validation examples: its loss of 4.2 points [2.7, 5.7] is ")
+    assert not judge(dropped, PROFILES["fastest"]).accepted
+
+
+def test_a_promoted_candidate_says_what_did_not_rule_it_out():
+    assert in_words(report(0.2, (500, 1000, 2000), 2000)) == (
+        "promoted",
+        "promoted to all 2,000 validation examples: it was not ruled out after 500 and 1,000.",
+    )
+
+
+def test_nothing_is_said_where_all_examples_were_used_at_once():
+    assert in_words(report(0.2, (), 2000)) is None
+    assert in_words(None) is None
