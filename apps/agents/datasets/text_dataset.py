@@ -107,11 +107,11 @@ class TextDataset:
 
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         """Empty where the spec sets no training part apart."""
-        if (part := self.training_part) is None:
-            return
-        order = np.random.default_rng(seed).permutation(part.indices)
+        windows = self.spec.task in TASKS_OF_TEXTS_ALONE
+        order = np.random.default_rng(seed).permutation(len(self._training_rows) if windows else self._training)
         for start in range(0, len(order), batch_size):
-            yield part.take(order[start : start + batch_size])
+            indices = order[start : start + batch_size]
+            yield self._windows(indices) if windows else self._taken(indices)
 
     @property
     def training_part(self) -> TrainingPart | None:

@@ -107,6 +107,17 @@ def test_a_package_holds_all_it_promises(content: Content, tmp_path: Path) -> No
     assert "4 examples of the data set" in readme
 
 
+@pytest.mark.parametrize("student", [None, "small.pt2"])
+def test_the_readme_s_command_names_the_student_if_the_recipe_needs_one(
+    content: Content, tmp_path: Path, student: str | None
+) -> None:
+    packed = built(replace(content, student=student, untried="there is no need to"), tmp_path / "a")
+    with zipfile.ZipFile(packed.path) as archive:
+        readme = archive.read("README.txt").decode()
+    assert ("--out MODEL --student STUDENT\n" in readme) == (student is not None)
+    assert ("small.pt2" in readme) == (student is not None)
+
+
 def test_the_same_contents_give_the_same_bytes(content: Content, tmp_path: Path) -> None:
     first = built(content, tmp_path / "a").path.read_bytes()
     assert built(content, tmp_path / "b").path.read_bytes() == first

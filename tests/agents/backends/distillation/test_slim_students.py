@@ -24,6 +24,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 from apps.agents.backends.torch.distillation.channels import CHANNELS, FEATURES, HEADS, axes_of
@@ -55,6 +57,7 @@ TINY: dict[str, Any] = {
 IN_GROUPS = {**TINY, "num_key_value_heads": 2}
 BUILT: dict[str, tuple[type[PreTrainedModel], Any]] = {
     "Bert": (BertForSequenceClassification, BertConfig(**TINY)),
+    "Roberta": (RobertaForSequenceClassification, RobertaConfig(**TINY | {"max_position_embeddings": 66})),
     "MPNet": (MPNetForSequenceClassification, MPNetConfig(**TINY)),
     "DistilBert": (
         DistilBertForSequenceClassification,

@@ -24,10 +24,8 @@ from apps.agents.backends.torch.width.expressing import Axis, Inexpressible, alt
 from apps.agents.backends.torch.width.watching import Row
 
 CHANNELS, HEADS, FEATURES = "channels", "heads", "features"
-Units = Tensor
-"""Numbers of units, as int64: those that stay in their order, or all of them in another order."""
-Choice = Callable[[str, str], Units]
-"""The units of a kind in the tensor of a name."""
+Choice = Callable[[str, str], Tensor]
+"""The numbers of a kind's units in the tensor of a name, as int64: those that stay, or all of them in another order."""
 
 
 @dataclass(frozen=True)

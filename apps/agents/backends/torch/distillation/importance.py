@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from apps.agents.backends.torch.distillation.channels import CHANNELS, Followed, Units
+from apps.agents.backends.torch.distillation.channels import CHANNELS, Followed
 from apps.agents.backends.torch.width.blocks import numbered
 from apps.agents.backends.torch.width.expressing import Inexpressible
 from apps.agents.backends.torch.width.watching import Row, norms
@@ -28,9 +28,9 @@ Key = tuple[str, str]
 class Kept:
     """The units that stay, in ascending order."""
 
-    units: Mapping[Key, Units]
+    units: Mapping[Key, Tensor]
 
-    def __call__(self, kind: str, tensor: str) -> Units:
+    def __call__(self, kind: str, tensor: str) -> Tensor:
         own = self.units.get((kind, numbered(tensor)))
         return self.units[kind, ""] if own is None else own
 
