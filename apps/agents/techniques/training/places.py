@@ -33,6 +33,7 @@ class Places:
 
     @property
     def most_held_out(self) -> int:
+        """The most examples that are held out."""
         return MOST_HELD_OUT
 
     @cached_property
