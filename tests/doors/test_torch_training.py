@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -123,3 +124,5 @@ def test_an_uploaded_student_learns_from_the_original_and_takes_its_place(door: 
     assert step.result["model"]["parameters"] == student.metadata.summary.parameters
     recipe = door.client.get(f"/api/v1/sessions/{session.pk}/recipe/").json()
     assert recipe["student"]["sha256"] == student.blob_id
+    with ZipFile(io.BytesIO(door.package(session))) as package:
+        assert "--out MODEL --student STUDENT\n" in package.read("README.txt").decode()

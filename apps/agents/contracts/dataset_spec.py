@@ -310,8 +310,6 @@ class DatasetSpec(Value):
             raise ValueError("pairs go with kind npz and task embedding only")
         if self.task is Task.EMBEDDING and self.kind is DatasetKind.TABLE:
             raise ValueError("an embedding's label is a vector, which a table column cannot hold: use npz")
-        if self.training_share and self.task in TASKS_OF_TEXTS_ALONE:
-            raise ValueError(f"training_share does not go with task {self.task}: nothing trains for it")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must be different from each other")
         self._group_fits()

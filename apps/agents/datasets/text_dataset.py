@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import TASKS_OF_TEXTS_ALONE, DatasetSpec
 from apps.agents.contracts.errors.datasets import DatasetEmpty
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.evaluation import Part
@@ -107,13 +107,22 @@ class TextDataset:
 
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         """Empty where the spec sets no training part apart."""
-        order = np.random.default_rng(seed).permutation(self._training)
+        windows = self.spec.task in TASKS_OF_TEXTS_ALONE
+        order = np.random.default_rng(seed).permutation(len(self._training_rows) if windows else self._training)
         for start in range(0, len(order), batch_size):
-            yield self._taken(order[start : start + batch_size])
+            indices = order[start : start + batch_size]
+            yield self._windows(indices) if windows else self._taken(indices)
 
     @property
     def training_part(self) -> TrainingPart | None:
-        """Its batches have the form of those of `evaluation`."""
+        """Its batches have the form of those of `evaluation`.
+
+        If tokens are predicted, an example is a row: a window of a text, or a right choice after its context. Windows
+        of one text are neighbours.
+        """
+        if self.spec.task in TASKS_OF_TEXTS_ALONE:
+            rows = self._training_rows
+            return TrainingPart(np.arange(len(rows)), self._windows) if rows else None
         return TrainingPart(self._training, self._taken) if len(self._training) else None
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
@@ -182,6 +191,15 @@ class TextDataset:
     def _calibration_rows(self) -> list[Row]:
         rows, _ = self._rows(self._calibration)
         return [row for row in rows if row.right]
+
+    @cached_property
+    def _training_rows(self) -> list[Row]:
+        rows, _ = self._rows(self._training) if len(self._training) else ([], None)
+        return [row for row in rows if row.right]
+
+    def _windows(self, indices: Indices) -> tuple[Arrays, Array | TokenTargets | None]:
+        rows = [self._training_rows[int(index)] for index in indices]
+        return self._feeds(rows), self._targets(rows)
 
     def _rows(self, indices: Indices) -> tuple[list[Row], Cuts]:
         numbers = [int(index) for index in indices]

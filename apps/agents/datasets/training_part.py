@@ -17,6 +17,7 @@ class TrainingPart:
     """Examples in neither the calibration, nor the validation, nor the test part."""
 
     indices: Indices
-    """Their numbers in the file, in an order whose every beginning is spread evenly over the classes."""
+    """Their numbers, in an order whose every beginning is spread evenly over the classes: in the file, or, if a text
+    has several rows to learn from, among these rows."""
     take: Callable[[Indices], tuple[Mapping[str, NDArray[np.generic]], Any]]
     """Inputs by the model's names, and labels where the task has any, of the examples with these numbers."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import PackageArguments
+from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.handlers.material import Material
 from apps.agents.packaging.examples import PackageExamples, package_examples
@@ -39,6 +42,7 @@ def run(context: JobContext) -> JobResult:
             threads=threads,
             untried=trouble,
             headline=arguments.headline,
+            student=_student(job.inputs["recipe"]),
         ),
         material.scratch,
         context.out,
@@ -52,6 +56,12 @@ def run(context: JobContext) -> JobResult:
         "finding": packed.finding,
     }
     return JobResult(body=body, files=(OutputFile(role="package", path="out/package.zip", filename="package.zip"),))
+
+
+def _student(recipe: Path) -> str | None:
+    """The name of the student's file, if following the recipe takes it."""
+    record = Recipe.model_validate_json(recipe.read_bytes()).student
+    return None if record is None else record.filename or "as it was uploaded"
 
 
 def _examples(material: Material, threads: int) -> tuple[PackageExamples | None, str | None]:

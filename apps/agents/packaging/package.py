@@ -93,6 +93,8 @@ class Content:
     """Why the script must not be run or cannot be tried, in a sentence."""
     headline: str | None = None
     """The session's verdict in one sentence, without a full stop."""
+    student: str | None = None
+    """The name of the session's student as it was uploaded, if the recipe needs it."""
 
 
 @dataclass(frozen=True)
@@ -235,9 +237,16 @@ What else is here
   report.html   what was measured, against the original, with intervals; open it in a browser
   report.json   the same for programs
   recipe.json   how the model was made; with Lathe installed, this makes it again and compares the bytes:
-                python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL
+                python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL{_student(content)}
   runtime.py    what run.py needs of the model's framework{inputs}{_examples_in_words(content.examples)}
 """
+
+
+def _student(content: Content) -> str:
+    """The rest of the recipe's command, if a step has trained the session's student."""
+    if content.student is None:
+        return ""
+    return f" --student STUDENT\n                STUDENT is the model that was given to be trained, {content.student}"
 
 
 def _found(finding: str | None) -> str:

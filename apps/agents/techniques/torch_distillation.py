@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from apps.agents.contracts.chain import STUDENT
 from apps.agents.contracts.formats import TORCH_FORMATS, Format
-from apps.agents.techniques.knowledge.torch_distillation import GIVEN, NARROW, SHALLOW
+from apps.agents.techniques.knowledge.torch_distillation import GIVEN, NARROW, SHALLOW, SLIM
+from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.training.parameters import DISTILLATION, LENGTH, PICTURES, PRECISION, RATE
 
@@ -117,6 +118,47 @@ TORCH_DISTILLATION_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         reference=f"{_SOFT_LABELS}; Sanh et al. 2019, https://arxiv.org/abs/1910.01108; Jiao et al. 2020, "
         "https://arxiv.org/abs/1909.10351; Sun et al. 2020, https://arxiv.org/abs/2004.02984",
         implementation=f"{_CODE}:ShallowStudent",
+    ),
+    TechniqueSpec(
+        name="torch-distill-width",
+        family=Family.DISTILLATION,
+        label="Distillation into a narrower transformer",
+        summary="A copy with fewer hidden channels, heads and features, and fewer layers if asked to, learns to give "
+        "the original's outputs and hidden states.",
+        formats=(Format.TRANSFORMERS,),
+        output_format=None,
+        requires=("torch", "transformers"),
+        inputs=("teacher",),
+        needs_calibration=True,
+        needs_training=True,
+        acts_on=("Linear",),
+        parameters=(
+            ParameterSpec(
+                name="student_width",
+                kind="number",
+                default=0.5,
+                minimum=0.05,
+                maximum=0.95,
+                help="Share of the hidden channels, heads and features that the student has. The width of a head "
+                "stays.",
+            ),
+            ParameterSpec(
+                name="student_layers",
+                kind="number",
+                default=1.0,
+                minimum=0.01,
+                maximum=1.0,
+                help="Share of the layers that the student has, one at least.",
+            ),
+            _INITIAL,
+            *_LEARNING,
+            *(one.model_copy(update={"default": 1.0}) if one.name == "hidden_weight" else one for one in _COMPARED),
+            CALIBRATION_EXAMPLES,
+        ),
+        expectation=Expectation(size_ratio=2.0, speedup=2.0, metric_drop_points=5.0, risk=Risk.HIGH),
+        knowledge=SLIM,
+        reference=f"{_SOFT_LABELS}; Muralidharan et al. 2024, https://arxiv.org/abs/2407.14679",
+        implementation=f"{_CODE}:SlimStudent",
     ),
     TechniqueSpec(
         name="torch-distill-student",

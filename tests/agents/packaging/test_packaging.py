@@ -18,6 +18,7 @@ from onnx import ModelProto, TensorProto, helper
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.contracts.state import Outcome
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
@@ -29,6 +30,17 @@ from apps.agents.sandbox.process import run_job
 from tests.agents import graphs
 
 DOCUMENTS = ("report_html", "report_json", "recipe")
+DIGEST = "0" * 64
+RECIPE = Recipe.model_validate(
+    {
+        "seed": 0,
+        "original": {"sha256": DIGEST, "size_bytes": 1, "format": "onnx"},
+        "student": {"sha256": DIGEST, "size_bytes": 1, "format": "onnx", "filename": "small.onnx"},
+        "dataset": {"sha256": DIGEST, "spec": {"kind": "npz", "task": "fidelity"}},
+        "steps": [],
+        "artifact": {"sha256": DIGEST, "size_bytes": 1},
+    }
+)
 ROWS = 60
 Documents = dict[str, Path]
 
@@ -38,6 +50,7 @@ def documents(tmp_path: Path) -> Documents:
     paths = {role: tmp_path / role for role in DOCUMENTS}
     for role, path in paths.items():
         path.write_text(f"the {role}")
+    paths["recipe"].write_text(RECIPE.model_dump_json())
     return paths
 
 
@@ -95,7 +108,7 @@ def test_a_package_holds_all_it_promises(content: Content, tmp_path: Path) -> No
         names = set(archive.namelist())
         readme = archive.read("README.txt").decode()
         assert archive.read("net.onnx") == content.model.read_bytes()
-        assert archive.read("recipe.json") == b"the recipe"
+        assert Recipe.model_validate_json(archive.read("recipe.json")) == RECIPE
     documents = {"README.txt", "recipe.json", "report.html", "report.json"}
     assert names == documents | {
         *("net.onnx", "run.py", "runtime.py", "requirements.txt", "examples.npz", "expected.npz")
@@ -105,6 +118,17 @@ def test_a_package_holds_all_it_promises(content: Content, tmp_path: Path) -> No
     assert "onnxruntime==" in readme
     assert "net.onnx  SHA-256 " in readme
     assert "4 examples of the data set" in readme
+
+
+@pytest.mark.parametrize("student", [None, "small.pt2"])
+def test_the_readme_s_command_names_the_student_if_the_recipe_needs_one(
+    content: Content, tmp_path: Path, student: str | None
+) -> None:
+    packed = built(replace(content, student=student, untried="there is no need to"), tmp_path / "a")
+    with zipfile.ZipFile(packed.path) as archive:
+        readme = archive.read("README.txt").decode()
+    assert ("--out MODEL --student STUDENT\n" in readme) == (student is not None)
+    assert ("small.pt2" in readme) == (student is not None)
 
 
 def test_the_same_contents_give_the_same_bytes(content: Content, tmp_path: Path) -> None:
@@ -333,6 +357,7 @@ def test_the_package_step_hands_over_one_file(model: Path, data: Path, documents
     assert package.stat().st_size == body["size_bytes"]
     assert body["finding"] is None
     with zipfile.ZipFile(package) as archive:
+        assert "STUDENT is the model that was given to be trained, small.onnx" in archive.read("README.txt").decode()
         assert onnx.load_model_from_string(archive.read("net.onnx")).graph.name == "graph"
         assert archive.read("README.txt").startswith(b"The original model, unchanged")
 

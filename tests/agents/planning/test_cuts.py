@@ -14,7 +14,7 @@ from tests.agents.inmemory import EXPORT, GRAPH, STATIC, World, resnet
 from tests.agents.torch_worlds import torch_encoder
 
 PRUNE, RECOVER, DISTILL, DISTILL_LAYERS = "torch-prune", "torch-recover", "torch-distill", "torch-distill-layers"
-STUDENT = "torch-distill-student"
+DISTILL_WIDTH, STUDENT = "torch-distill-width", "torch-distill-student"
 TRAINED = (PRUNE, DISTILL, DISTILL_LAYERS)
 FASTEST = PROFILES["fastest"]
 
@@ -108,6 +108,15 @@ def test_a_transformers_folder_gets_a_student_of_half_its_layers():
     (found,) = distilled(plan_of(world, within(30)), DISTILL_LAYERS)
     assert found.steps[0].parameters["student_layers"] == 0.5
     assert [link.technique for link in found.steps][:2] == [DISTILL_LAYERS, EXPORT]
+
+
+def test_a_narrower_student_is_tried_instead_only_if_the_criteria_name_it():
+    plan = plan_of(torch_encoder(), within(30))
+    assert not distilled(plan, DISTILL_WIDTH)
+    assert "fewer layers" in next(one.reason for one in plan.omitted if one.technique == DISTILL_WIDTH)
+    asked = within(30).model_copy(update={"allowed_techniques": (DISTILL_LAYERS, DISTILL_WIDTH)})
+    (found,) = distilled(plan_of(torch_encoder(), asked), DISTILL_WIDTH)
+    assert (found.steps[0].parameters["student_width"], found.steps[0].parameters["minutes"]) == (0.5, 6.0)
 
 
 def test_a_student_of_the_session_learns_first_and_is_then_exported_and_quantized():

@@ -47,6 +47,7 @@ def test_what_sessions_do_is_allowed(given: str, chain: tuple[TechniqueSpec, ...
         ("onnx-graph", ("onnx-graph",), Format.ONNX, "It has been applied already."),
         ("torch-gptq", ("onnx-export",), Format.TRANSFORMERS, "It takes a transformers folder, but the earlier"),
         ("keras-filter-pruning", ("keras-clustering",), Format.KERAS, "It trains the model again"),
+        ("torch-distill-layers", ("torch-magnitude",), Format.TRANSFORMERS, "It trains every weight"),
     ],
 )
 def test_what_would_undo_or_refuse_what_came_before_is_told(
@@ -70,3 +71,8 @@ def test_a_preparation_that_cannot_come_before_a_technique_is_left_out() -> None
     heads = Heads(bases, SPECS, lambda technique: True)
     assert [link.technique for link in heads.of(fits)] == ["onnx-graph"]
     assert heads.of(wrong) == ()
+
+
+@pytest.mark.parametrize("sparse", ["torch-magnitude", "torch-wanda", "torch-sparsegpt"])
+def test_a_sparse_model_may_be_trained_because_its_zeros_stay(sparse: str) -> None:
+    assert after("torch-recover", sparse, of=Format.TRANSFORMERS) is None

@@ -2,7 +2,7 @@
 
 The loss combines the loss on the labels with the distance to the original's outputs (knowledge distillation, Hinton et
 al. 2015, https://arxiv.org/abs/1503.02531), weighted by the parameter `distill`. Without labels it is the distance
-alone.
+alone. A model that predicts tokens learns them window by window of the texts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
-from apps.agents.backends.torch.training.reading import Reading, asked, task_of
+from apps.agents.backends.torch.training.reading import asked, reading_of, task_of
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
+from apps.agents.backends.torch.training.zeros import Zeros, zeros_of
 from apps.agents.contracts.context import Context
-from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
@@ -61,13 +62,17 @@ class RecoveryTraining(BaseOptimizationAgent):
         place(learner.module, device)
         recipe = Recipe.of(assignment.parameters, assignment.seed)
         recipe = replace(recipe, precision=chosen(recipe.precision, device))
-        size = max(1, recipe.batch_size // assignment.batch_divisor)
-        examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
+        examples = examples_of(
+            assignment.dataset, learner, recipe.batch_size, recipe.seed, device, label, assignment.batch_divisor
+        )
         stepper = self._stepper(assignment, learner, examples, recipe)
+        stepper.zeros = zeros_of(learner.module) if assignment.parameters["keep_zeros"] else None
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
         made = save_model(to_save(learner), assignment.out)
         evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision}
+        if stepper.zeros is not None:
+            evidence["zeros_kept"] = _kept(stepper.zeros, label)
         return Applied(made, evidence, {"steps": self._state.steps})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
@@ -79,14 +84,14 @@ class RecoveryTraining(BaseOptimizationAgent):
         spec, summary = assignment.dataset.spec, examples.model.summary
         names = [output.name for output in summary.outputs]
         judged = names.index(judged_output(summary.outputs, spec.output).name)
-        original, reading = self._original(assignment, examples.device), Reading(judged, spec.pooling)
+        original, reading = self._original(assignment, examples.device), reading_of(spec, judged)
         batch = next(examples.checks())
         with torch.no_grad():
             output = reading(original.call(batch.tensors), batch.tensors)[judged]
         loss = Loss(task_of(spec), judged, recipe.distill, recipe.temperature, are_probabilities(output))
         teacher = None
         if loss.needs_original(output, batch.labels):
-            keeps = loss.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror
+            keeps = loss.reads_one_answer and not recipe.shift and not recipe.mirror
             teacher = Teacher(asked(original, reading), judged, len(examples.part.indices), keeps)
         optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
         return Stepper(learner, teacher, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
@@ -94,3 +99,10 @@ class RecoveryTraining(BaseOptimizationAgent):
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
         """What the session started from, as the teacher."""
         return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
+
+
+def _kept(zeros: Zeros, label: str) -> int:
+    """How many weights stayed zero. Raises `TechniqueInvalidOutput` if one did not."""
+    if filled := zeros.filled:
+        raise TechniqueInvalidOutput(technique=label, reason=f"weights of {filled[0]} that were zero no longer are")
+    return zeros.count

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apps.agents.techniques.knowledge.profile import GraphProfile
-from apps.agents.techniques.knowledge.technique import Cut, Parameters, TechniqueKnowledge
+from apps.agents.techniques.knowledge.technique import Cut, Parameters, Superseded, TechniqueKnowledge
 from apps.agents.techniques.knowledge.variant import Variant
 
 if TYPE_CHECKING:
@@ -52,3 +52,13 @@ SHALLOW = Distillation(
     cuts=(Cut({"student_layers": 0.5}, removed=0.5, lost_points=3.0),),
 )
 """DistilBERT keeps 97 % of what its teacher scores (https://arxiv.org/abs/1910.01108)."""
+SLIM = Distillation(
+    hands_on_to=("quantization",),
+    shares={"student_width": "width", "student_layers": "layers"},
+    cuts=(Cut({"student_width": 0.5}, removed=0.7, lost_points=5.0, basis="The cut's loss is a guess."),),
+    superseded=Superseded(
+        by="torch-distill-layers",
+        reason="A student with fewer layers starts closer to the original and is tried instead.",
+    ),
+)
+"""Half of each width leaves a quarter of the layers' work, but what surrounds them takes more of the time."""

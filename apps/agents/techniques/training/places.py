@@ -31,10 +31,15 @@ class Places:
     fixed: bool
     """Whether the model accepts batches of that size only."""
 
+    @property
+    def most_held_out(self) -> int:
+        """The most examples that are held out."""
+        return MOST_HELD_OUT
+
     @cached_property
     def held_out(self) -> Indices:
         """Places of the first examples of the part, which are spread evenly over the classes."""
-        wanted = min(MOST_HELD_OUT, int(len(self.part.indices) * HELD_OUT_SHARE))
+        wanted = min(self.most_held_out, int(len(self.part.indices) * HELD_OUT_SHARE))
         return np.arange(max(wanted, self.batch_size if self.fixed else 1))
 
     @cached_property

@@ -1,5 +1,5 @@
 """Distillation: a smaller student learns from the original.
 
-`narrowing.py` and `shortening.py` make students, `inside.py` reads what models compute between input and output,
-`loss.py` compares it, and `agent.py` trains.
+`narrowing.py`, `shortening.py` and `slimming.py` make students, `inside.py` reads what models compute between input and
+output, `loss.py` compares it, and `agent.py` trains.
 """

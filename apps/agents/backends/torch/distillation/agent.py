@@ -15,8 +15,10 @@ from apps.agents.backends.torch.distillation.narrowing import changed_widths, na
 from apps.agents.backends.torch.distillation.pair import Pair, observed, tensors_of
 from apps.agents.backends.torch.distillation.projections import projections_for
 from apps.agents.backends.torch.distillation.reading import check_tokens
-from apps.agents.backends.torch.distillation.shortening import depth_of, shortened
+from apps.agents.backends.torch.distillation.shortening import Depth, depth_of, layers_of, shortened
+from apps.agents.backends.torch.distillation.slimming import slimmed
 from apps.agents.backends.torch.engine import use_threads
+from apps.agents.backends.torch.folder_quantization import calibration_rows, library_at_work
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.placing import place
@@ -26,13 +28,12 @@ from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
-from apps.agents.backends.torch.training.reading import Reading, asked, task_of
+from apps.agents.backends.torch.training.reading import asked, reading_of, task_of
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.chain import STUDENT
 from apps.agents.contracts.context import Context
-from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
@@ -75,8 +76,9 @@ class StudentTraining(DistillationAgent):
         teacher, learner = _observed(pair, assignment)
         place(teacher.module, device)
         place(learner.module, device)
-        size = max(1, recipe.batch_size // assignment.batch_divisor)
-        examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
+        examples = examples_of(
+            assignment.dataset, learner, recipe.batch_size, recipe.seed, device, label, assignment.batch_divisor
+        )
         stepper = _stepper(pair, teacher, learner, assignment, recipe, examples)
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
@@ -129,6 +131,28 @@ class ShallowStudent(StudentTraining):
         return Pair(teacher, student, LayerStates(depth.learned, attention), own, evidence)
 
 
+class SlimStudent(StudentTraining):
+    """A copy of a transformers folder with fewer hidden channels, heads and features, and fewer layers if asked to."""
+
+    def make(self, assignment: Assignment) -> Pair:
+        parameters, label, seed = assignment.parameters, assignment.spec.label, assignment.seed
+        teacher = trainable(load_teacher(assignment), label)
+        model = load_model(assignment.model, assignment.scratch)
+        count, left = layers_of(model, label), float(parameters["student_layers"])
+        depth = depth_of(model, left, label) if left < 1 else Depth(count, count)
+        begun = parameters["initial"] != FRESH
+        rows = calibration_rows(assignment)
+        with library_at_work(label, seed):
+            slim = slimmed(model, float(parameters["student_width"]), rows, seed, label, from_teacher=begun)
+        made = slim.model if left >= 1 else shortened(slim.model, depth, seed, from_teacher=begun)
+        student = trainable(made, label)
+        evidence = {**slim.evidence, "layers": depth.student, "layers_before": depth.teacher}
+        if not weights_of(assignment).any:
+            return Pair(teacher, student, evidence=evidence)
+        own = LayerStates(tuple(range(1, depth.student + 1)))
+        return Pair(teacher, student, LayerStates(depth.learned), own, evidence, slim.channels)
+
+
 class GivenStudent(StudentTraining):
     """The model that a member gave the session, of whatever architecture, with the weights that it came with."""
 
@@ -167,7 +191,7 @@ def _observed(pair: Pair, assignment: Assignment) -> tuple[Observed, Observed]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(assignment.seed)
         narrow, wide = (model.call(model.tensors(feeds))[count : count + len(axes)] for model in (student, teacher))
-        projections = projections_for(narrow, wide, axes, assignment.spec.label)
+        projections = projections_for(narrow, wide, axes, assignment.spec.label, pair.channels)
     return teacher, observed(pair.student, pair.read_student, projections)
 
 
@@ -184,14 +208,14 @@ def _stepper(
     spec, outputs = assignment.dataset.spec, pair.teacher.summary.outputs
     judged = [output.name for output in outputs].index(judged_output(outputs, spec.output).name)
     # What is read inside follows the outputs, and its padding is 0 already: reading it changes nothing.
-    reading, batch = Reading(judged, spec.pooling), next(examples.checks())
+    reading, batch = reading_of(spec, judged), next(examples.checks())
     ask = asked(teacher, reading)
     with torch.no_grad():
         output = ask(batch.tensors)[judged]
     loss = _loss(pair, assignment, recipe, judged, output)
     found = None
     if loss.needs_original(output, batch.labels):
-        keeps = loss.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror and not loss.weights.any
+        keeps = loss.reads_one_answer and not recipe.shift and not recipe.mirror and not loss.weights.any
         found = Teacher(ask, judged, len(examples.part.indices), keeps)
     optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
     return Stepper(learner, found, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ class Pair:
     read_teacher: Reader | None = None
     read_student: Reader | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    channels: Sequence[int] = ()
+    """The teacher's hidden channels that are the student's; empty if they do not correspond."""
 
     @property
     def size(self) -> StudentSize:

@@ -36,9 +36,15 @@ class Projections(nn.ModuleList):  # type: ignore[misc, unused-ignore]
 
 
 def projections_for(
-    student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], axes: Sequence[int], label: str
+    student: Sequence[torch.Tensor],
+    teacher: Sequence[torch.Tensor],
+    axes: Sequence[int],
+    label: str,
+    channels: Sequence[int] = (),
 ) -> Projections:
-    """For hidden states like these. Raises `StudentDiffers` if they differ in another axis than that of channels."""
+    """For hidden states like these. They begin by putting the student's channels in the places `channels`, if given.
+
+    Raises `StudentDiffers` if they differ in another axis than that of channels."""
     made = []
     for place, (given, wanted, axis) in enumerate(zip(student, teacher, axes, strict=True), start=1):
         narrow, wide = list(given.shape), list(wanted.shape)
@@ -47,4 +53,13 @@ def projections_for(
             reason = f"its hidden state {place} is {list(given.shape)}, and the original's is {list(wanted.shape)}"
             raise StudentDiffers(technique=label, reason=reason)
         made.append(Projection(*sizes, axis))
+        if channels and isinstance(made[-1].map, nn.Linear):
+            _put(made[-1].map, channels)
     return Projections(made)
+
+
+def _put(layer: nn.Linear, channels: Sequence[int]) -> None:
+    """Let the layer copy its inputs to the outputs `channels`, and give 0 for the others."""
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[list(channels), range(len(channels))] = 1.0

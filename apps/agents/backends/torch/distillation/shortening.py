@@ -42,13 +42,19 @@ class Depth:
 
 def depth_of(model: TorchModel, left: float, label: str) -> Depth:
     """With the share `left` of the layers, one at least. Raises `StudentNotBuilt` if nothing would go."""
-    count = getattr(_text_config(model.module), "num_hidden_layers", None)
-    if not isinstance(count, int) or _stack(model.module, count) is None:
-        raise StudentNotBuilt(technique=label, reason="its layers are not one list of layers of the same kind")
+    count = layers_of(model, label)
     kept = max(1, round(left * count))
     if kept >= count:
         raise StudentNotBuilt(technique=label, reason=f"{left:.0%} of its {count} layers are all of them")
     return Depth(count, kept)
+
+
+def layers_of(model: TorchModel, label: str) -> int:
+    """The number of its layers. Raises `StudentNotBuilt` if they are not one list of layers of the same kind."""
+    count = getattr(_text_config(model.module), "num_hidden_layers", None)
+    if not isinstance(count, int) or _stack(model.module, count) is None:
+        raise StudentNotBuilt(technique=label, reason="its layers are not one list of layers of the same kind")
+    return count
 
 
 def shortened(model: TorchModel, depth: Depth, seed: int, *, from_teacher: bool) -> TorchModel:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apps.agents.backends.torch.training.token_losses import next_token_loss, token_divergence
+from apps.agents.contracts.dataset_spec import TASKS_OF_TEXTS_ALONE
 from apps.agents.contracts.reports.dataset import Task
 
 _SUMS_TO_ONE = 1e-3
@@ -34,11 +36,16 @@ class Loss:
         """The mean over the batch, a scalar tensor."""
         if labels is None or self.distill >= 1 or not self.reads(given[self.judged], labels):
             assert wanted is not None  # `needs_original` says so.
-            return self._distance(given, wanted)
+            return self._distance(given, wanted, labels)
         hard = self._hard(given[self.judged], labels)
         if wanted is None or self.distill <= 0:
             return hard
-        return (1 - self.distill) * hard + self.distill * self._distance(given, wanted)
+        return (1 - self.distill) * hard + self.distill * self._distance(given, wanted, labels)
+
+    @property
+    def reads_one_answer(self) -> bool:
+        """Whether what it reads of the original is one output of the same size for every example."""
+        return self.task is not Task.FIDELITY and self.task not in TASKS_OF_TEXTS_ALONE
 
     def learns_labels(self, output: Tensor, labels: Tensor | None) -> bool:
         """Whether the loss of such a batch uses the labels."""
@@ -57,10 +64,14 @@ class Loss:
                 return bool(output.numel() == labels.numel())
             case Task.EMBEDDING:
                 return bool(output.shape == labels.shape)
+            case Task.LANGUAGE_MODELING | Task.MULTIPLE_CHOICE:
+                return bool(output.ndim == 3 and output.shape[:2] == labels.shape)
             case _:
                 return False
 
     def _hard(self, output: Tensor, labels: Tensor) -> Tensor:
+        if self.task in TASKS_OF_TEXTS_ALONE:
+            return next_token_loss(output, labels)
         output = output.float()
         if self.task is Task.CLASSIFICATION:
             logits = self._logits(output.reshape(len(labels), -1))
@@ -71,7 +82,9 @@ class Loss:
             return 1 - functional.cosine_similarity(output, labels.float(), dim=-1).mean()
         return functional.mse_loss(output.reshape(labels.shape), labels.float())
 
-    def _distance(self, given: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    def _distance(self, given: list[Tensor], wanted: list[Tensor], labels: Tensor | None) -> Tensor:
+        if labels is not None and self.task in TASKS_OF_TEXTS_ALONE and self.reads(wanted[self.judged], labels):
+            return token_divergence(given[self.judged], wanted[self.judged], labels, self.temperature)
         match self.task:
             case Task.CLASSIFICATION if _columns(wanted[self.judged]) > 1:
                 return self._soft(given[self.judged].float(), wanted[self.judged].float())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.training.teacher import Asked
-from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import TASKS_OF_TEXTS_ALONE, DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.text import ATTENTION_MASK
 
@@ -23,9 +23,13 @@ class Reading:
     """The index of the output that predictions are read from."""
     pooling: str = "none"
     """How its token embeddings [N, tokens, size] are reduced to one: `none`, `first`, or `mean`."""
+    clears: bool = True
+    """Whether padding has to be cleared: a loss of tokens to predict does not read it."""
 
     def __call__(self, outputs: list[Tensor], tensors: Mapping[str, Tensor]) -> list[Tensor]:
         """The outputs in their order. `tensors` are the inputs; the attention mask among them is 0 for padding."""
+        if not self.clears:
+            return outputs
         mask = tensors.get(ATTENTION_MASK)
         return [
             self._pooled(one, mask) if place == self.judged else _cleared(one, mask)
@@ -47,6 +51,11 @@ def _cleared(output: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None or output.ndim != 3 or output.shape[:2] != mask.shape:
         return output
     return torch.where(mask[:, :, None].bool(), output, 0.0)
+
+
+def reading_of(spec: DatasetSpec, judged: int) -> Reading:
+    """What losses for this data set read, with the judged output at this place."""
+    return Reading(judged, spec.pooling, clears=spec.task not in TASKS_OF_TEXTS_ALONE)
 
 
 def asked(original: TorchModel, reading: Reading) -> Asked:

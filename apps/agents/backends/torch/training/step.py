@@ -16,6 +16,7 @@ from apps.agents.backends.torch.training.module import set_training
 from apps.agents.backends.torch.training.precision import computing
 from apps.agents.backends.torch.training.reading import Reading
 from apps.agents.backends.torch.training.teacher import Teacher
+from apps.agents.backends.torch.training.zeros import Zeros
 from apps.agents.techniques.training.recipe import Recipe
 
 SMALLEST_SCALE = 1e-4
@@ -40,25 +41,38 @@ class Stepper:
     """What the loss reads, of the model's outputs and of the teacher's."""
     dropout: bool = True
     """Off if the original's outputs are the only target: they are the same each time, so noise does not help."""
+    zeros: Zeros | None = None
+    """Weights that stay zero."""
 
     def step(self, number: int, rate: float) -> float:
         """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""
         torch.manual_seed(self.recipe.seed * _STEPS_OF_A_SEED + number)
-        batch = self.examples.batch(number)
-        tensors = augmented(batch.tensors, self.recipe.shift, mirror=self.recipe.mirror)
         learning = self.recipe.learn_statistics and self.examples.batch_size > 1
         set_training(self.model, learn_statistics=learning, dropout=self.dropout)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(replace(batch, tensors=tensors), mixed=True)
-        loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+        loss = self._learned(self.examples.portions(number))
+        if self.zeros is not None:
+            self.zeros.clear_gradients()
         parameters = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, self.recipe.largest_gradient)
         self.optimizer.step()
         if self.hold is not None:
             self.hold()
-        return float(loss.detach())
+        return loss
+
+    def _learned(self, portions: list[Batch]) -> float:
+        """Add up the gradients of a batch's mean loss, which is returned."""
+        total, counted = 0.0, sum(batch.counted for batch in portions)
+        for batch in portions:
+            tensors = augmented(batch.tensors, self.recipe.shift, mirror=self.recipe.mirror)
+            loss = self._loss(replace(batch, tensors=tensors), mixed=True)
+            if len(portions) > 1:
+                loss = loss * (batch.counted / counted)
+            loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
+            total += float(loss.detach())
+        return total
 
     def check(self) -> float:
         """The mean loss of the held-out examples, in evaluation mode and in float32, as the model will be delivered."""
@@ -67,7 +81,7 @@ class Stepper:
         with torch.no_grad():
             for batch in self.examples.checks():
                 losses.append(float(self._loss(batch)))
-                counts.append(batch.examples)
+                counts.append(batch.counted)
         total = sum(loss * count for loss, count in zip(losses, counts, strict=True))
         return total / max(1, sum(counts))
 

@@ -127,7 +127,7 @@ def _paired(makers: Mapping[str, int], readers: Mapping[str, int]) -> list[tuple
     layers: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
     for place, group in enumerate((makers, readers)):
         for name, size in group.items():
-            layers.setdefault(_numbered(name), ({}, {}))[place][name] = size
+            layers.setdefault(numbered(name), ({}, {}))[place][name] = size
     for key, (made, read) in layers.items():
         if not made or len(read) != 1:
             raise Inexpressible(
@@ -137,8 +137,8 @@ def _paired(makers: Mapping[str, int], readers: Mapping[str, int]) -> list[tuple
     return list(layers.values())
 
 
-def _numbered(name: str) -> str:
-    """`encoder.layer.3.output.dense` belongs to `encoder.layer.3`."""
+def numbered(name: str) -> str:
+    """The numbered block of a layer or tensor, `encoder.layer.3` of `encoder.layer.3.output.dense`; else empty."""
     parts = name.split(".")
     place = next((place for place, part in enumerate(parts) if part.isdigit()), -1)
     return ".".join(parts[: place + 1])
