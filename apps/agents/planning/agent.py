@@ -20,10 +20,11 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
-from apps.agents.planning.cuts import fits_behind, trained_cuts
+from apps.agents.planning.cuts import fits_behind, lessons_of, trained_cuts
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
+from apps.agents.planning.speed_goals import Pace, pace_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -39,6 +40,8 @@ TYPE_CHOICES = 2
 """At least this many choices of number types are measured if the budget allows, because predictions for kernels are
 uncertain."""
 MOST_OF_THE_WORK = 0.5
+PACE_ROUNDS = 4
+"""Rounds in which the depth of a cut and the gain of what follows are brought together; they settle in two or three."""
 
 
 def type_choice(spec: TechniqueSpec | None, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -155,8 +158,9 @@ class PlanningAgent:
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         continued = [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
-        cut = self._cut(bases, available, criteria)
-        weighed += continued + [self._handed_on(item, weighed, bases, criteria) or item for item in cut]
+        paced = self._paced(weighed, bases, criteria)
+        trained = self._trained(weighed, bases, available, minutes)
+        weighed += continued + paced + trained
         weighed = [_foreseen(item, bases, minutes, self._before(item)) for item in weighed]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
@@ -172,18 +176,85 @@ class PlanningAgent:
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
-    def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
-        """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
-        profile = bases.original.profile
+    def _paced(self, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria) -> list[_Weighed]:
+        """Variants that are cut until they meet the limits on speed, alone and with the best technique after them.
+
+        None is made where the gentlest variant is fast enough.
+        """
+        gentlest: dict[str, _Weighed] = {}
+        for item in sorted(weighed, key=lambda one: one.prediction.speedup):
+            gentlest.setdefault(item.spec.name, item)
+        alone = [self._at_pace(item, criteria) for item in gentlest.values()]
+        behind = [self._followed_at_pace(item, weighed, bases, criteria) for item in gentlest.values()]
+        return [item for item in (*alone, *behind) if item is not None]
+
+    def _followed_at_pace(
+        self, item: _Weighed, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
+    ) -> _Weighed | None:
+        """The item's technique cut as deep as the limits ask beside the gain of what follows, with what follows.
+
+        The deeper the cut, the less the second gains, so the depth is found in a few rounds.
+        """
+        cut: _Weighed | None = item
+        both = self._handed_on(item, weighed, bases, criteria)
+        for _ in range(PACE_ROUNDS):
+            if cut is None or both is None:
+                return None
+            cut = self._at_pace(item, criteria, both.prediction.speedup / cut.prediction.speedup)
+            both = self._handed_on(cut, weighed, bases, criteria) if cut else None
+        return both
+
+    def _at_pace(self, item: _Weighed, criteria: Criteria, later: float = 1.0) -> _Weighed | None:
+        """The item's technique with the speed that limits ask of it; `None` if they ask none, or the item is that fast.
+
+        `later` is how many times faster what follows makes it.
+        """
+        pace = pace_of(item.spec, criteria, item.profile, later)
+        if pace is None or pace.speedup <= item.prediction.speedup / item.profile.lead.speedup:
+            return None
+        reason = "Channels cut until the limits on speed can be met, and the layers after them fitted again."
+        variant = Variant(item.spec.name, pace.parameters, reason)
+        return self._weighed(item.spec, variant, item.head, item.profile, criteria)
+
+    def _trained(
+        self, weighed: Sequence[_Weighed], bases: Bases, available: Mapping[str, TechniqueSpec], minutes: Minutes
+    ) -> list[_Weighed]:
+        """Pruned models that are trained again, with what follows. They are measured by themselves only if nothing can
+        follow.
+
+        If the criteria limit the speed, the first is cut as deep as that takes beside the gain of what follows. The
+        deeper the cut, the less that gains, so the depth is found in a few rounds.
+        """
+        pace: Pace | None = None
+        for _ in range(PACE_ROUNDS):
+            cut = self._cut(bases, available, minutes, pace)
+            handed = [self._handed_on(item, weighed, bases, minutes.criteria) or item for item in cut]
+            asked = (self._pace(*pair, minutes.criteria) for pair in zip(cut, handed, strict=True) if pair[0].head)
+            if (again := next(asked, None)) is None:
+                break
+            pace = again
+        return handed
+
+    def _pace(self, cut: _Weighed, handed: _Weighed, criteria: Criteria) -> Pace | None:
+        """The speed that the first link of `cut` has to reach, if what follows gains what it does in `handed`."""
+        later = handed.prediction.speedup / cut.prediction.speedup
+        return pace_of(self.specs[cut.head[0].technique], criteria, cut.profile, later)
+
+    def _cut(
+        self, bases: Bases, available: Mapping[str, TechniqueSpec], minutes: Minutes, pace: Pace | None = None
+    ) -> list[_Weighed]:
+        """Pruned models that are trained again."""
+        original, criteria = bases.original, minutes.criteria
+        lessons = lessons_of(criteria, minutes.dataset.training_examples, minutes.facts(original).forward_s)
         made: list[_Weighed] = []
-        for cut in trained_cuts(available, criteria, bases.original.model.format, bases.student_share):
+        for cut in trained_cuts(available, lessons, original.model.format, bases.student_share, pace):
             last = cut.chain[-1]
             variant = Variant(last.technique, last.parameters, cut.reason)
             spec = available[last.technique]
-            firm = obstacle(cut.prediction, profile, criteria)
+            firm = obstacle(cut.prediction, original.profile, criteria)
             # What a member gave is measured, whatever its parameters promise.
             soft = None if spec.trains_student else no_gain(cut.prediction, criteria)
-            made.append(_Weighed(variant, spec, cut.prediction, firm, soft, 1.0, profile, cut.chain[:-1]))
+            made.append(_Weighed(variant, spec, cut.prediction, firm, soft, 1.0, original.profile, cut.chain[:-1]))
         return made
 
     def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:

@@ -25,6 +25,7 @@ from apps.agents.contracts.state import (
 from apps.agents.evaluation.selection import Judgement, judge
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.chains import application_of
+from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.prediction import predict
 from apps.agents.planning.repair import Attempt
 from apps.agents.session.steps import LOST, Steps, evaluate_key, judge_key, optimize_key
@@ -168,7 +169,7 @@ class Ruling:
 
 
 def read_trials(
-    steps: Steps, plan: Plan, bases: Bases, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
+    steps: Steps, plan: Plan, bases: Bases, minutes: Minutes, specs: Mapping[str, TechniqueSpec]
 ) -> tuple[Trial, ...]:
     """Every candidate that was planned or requested, each root followed by its repairs.
 
@@ -184,10 +185,10 @@ def read_trials(
             continue
         chain, spec = chains[match["root"]], specs[technique]
         record = repair_record(
-            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, criteria
+            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, minutes
         )
         chain.append(Trial(planned=record, root=match["root"], maker=step.request.key))
-    return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
+    return tuple(_with_steps(trial, steps, minutes.criteria) for chain in chains.values() for trial in chain)
 
 
 def _root(candidate: CandidateRecord, steps: Steps, shared: Collection[str]) -> Trial:
@@ -205,15 +206,19 @@ def repair_record(
     parameters: Mapping[str, object],
     reason: str,
     bases: Bases,
-    criteria: Criteria,
+    minutes: Minutes,
 ) -> CandidateRecord:
-    """The record of a repair of the candidate `before`. It follows completely from the request."""
+    """The record of a repair of the candidate `before`. It follows completely from the request.
+
+    Only the last link is applied again, so the predicted minutes are those of that link and of measuring.
+    """
     last = application_of(spec, parameters).model_copy(update={"inputs": before.last.inputs})
+    predicted = predict(spec, parameters, bases.profile(spec), minutes.criteria)
     return CandidateRecord(
         key=key,
         steps=(*before.steps[:-1], last),
         parent=before.key,
-        predicted=predict(spec, parameters, bases.profile(spec), criteria),
+        predicted=minutes.foreseen([(spec, parameters)], bases.of(spec) or bases.original, predicted),
         reason=reason,
     )
 

@@ -18,6 +18,7 @@ from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses
 from apps.agents.planning.chains import Heads
+from apps.agents.planning.minutes import Minutes
 from apps.agents.session.candidates import Trial, read_trials
 from apps.agents.session.finalists import Finals, contenders
 from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
@@ -102,7 +103,13 @@ class Overview:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs)
+        return read_trials(self.steps, self.plan, self.bases, self.minutes, self.specs)
+
+    @cached_property
+    def minutes(self) -> Minutes:
+        """Predicts how long repairs take, as the plan does for its candidates."""
+        dataset = self.state.dataset
+        return Minutes(self.state.criteria, dataset, dataset.training_examples / max(1, dataset.examples))
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:

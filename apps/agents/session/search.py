@@ -27,6 +27,7 @@ from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
 from apps.agents.session.overview import Overview
 from apps.agents.techniques.catalogue import Risk
+from apps.agents.techniques.knowledge.cost import MINUTES, STEPS
 
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
@@ -159,7 +160,7 @@ class Search(Overview):
     def passed_over(self, trial: Trial) -> str | None:
         """Why a planned candidate that was not started is not worth starting now; `None` if it is."""
         candidate, criteria = trial.planned, self.state.criteria
-        if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
+        if reason := self._cannot_run(candidate.technique) or self._lost_link(trial) or self._no_time_for(candidate):
             return reason
         for link in candidate.essential_links:
             if reason := self.unavailable(link.technique):
@@ -190,6 +191,16 @@ class Search(Overview):
         if failures >= FAILURES_END_TECHNIQUE and not any(step.status is Status.COMPLETED for step in attempts):
             return f"Left out: {self.specs[technique].label} failed {failures} times in this session and never worked."
         return None
+
+    def _no_time_for(self, candidate: CandidateRecord) -> str | None:
+        """Why its training is not begun: it takes as many minutes as it is given, and fewer are left."""
+        chain, budget = candidate.steps, self.state.criteria.budget.minutes
+        new = [link for place, link in enumerate(chain, 1) if self.steps.made(chain[:place]) is None]
+        asked = sum(float(one.parameters.get(MINUTES, 0)) for one in new if not one.parameters.get(STEPS))
+        left = budget - self.state.worked_s / 60
+        if asked <= max(0.0, left) or not asked:
+            return None
+        return f"Left out: its training takes {asked:g} minutes, and {max(0.0, left):.1f} of {budget:g} are left."
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
         """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured."""
@@ -285,7 +296,7 @@ class Search(Overview):
             return None
         key = f"{chain[0].key}r{len(chain)}"
         spec, criteria, before = self.specs[technique], self.state.criteria, chain[-1].planned
-        record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
+        record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, self.minutes)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 
