@@ -52,6 +52,7 @@ class EvaluationAgent:
         again: Timer | None = None,
         original_memory: OriginalMemory | None = None,
         compressed_shares: tuple[float, float] | None = None,
+        litert_bytes: tuple[int, int] | None = None,
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
@@ -63,6 +64,7 @@ class EvaluationAgent:
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
         `compressed_shares`: what is left of either file in DEFLATE; needed where the criteria count that size.
+        `litert_bytes`: of either model as TensorFlow Lite; likewise.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
@@ -81,6 +83,7 @@ class EvaluationAgent:
             baseline,
             original_memory,
             compressed_shares,
+            litert_bytes,
         )
         return evaluation.report(self._outputs(evaluation), timer, again or timer)
 

@@ -26,12 +26,14 @@ from apps.agents.planning.ordering import (
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
 from apps.agents.session.overview import Overview
-from apps.agents.techniques.catalogue import Risk
+from apps.agents.techniques.catalogue import Family, Risk
 from apps.agents.techniques.knowledge.cost import MINUTES, STEPS
 
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
+LONG_TRAINING = 3.0
+"""Minutes of training before which a quick candidate is measured."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -129,10 +131,26 @@ class Search(Overview):
         options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
-        ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        ranked = self._quick_first(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
         plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
         return plain or (() if going else tuple(ranked[:1]))
+
+    def _quick_first(self, ranked: list[Option]) -> list[Option]:
+        """Moves the best candidate without training to the front, until one was measured, if a long training would be
+        the first: should the training be in vain, the session has a result all the same. Whoever allows only one
+        candidate gets the best."""
+        if not ranked or _training_minutes(ranked[0].candidate) < LONG_TRAINING:
+            return ranked
+        quick = [one for one in ranked if not _training_minutes(one.candidate) and self._narrows(one.candidate)]
+        tried = any(trial.started and not _training_minutes(trial.planned) for trial in self.trials)
+        if tried or not quick or self.state.criteria.budget.candidates - self.started < 2:
+            return ranked
+        return [quick[0], *(one for one in ranked if one is not quick[0])]
+
+    def _narrows(self, candidate: CandidateRecord) -> bool:
+        """Whether it is quantized."""
+        return self.specs[candidate.technique].family is Family.QUANTIZATION
 
     def _tried_last(self, candidate: CandidateRecord) -> bool:
         """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
@@ -299,6 +317,11 @@ class Search(Overview):
         record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, self.minutes)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
+
+
+def _training_minutes(candidate: CandidateRecord) -> float:
+    """Of all trainings in its chain."""
+    return sum(float(one.parameters.get(MINUTES, 0)) for one in candidate.steps if not one.parameters.get(STEPS))
 
 
 def _mean_ratio(ratios: list[float]) -> float:

@@ -10,12 +10,14 @@ from django.db import transaction
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.criteria import CountedSize, Criteria, Device
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
+from apps.agents.contracts.formats import LITERT_SIZED
 from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
+from apps.agents.techniques.compatibility import format_label
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, messages
@@ -27,6 +29,7 @@ from apps.optimization.errors import (
     GroupsUnmeasured,
     GroupsUnnamed,
     NothingToTry,
+    SizeUncounted,
     TeamsDiffer,
     TechniqueDisabled,
     TechniqueUnavailable,
@@ -133,8 +136,8 @@ def check(
     """Checks everything that can be checked without a worker.
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), those of `check_student`, `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`,
-    `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
+    set does not fill), those of `check_student`, `SizeUncounted`, `GroupsUnnamed`, `GroupsUnmeasured`,
+    `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
     _check_teams(version.model.team, dataset, criteria_set)
     _check_ready(version, dataset)
@@ -142,6 +145,7 @@ def check(
     check_against(version.metadata.summary, dataset.described, spec)
     if student is not None:
         check_student(student, version)
+    _check_size(version, criteria)
     _check_groups(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
@@ -167,6 +171,12 @@ def _check_ready(version: ModelVersion, dataset: DataSet) -> None:
         raise VersionNotReady(field="version", version=version, state=why_not_ready(version))
     if not dataset.ready:
         raise DataSetNotReady(field="dataset", dataset=dataset, state=why_not_ready(dataset))
+
+
+def _check_size(version: ModelVersion, criteria: Criteria) -> None:
+    made = version.metadata.format
+    if criteria.counted_size is CountedSize.TFLITE and made not in LITERT_SIZED:
+        raise SizeUncounted(field="counted_size", version=version, label=format_label(made))
 
 
 def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:

@@ -10,7 +10,7 @@ from apps.agents.contracts.state import SessionState, Status
 from apps.agents.session.candidates import Trial
 from apps.agents.session.search import Search
 from apps.agents.techniques.catalogue import catalogue
-from tests.agents.inmemory import InMemoryPipeline, World, resnet
+from tests.agents.inmemory import STATIC, InMemoryPipeline, World, resnet
 from tests.agents.planning.test_cuts import PRUNE, RECOVER, program
 
 BALANCED = PROFILES["balanced"]
@@ -69,6 +69,16 @@ def test_a_training_begins_only_if_it_can_end_within_the_budget():
     assert search_of(at(first, 23.9)).passed_over(trial) is None
     late = search_of(at(first, 24.5)).passed_over(trial)
     assert late == "Left out: its training takes 6 minutes, and 5.5 of 30 are left."
+
+
+def test_a_quick_candidate_is_measured_before_a_long_training():
+    first = begun()[0]
+    best = search_of(first).options[0].candidate
+    assert best.technique == STATIC
+    assert not any("minutes" in link.parameters for link in best.steps)
+    one = first.criteria.model_copy(update={"budget": Budget(minutes=MINUTES, candidates=1)})
+    alone = search_of(first.model_copy(update={"criteria": one})).options[0].candidate
+    assert alone.steps[0].technique == PRUNE
 
 
 def test_a_training_that_has_begun_is_not_given_up():
