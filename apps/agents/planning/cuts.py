@@ -30,14 +30,15 @@ each at most), to measure and judge the result, and to train a gentler cut shoul
 PASS_COSTS = 0.25
 """Of a pass of the original over the examples: what a step of a small network takes besides its own work; measured on
 the sample ResNet."""
-MOST_REMOVED = 0.97
+MOST_REMOVED = 0.98
 """What is left of a network after a deeper cut is too little to be worth training."""
 CLEARLY_DEEPER = 0.02
 """A cut that removes only this much more is not tried beside another."""
 UNKNOWN_LOSS_POINTS = 3.0
 """Of a student that a member gave: what one with half of its teacher's layers loses."""
-_SPEED = 0.9
-"""How well speed follows the work: the time is the work that is left, to this power."""
+_STAYS = 0.03
+"""The share of the time that stays however much is cut. The sample ResNet became 12.1 times faster with 5 % of its work
+and 16.3 times with 3 %."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class TrainedCut:
         """The effect of the cut and its training."""
         left, lost = 1 - self.cut.removed, self.cut.lost_points
         return Prediction(
-            speedup=round(left**-_SPEED, 3),
+            speedup=round(1 / (left + _STAYS), 3),
             size_ratio=round(1 / left, 3),
             metric_drop_points=lost,
             metric_drop_high=3 * lost,
@@ -143,7 +144,7 @@ def _chosen(cuts: Sequence[Cut], lessons: Lessons, pace: Pace | None, *, two: bo
     """At most two of a technique's cuts, the gentlest first. Of cuts of the same depth, the last one holds: it states
     what more examples do."""
     offered = list({cut.removed: cut for cut in cuts if lessons.suffice(cut)}.values())
-    if pace is None or not offered or (removed := 1 - pace.speedup ** (-1 / _SPEED)) > MOST_REMOVED:
+    if pace is None or not offered or (removed := 1 + _STAYS - 1 / pace.speedup) > MOST_REMOVED:
         return offered[-2:] if two else offered[:1]
     paced = _at_pace(offered, removed, pace)
     deeper = [] if paced.long else [cut for cut in offered if cut.removed > removed + CLEARLY_DEEPER]

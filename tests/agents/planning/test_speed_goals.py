@@ -29,9 +29,8 @@ def paced(world: World, criteria: Criteria, training: int = 0) -> list[Candidate
     dataset = DATASET.model_copy(update={"training_examples": training})
     exported = [world.exported.analysis] if world.exported else []
     plan = PlanningAgent().plan(world.analysis, criteria, dataset, exported=exported)
-    return [
-        one for one in plan.candidates if one.steps[0].parameters.get(WANTED) or one.steps[0].parameters.get(LATENCY)
-    ]
+    planned = [one for one in plan.candidates if one.technique != EXPORT]
+    return [one for one in planned if any(one.steps[0].parameters.get(name) for name in (WANTED, LATENCY))]
 
 
 def pace(criteria: Criteria, later: float = 1.0, lead: float = 1.0, technique: str = PRUNE):
