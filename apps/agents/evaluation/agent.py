@@ -58,13 +58,11 @@ class EvaluationAgent:
 
         Both models are measured on the examples of `part`. If several `finalists` are judged, they share the
         probability of error that the member's confidence allows, so every interval is wider.
-
-        `keeps_parameters`: the technique removes no weights, so the file size can be checked against the bits.
+        `keeps_parameters`: no weights are removed, so the file size can be checked against the bits.
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
-        `compressed_shares`: what is left of either file in DEFLATE; needed where the criteria count that size.
-        `litert_bytes`: of either model as TensorFlow Lite; likewise.
+        `compressed_shares` (what is left of either file in DEFLATE), `litert_bytes`: needed if that size counts.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         check_against(original.summary, dataset.summary, dataset.spec)

@@ -50,8 +50,7 @@ def run(context: JobContext) -> JobResult:
     material = Material(job, arguments)
     candidate = material.open(material.file)
     shares = _compressed_shares(context, material, criteria)
-    litert = litert_bytes(context, material, candidate) if criteria.counted_size is CountedSize.TFLITE else None
-    batch = max(1, BATCH // arguments.batch_divisor)
+    litert = litert_bytes(context, material, candidate, criteria.counted_size)
 
     effort = effort_for(criteria, arguments.timing_s)
     fresh = FreshProcessTimer(
@@ -65,7 +64,7 @@ def run(context: JobContext) -> JobResult:
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
         timer, again = timers or (None, None)
-        return EvaluationAgent(effort, batch=batch).evaluate(
+        return EvaluationAgent(effort, batch=max(1, BATCH // arguments.batch_divisor)).evaluate(
             material.original,
             engine,
             material.dataset,

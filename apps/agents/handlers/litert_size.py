@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.formats import Format, format_spec
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.engine import Engine, open_engine
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
 
 
-def litert_bytes(context: JobContext, material: Material, candidate: Engine) -> tuple[int, int]:
-    """Of both models. A TensorFlow Lite file counts as it is; any other is exported.
+def litert_bytes(
+    context: JobContext, material: Material, candidate: Engine, counted: CountedSize
+) -> tuple[int, int] | None:
+    """Of both models; `None` if another size is `counted`. A TensorFlow Lite file counts as it is, others are exported.
 
     Raises the errors of the export, and `ValueError` for a format that has none, which no plan contains.
     """
+    if counted is not CountedSize.TFLITE:
+        return None
     context.progress(0.0, "Exporting to TensorFlow Lite to count the size")
     original = _bytes(material.original_file, material.original, material.scratch)
     return original, _bytes(material.file, candidate, material.scratch)
