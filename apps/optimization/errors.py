@@ -155,6 +155,15 @@ class GroupsUnmeasured(UserError):
     )
 
 
+class SizeUncounted(UserError):
+    code = "session.size_uncounted"
+    sentence = (
+        "These criteria count the size as TensorFlow Lite, but {version} is a model in the format {label}, which is "
+        "not exported to it. Count the file or the compressed download, or choose a Keras, SavedModel or TensorFlow "
+        "Lite model."
+    )
+
+
 class TechniqueUnavailable(UserError):
     code = "session.technique_unavailable"
     sentence = (

@@ -209,11 +209,16 @@ def _objective_questions() -> Iterator[Question]:
 
 
 def _size_question() -> Question:
-    choices = [(CountedSize.FILE.value, "The file as it is"), (CountedSize.COMPRESSED.value, "The compressed download")]
+    choices = [
+        (CountedSize.FILE.value, "The file as it is"),
+        (CountedSize.COMPRESSED.value, "The compressed download"),
+        (CountedSize.TFLITE.value, "The model as TensorFlow Lite"),
+    ]
     field = forms.ChoiceField(
         choices=choices,
         label="The size that counts",
-        help_text="For the objective and the limits. Zeros among the weights make only a compressed file smaller.",
+        help_text="For the objective and the limits. Zeros among the weights make only a compressed file smaller. As "
+        "TensorFlow Lite: for Keras, SavedModel and TensorFlow Lite models.",
     )
     return Question("counted_size", ("counted_size",), field)
 

@@ -20,6 +20,7 @@ from keras import layers
 from tests.tensorflow.uploads import zipped
 
 STEPS, FEATURES, CLASSES = 6, 3, 4
+PICTURES, SIDE, COLOURS = 500, 8, 5
 
 
 def masked() -> Any:
@@ -49,6 +50,32 @@ class Two(tf.Module):
         return {"hidden": tf.reshape(series, (-1, STEPS * FEATURES)) @ self.second}
 
 
+def convolutional() -> Any:
+    """Wide for what it has to learn, so that half of it suffices."""
+    made = [
+        layers.Conv2D(48, 3, padding="same", activation="relu", name="first"),
+        layers.Conv2D(64, 3, padding="same", activation="relu", name="second"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(96, activation="relu", name="hidden"),
+        layers.Dense(COLOURS, name="logits"),
+    ]
+    return keras.Sequential([keras.Input((SIDE, SIDE, 3), name="image"), *made])
+
+
+def write_coloured(folder: Path) -> None:
+    """Noise with a colour for each class, and a network that has learned the colours."""
+    random, y = np.random.default_rng(1), np.arange(PICTURES) % COLOURS
+    colours = random.standard_normal((COLOURS, 3))
+    image = (random.standard_normal((PICTURES, SIDE, SIDE, 3)) + colours[y][:, None, None]).astype(np.float32)
+    keras.utils.set_random_seed(0)
+    model = convolutional()
+    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(image, y, epochs=2, batch_size=50, verbose=0)
+    model.save(folder / "coloured.keras")
+    np.savez(folder / "coloured.npz", image=image, y=y)
+
+
 def write(folder: Path) -> None:
     """Each model, and beside it series with the class that the model finds for each."""
     x = np.random.default_rng(0).standard_normal((150, STEPS, FEATURES)).astype(np.float32)
@@ -60,6 +87,7 @@ def write(folder: Path) -> None:
         model.save(folder / f"{name}.h5")
         scores = np.concatenate([np.asarray(model(x[at : at + 1], training=False)) for at in range(len(x))])
         np.savez(folder / f"{name}.npz", series=x, y=scores.argmax(1))
+    write_coloured(folder)
     two = Two()
     tf.saved_model.save(two, str(folder / "two"), signatures={"chosen": two.chosen, "other": two.other})
     zipped(folder / "two")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from apps.agents.contracts.criteria import Budget, Criteria
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria
 from apps.agents.contracts.state import Outcome, Status
-from tests.door import Door, quick
+from tests.door import Door, quick, shorter_sensitivity, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,7 +23,7 @@ SPEC: dict[str, Any] = {"kind": "npz", "task": "classification"}
 def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uploads")
     command = [sys.executable, "-m", "tests.doors.tensorflow_uploads", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
     return folder
 
 
@@ -61,3 +61,20 @@ def test_a_model_that_keeps_a_state_between_calls_is_named_before_anything_is_tr
     assert (session.status, session.error_code) == (Status.FAILED, "model.not_deterministic")
     assert "keep state between calls" in session.error
     assert session.steps.count() == 1
+
+
+def test_a_network_is_pruned_trained_again_exported_and_quantized_as_one_candidate(door: Door, uploads: Path) -> None:
+    chain = ("keras-prune", "keras-recover", "litert-export", "litert-static")
+    smaller = Constraints(max_metric_drop_points=30.0, min_size_reduction=5.0)  # Than 8 bits alone can make it.
+    criteria = quick(*chain, constraints=smaller, budget=Budget(minutes=4.0, candidates=1))
+    version = door.model(uploads / "coloured.keras")
+    with shorter_sensitivity(2.0):
+        session = door.verdict(version, door.data(uploads / "coloured.npz", {**SPEC, "training_share": 0.5}), criteria)
+    assert session.outcome == Outcome.IMPROVED, told(session)
+    (candidate,) = session.candidates.filter(status="selected")
+    assert tuple(link["technique"] for link in candidate.steps) == chain
+    made = {step.technique: step.result for step in session.steps.filter(kind="optimize").order_by("pk")}
+    assert made["keras-prune"]["evidence"]["macs_removed"] >= 0.49
+    trained = made["keras-recover"]["evidence"]
+    assert trained["held_out_loss_after"] < trained["held_out_loss_before"]
+    assert made["litert-static"]["size_bytes"] < version.metadata.summary.size_bytes / 5

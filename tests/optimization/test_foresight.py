@@ -20,7 +20,7 @@ from apps.agents.evaluation.decidability import Decides
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create
-from apps.optimization.errors import GroupsUnmeasured, GroupsUnnamed
+from apps.optimization.errors import GroupsUnmeasured, GroupsUnnamed, SizeUncounted
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version
@@ -66,6 +66,17 @@ def test_a_limit_on_groups_asks_for_groups_and_for_a_metric_that_they_have_a_par
     with pytest.raises(GroupsUnmeasured, match="root mean squared error") as unmeasured:
         start(overrides=limits)
     assert unmeasured.value.field == "dataset"
+
+
+def test_the_size_as_tensorflow_lite_asks_for_a_model_that_is_exported_to_it(
+    start: Start, version: ModelVersion
+) -> None:
+    counted = {"counted_size": "tflite"}
+    with pytest.raises(SizeUncounted, match="in the format ONNX, which is not exported to it") as refused:
+        start(overrides=counted)
+    assert refused.value.field == "counted_size"
+    version.metadata.format = "keras"
+    assert start(overrides=counted, start_anyway=True).criteria.counted_size == "tflite"
 
 
 def test_the_preview_says_what_the_data_can_decide(version: ModelVersion, dataset: DataSet) -> None:

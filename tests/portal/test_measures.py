@@ -101,6 +101,9 @@ def test_both_sizes_are_told_and_the_one_that_counts_first() -> None:
     assert (measures.counted_ratio(both), measures.other_size(both)) == ("1.00×", "1.50× compressed")
     counted = both.model_copy(update={"counted_size": CountedSize.COMPRESSED}).model_dump(mode="json")
     assert (measures.counted_ratio(counted), measures.other_size(counted)) == ("1.50×", "1.00× as a file")
+    pair = Pair(original=4.0, candidate=1.0, ratio=4.0)
+    litert = both.model_copy(update={"counted_size": CountedSize.TFLITE, "litert_bytes": pair})
+    assert (measures.counted_ratio(litert), measures.other_size(litert)) == ("4.00×", "1.00× as a file")
 
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])

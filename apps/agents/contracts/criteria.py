@@ -32,6 +32,24 @@ class CountedSize(StrEnum):
     """The file as it is."""
     COMPRESSED = "compressed"
     """The file in DEFLATE, as a download transfers it. Only here do zeros among the weights count."""
+    TFLITE = "tflite"
+    """The model exported to TensorFlow Lite with its number types, as an app ships it. A TensorFlow Lite file counts as
+    it is."""
+
+    @property
+    def subject(self) -> str:
+        """What is counted, for sentences: `the compressed file`."""
+        return {"file": "the file", "compressed": "the compressed file", "tflite": "the TensorFlow Lite file"}[self]
+
+    @property
+    def manner(self) -> str:
+        """How it is counted, behind a number: `compressed`; empty for the file as it is."""
+        return {"file": "", "compressed": "compressed", "tflite": "as TensorFlow Lite"}[self]
+
+    @property
+    def when(self) -> str:
+        """The same behind an adjective: ` when compressed`, with a space."""
+        return {"file": "", "compressed": " when compressed", "tflite": " as TensorFlow Lite"}[self]
 
 
 class Device(StrEnum):

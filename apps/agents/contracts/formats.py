@@ -62,6 +62,9 @@ class FormatSpec(Value):
     """The script that runs a packaged model, relative to `apps/agents/backends`."""
     libraries: tuple[str, ...]
     """The distributions that the script needs."""
+    as_litert: str | None = None
+    """A function `(model, folder, signature) -> Path` that exports such a model to TensorFlow Lite, to count its size;
+    `None` if there is none."""
 
 
 def _torch(
@@ -102,6 +105,7 @@ def _tensorflow(format: Format, label: str, suffix: str, upload: str, origin: st
         inspector="apps.agents.backends.tensorflow.inspection:inspect",
         script="tensorflow/run.py",
         libraries=("numpy", "tensorflow", "keras"),
+        as_litert="apps.agents.backends.tensorflow.litert_size:as_litert",
     )
 
 
@@ -179,6 +183,11 @@ FORMATS: dict[Format, FormatSpec] = {
         ),
     )
 }
+
+LITERT_SIZED = frozenset(
+    spec.format for spec in FORMATS.values() if spec.format is Format.TFLITE or spec.as_litert is not None
+)
+"""The formats of models whose size as TensorFlow Lite can be counted."""
 
 TORCH_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TORCH)
 

@@ -53,17 +53,17 @@ class EvaluationAgent:
         again: Timer | None = None,
         original_memory: OriginalMemory | None = None,
         compressed_shares: tuple[float, float] | None = None,
+        litert_bytes: tuple[int, int] | None = None,
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
         Both models are measured on the examples of `part`. Several `finalists` share the probability of error, so every
         interval is wider. `in_portions`: a ranked candidate is dropped after a portion that rules it out.
-
-        `keeps_parameters`: the technique removes no weights, so the file size can be checked against the bits.
+        `keeps_parameters`: no weights are removed, so the file size can be checked against the bits.
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
-        `compressed_shares`: what is left of either file in DEFLATE; needed where the criteria count that size.
+        `compressed_shares` (what is left of either file in DEFLATE), `litert_bytes`: needed if that size counts.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
@@ -82,6 +82,7 @@ class EvaluationAgent:
             baseline,
             original_memory,
             compressed_shares,
+            litert_bytes,
         )
         return evaluation.report(self._outputs(evaluation), timer, again or timer)
 

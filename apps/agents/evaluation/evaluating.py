@@ -44,6 +44,7 @@ class Evaluation:
     baseline: RuntimeBaseline | None
     original_memory: OriginalMemory | None
     compressed_shares: tuple[float, float] | None = None
+    litert_bytes: tuple[int, int] | None = None
 
     @property
     def criteria(self) -> Criteria:
@@ -113,11 +114,18 @@ class Evaluation:
 
     @property
     def _counted_bytes(self) -> Pair:
-        if self.criteria.counted_size is CountedSize.FILE:
-            return self._file_bytes
-        if self._compressed_bytes is None:
-            raise ValueError("the criteria count the compressed size, which was not measured")
-        return self._compressed_bytes
+        pair = {
+            CountedSize.FILE: self._file_bytes,
+            CountedSize.COMPRESSED: self._compressed_bytes,
+            CountedSize.TFLITE: self._litert_bytes,
+        }[self.criteria.counted_size]
+        if pair is None:
+            raise ValueError(f"the criteria count a size that was not measured: {self.criteria.counted_size}")
+        return pair
+
+    @property
+    def _litert_bytes(self) -> Pair | None:
+        return None if self.litert_bytes is None else pair_of(*self.litert_bytes)
 
     @property
     def _compressed_bytes(self) -> Pair | None:
@@ -153,6 +161,7 @@ class Evaluation:
             latency=measured.latency,
             size_bytes=self._file_bytes,
             compressed_bytes=self._compressed_bytes,
+            litert_bytes=self._litert_bytes,
             counted_size=self.criteria.counted_size,
             peak_memory_bytes=measured.peak_memory_bytes,
             constraints=constraints,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.phrasing import against, capitalized, number, number_of_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.measurements import Estimate, Pair
 from apps.agents.evaluation.deciding import decide
 from apps.agents.evaluation.measured import Measurements
 
-_SUBJECTS = {CountedSize.FILE: "the file", CountedSize.COMPRESSED: "the compressed file"}
-
 
 def size_verdict(measured: Measurements, limit: int) -> ConstraintVerdict:
     """The candidate's bytes, in the size that counts, compared with the maximum. Exact."""
-    subject = f"{_SUBJECTS[measured.counted_size]} takes"
+    subject = f"{measured.counted_size.subject} takes"
     return exact_bytes_verdict("max_size_bytes", subject, measured.size_bytes, limit)
 
 
@@ -24,7 +21,7 @@ def size_reduction_verdict(measured: Measurements, limit: float) -> ConstraintVe
     ratio = Estimate(value=pair.ratio)
     status = decide(ratio, limit, "at least")
     shrank = f"{number_of_bytes(pair.original)} to {number_of_bytes(pair.candidate)}"
-    subject = capitalized(_SUBJECTS[measured.counted_size])
+    subject = capitalized(measured.counted_size.subject)
     sentence = (
         f"{subject} {'shrank' if pair.ratio > 1 else 'did not shrink'}, from {shrank} ({number(pair.ratio)}×), "
         f"{against(status, f'the {number(limit)}× required', at_least=True)}."

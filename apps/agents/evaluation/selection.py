@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
+from apps.agents.contracts.criteria import Constraints, Criteria, Objective
 from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -263,11 +263,11 @@ def _summary(report: EvaluationReport) -> str:
 
 
 def _sized(report: EvaluationReport) -> str:
-    return "Its file" if report.counted_size is CountedSize.FILE else "Its compressed file"
+    return f"Its{report.counted_size.subject.removeprefix('the')}"
 
 
 def _when(report: EvaluationReport) -> str:
-    return "" if report.counted_size is CountedSize.FILE else " when compressed"
+    return report.counted_size.when
 
 
 # --- choosing --------------------------------------------------------------------------------------------------------

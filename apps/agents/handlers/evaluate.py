@@ -18,6 +18,7 @@ from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.files.compressed_size import compressed_share
 from apps.agents.handlers.fault_attribution import blaming
+from apps.agents.handlers.litert_size import litert_bytes
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget_s
 from apps.agents.measuring.engine import Engine
@@ -49,7 +50,7 @@ def run(context: JobContext) -> JobResult:
     material = Material(job, arguments)
     candidate = material.open(material.file)
     shares = _compressed_shares(context, material, criteria)
-    batch = max(1, BATCH // arguments.batch_divisor)
+    litert = litert_bytes(context, material, candidate, criteria.counted_size)
 
     effort = effort_for(criteria, arguments.timing_s)
     fresh = FreshProcessTimer(
@@ -63,7 +64,7 @@ def run(context: JobContext) -> JobResult:
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
         timer, again = timers or (None, None)
-        return EvaluationAgent(effort, batch=batch).evaluate(
+        return EvaluationAgent(effort, batch=max(1, BATCH // arguments.batch_divisor)).evaluate(
             material.original,
             engine,
             material.dataset,
@@ -80,6 +81,7 @@ def run(context: JobContext) -> JobResult:
             again=again,
             original_memory=arguments.original_memory,
             compressed_shares=shares,
+            litert_bytes=litert,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
@@ -103,7 +105,8 @@ def _explained(
 def _compressed_shares(context: JobContext, material: Material, criteria: Criteria) -> tuple[float, float] | None:
     """What is left of either file in DEFLATE; `None` if that takes long and does not count."""
     files = (material.original_file.path, material.file.path)
-    if criteria.counted_size is CountedSize.FILE and max(file.stat().st_size for file in files) > COMPRESSED_ANYWAY:
+    counts = criteria.counted_size is CountedSize.COMPRESSED
+    if not counts and max(file.stat().st_size for file in files) > COMPRESSED_ANYWAY:
         return None
     context.progress(0.0, "Compressing both files")
     original, candidate = (compressed_share(file) for file in files)

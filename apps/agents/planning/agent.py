@@ -5,35 +5,42 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import dropwhile
 from math import log10
 from typing import Any
 
-from apps.agents.contracts.chain import Application, Chain
+from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.room import WorkersRoom
-from apps.agents.contracts.reports.slack import Foreseen
-from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Prediction
+from apps.agents.contracts.state import Omission, Plan, Prediction
 from apps.agents.memory.kinds import kinds_of_chain
 from apps.agents.planning.availability import Sorting
-from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
-from apps.agents.planning.chains import Heads, application_of
-from apps.agents.planning.cuts import fits_behind, trained_cuts
+from apps.agents.planning.chains import Heads
+from apps.agents.planning.choosing import (
+    asked_for,
+    is_baseline_of,
+    measured_anyway,
+    nearest_of,
+    not_tried,
+    required_anyway,
+)
+from apps.agents.planning.cuts import fits_behind, lessons_of, trained_cuts
 from apps.agents.planning.drafts import Drafts
 from apps.agents.planning.edits import edited
 from apps.agents.planning.experience import with_experience, with_experienced_minutes
-from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
 from apps.agents.planning.minutes import Minutes
-from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
+from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle
 from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of
-from apps.agents.planning.room import against_the_workers, with_room
-from apps.agents.planning.summary import describe, summary, tables_in_words
+from apps.agents.planning.room import against_the_workers
+from apps.agents.planning.speed_goals import Pace, pace_of
+from apps.agents.planning.summary import summary
+from apps.agents.planning.weighed import Weighed, as_sentence, foreseen, record_of, worth_of
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
@@ -44,47 +51,8 @@ from apps.agents.techniques.variants import KEPT_NODES, variants_of
 
 logger = logging.getLogger(__name__)
 
-TYPE_CHOICES = 2
-"""At least this many choices of number types are measured if the budget allows, because predictions for kernels are
-uncertain."""
-MOST_OF_THE_WORK = 0.5
-
-
-def type_choice(spec: TechniqueSpec | None, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The technique and number types of a candidate, to tell choices apart; `None` if it does not choose number
-    types."""
-    types = spec.knowledge.number_types(parameters) if spec else None
-    return None if spec is None or types is None else (spec.name, *types)
-
-
-@dataclass(frozen=True)
-class _Weighed:
-    """A variant with its prediction, and a reason to leave it out, if any: a firm one, or a soft one (no predicted
-    gain)."""
-
-    variant: Variant
-    spec: TechniqueSpec
-    prediction: Prediction
-    firm: str | None
-    soft: str | None
-    reach: float
-    """The share of the time that is spent in the operators that it changes."""
-    profile: GraphProfile
-    """The profile of the form of the model that it starts from."""
-    head: Chain
-    """The links that are applied before it."""
-
-    @property
-    def application(self) -> Application:
-        return application_of(self.spec, self.variant.parameters)
-
-    @property
-    def title(self) -> str:
-        return self.application.named
-
-    def applies(self, technique: str) -> bool:
-        """Whether `technique` is one of its links, and not one that may be skipped."""
-        return any(link.technique == technique and not link.optional for link in (*self.head, self.application))
+PACE_ROUNDS = 8
+"""Rounds in which the depth of a cut and the gain of what follows are brought together."""
 
 
 class PlanningAgent:
@@ -182,71 +150,163 @@ class PlanningAgent:
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         continued = [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
-        cut = self._cut(bases, available, criteria)
-        weighed += continued + [self._handed_on(item, weighed, bases, criteria) or item for item in cut]
+        paced = self._paced(weighed, bases, criteria)
+        trained = self._trained(weighed, bases, available, minutes)
+        weighed += continued + paced + trained
         weighed = [self._foreseen(item, bases, minutes) for item in weighed]
-        weighed.sort(key=lambda item: -_worth(item, criteria))
-        chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
-        chosen += _measured_anyway(chosen, weighed)
-        chosen += _required_anyway(chosen, weighed, criteria)
-        chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
-        chosen.sort(key=lambda item: (comes_last(self._applied(item)), -_worth(item, criteria)))
+        weighed.sort(key=lambda item: -worth_of(item, criteria))
+        chosen = [item for item in weighed if not item.firm and (not item.soft or asked_for(item, criteria))]
+        chosen += measured_anyway(chosen, weighed)
+        chosen += required_anyway(chosen, weighed, criteria)
+        chosen += [item for item in weighed if item not in chosen and any(is_baseline_of(item, one) for one in chosen)]
+        chosen.sort(key=lambda item: (comes_last(self._applied(item)), -worth_of(item, criteria)))
         omitted = omitted + [
-            Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
+            Omission(technique=item.spec.name, title=item.title, reason=as_sentence(item.firm or item.soft or ""))
             for item in weighed
             if item not in chosen
         ]
-        omitted += _not_tried(chosen)
-        candidates = tuple(_record(number, item, criteria) for number, item in enumerate(chosen, start=1))
-        nearest = _nearest(chosen, weighed, bases, criteria)
+        omitted += not_tried(chosen)
+        candidates = tuple(record_of(number, item, criteria) for number, item in enumerate(chosen, start=1))
+        nearest = nearest_of(chosen, weighed, bases, criteria)
         said = f"{summary(bases, candidates, criteria)}{f' {nearest.sentence}' if nearest else ''}"
         return Plan(summary=said, candidates=candidates, omitted=tuple(omitted), nearest=nearest)
 
-    def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
-        """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
-        profile = bases.original.profile
-        made: list[_Weighed] = []
-        for cut in trained_cuts(available, criteria, bases.original.model.format, bases.student_share):
+    def _paced(self, weighed: Sequence[Weighed], bases: Bases, criteria: Criteria) -> list[Weighed]:
+        """Variants that are cut until they meet the limits on speed, alone and with the best technique after them.
+
+        None is made where the gentlest variant is fast enough.
+        """
+        gentlest: dict[str, Weighed] = {}
+        for item in sorted(weighed, key=lambda one: one.prediction.speedup):
+            gentlest.setdefault(item.spec.name, item)
+        alone = [self._at_pace(item, criteria) for item in gentlest.values()]
+        behind = [self._followed_at_pace(item, weighed, bases, criteria) for item in gentlest.values()]
+        return [item for item in (*alone, *behind) if item is not None]
+
+    def _followed_at_pace(
+        self, item: Weighed, weighed: Sequence[Weighed], bases: Bases, criteria: Criteria
+    ) -> Weighed | None:
+        """The item's technique cut as deep as the limits ask beside the gain of what follows, with what follows.
+
+        The deeper the cut, the less the second gains, so the depth is found in a few rounds.
+        """
+        cut: Weighed | None = item
+        both = self._handed_on(item, weighed, bases, criteria)
+        for _ in range(PACE_ROUNDS):
+            if cut is None or both is None:
+                return None
+            cut = self._at_pace(item, criteria, both.prediction.speedup / cut.prediction.speedup)
+            both = self._handed_on(cut, weighed, bases, criteria) if cut else None
+        return both
+
+    def _at_pace(self, item: Weighed, criteria: Criteria, later: float = 1.0) -> Weighed | None:
+        """The item's technique with the speed that limits ask of it; `None` if they ask none, or the item is that fast.
+
+        `later` is how many times faster what follows makes it.
+        """
+        pace = pace_of(item.spec, criteria, item.profile, later)
+        if pace is None or pace.speedup <= item.prediction.speedup / item.profile.lead.speedup:
+            return None
+        reason = "Channels cut until the limits on speed can be met, and the layers after them fitted again."
+        variant = Variant(item.spec.name, pace.parameters, reason)
+        return self._weighed(item.spec, variant, item.head, item.profile, criteria)
+
+    def _trained(
+        self, weighed: Sequence[Weighed], bases: Bases, available: Mapping[str, TechniqueSpec], minutes: Minutes
+    ) -> list[Weighed]:
+        """Pruned models that are trained again, with what follows. They are measured by themselves only if nothing can
+        follow.
+
+        If the criteria limit the speed, the first is cut as deep as that takes beside the gain of what follows. The
+        deeper the cut, the less that gains, so the depth is found in a few rounds.
+        """
+        pace: Pace | None = None
+        for _ in range(PACE_ROUNDS):
+            cut = self._cut(bases, available, minutes, pace)
+            handed = [self._handed_on(item, weighed, bases, minutes.criteria) or item for item in cut]
+            asked = (self._pace(*pair, minutes.criteria) for pair in zip(cut, handed, strict=True) if pair[0].head)
+            if (again := next(asked, None)) is None:
+                break
+            pace = again
+        floats = [self._unquantized(*pair, minutes.criteria) for pair in zip(cut, handed, strict=True)]
+        return handed + [item for item in floats if item is not None]
+
+    def _unquantized(self, cut: Weighed, handed: Weighed, criteria: Criteria) -> Weighed | None:
+        """The float model of which `handed` is the quantized one, in its runtime; `None` if that is the cut itself.
+
+        It is made in any case, and a small network may lose more by quantization than it gains.
+        """
+        links = [link for link in handed.head[len(cut.head) + 1 :] if not link.optional]
+        if not links:
+            return None
+        last, lead = links[-1], handed.profile.lead
+        prediction = cut.prediction.model_copy(
+            update={
+                "speedup": round(cut.prediction.speedup * lead.speedup, 3),
+                "size_ratio": round(cut.prediction.size_ratio * lead.size_ratio, 3),
+            }
+        )
+        return replace(
+            handed,
+            spec=self.specs[last.technique],
+            variant=Variant(last.technique, last.parameters, f"{cut.variant.reason} Then it is exported."),
+            prediction=prediction,
+            firm=obstacle(prediction, handed.profile, criteria),
+            soft=no_gain(prediction, criteria),
+            head=handed.head[: handed.head.index(last)],
+        )
+
+    def _pace(self, cut: Weighed, handed: Weighed, criteria: Criteria) -> Pace | None:
+        """The speed that the first link of `cut` has to reach, if what follows gains what it does in `handed`."""
+        later = handed.prediction.speedup / cut.prediction.speedup
+        return pace_of(self.specs[cut.head[0].technique], criteria, cut.profile, later)
+
+    def _cut(
+        self, bases: Bases, available: Mapping[str, TechniqueSpec], minutes: Minutes, pace: Pace | None = None
+    ) -> list[Weighed]:
+        """Pruned models that are trained again."""
+        original, criteria = bases.original, minutes.criteria
+        lessons = lessons_of(criteria, minutes.dataset.training_examples, minutes.facts(original).forward_s)
+        made: list[Weighed] = []
+        for cut in trained_cuts(available, lessons, original.model.format, bases.student_share, pace):
             last = cut.chain[-1]
             variant = Variant(last.technique, last.parameters, cut.reason)
             spec = available[last.technique]
             kinds = kinds_of_chain(cut.chain, self.specs)
             prediction = with_experience(cut.prediction, kinds, self.knowledge.learned, criteria)
-            firm = obstacle(prediction, profile, criteria)
+            firm = obstacle(prediction, original.profile, criteria)
             # What a member gave is measured, whatever its parameters promise.
             soft = None if spec.trains_student else no_gain(prediction, criteria)
-            made.append(_Weighed(variant, spec, prediction, firm, soft, 1.0, profile, cut.chain[:-1]))
+            made.append(Weighed(variant, spec, prediction, firm, soft, 1.0, original.profile, cut.chain[:-1]))
         return made
 
-    def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
+    def _before(self, item: Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
         """The links before its last one that are applied only for it: all from the first that cuts weights on."""
         links = [(self.specs[link.technique], link.parameters) for link in item.head]
         return list(dropwhile(lambda link: link[0].family in (Family.EXPORT, Family.GRAPH), links))
 
-    def _foreseen(self, item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
-        """With the minutes that it takes, and those of what is made before it for it alone."""
-        applied = (*self._before(item), (item.spec, item.variant.parameters))
-        basis = bases.of(item.spec) or bases.original
-        foreseen = minutes.foreseen(applied, basis, with_room(item.prediction, [spec for spec, _ in applied], basis))
+    def _foreseen(self, item: Weighed, bases: Bases, minutes: Minutes) -> Weighed:
+        """With the minutes and the room that it takes, and those of what is made before it for it alone."""
+        known = foreseen(item, bases, minutes, self._before(item))
         kinds = kinds_of_chain((*item.head, item.application), self.specs)
-        return replace(item, prediction=with_experienced_minutes(foreseen, kinds, self.knowledge.learned))
+        return replace(known, prediction=with_experienced_minutes(known.prediction, kinds, self.knowledge.learned))
 
     def _weigh(
         self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
-    ) -> _Weighed:
+    ) -> Weighed:
         spec = available[variant.technique]
         return self._weighed(spec, variant, heads.of(spec), heads.bases.profile(spec), criteria)
 
     def _weighed(
         self, spec: TechniqueSpec, variant: Variant, head: Chain, profile: GraphProfile, criteria: Criteria
-    ) -> _Weighed:
+    ) -> Weighed:
         complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
         prediction = predict(spec, complete.parameters, profile, criteria, self.knowledge)
         firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
         reach = sum(node.time_share for node in scope_of(spec, complete.parameters, profile).nodes)
-        return _Weighed(complete, spec, prediction, firm, soft, reach, profile, head)
+        return Weighed(complete, spec, prediction, firm, soft, reach, profile, head)
 
-    def _rescue(self, item: _Weighed, criteria: Criteria) -> _Weighed | None:
+    def _rescue(self, item: Weighed, criteria: Criteria) -> Weighed | None:
         """A variant that is predicted to collapse, with as few nodes in float as reduce its loss to half of the limit.
 
         `None` if it would not gain anything then, or if operator types explain the collapse: other variants keep those
@@ -268,9 +328,7 @@ class PlanningAgent:
         rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), item.head, profile, criteria)
         return None if rescued.firm or rescued.soft else rescued
 
-    def _handed_on(
-        self, item: _Weighed, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
-    ) -> _Weighed | None:
+    def _handed_on(self, item: Weighed, weighed: Sequence[Weighed], bases: Bases, criteria: Criteria) -> Weighed | None:
         """A variant with the most promising technique after it that its knowledge names; `None` if there is none.
 
         A limit that either would break alone may hold for both together.
@@ -287,7 +345,7 @@ class PlanningAgent:
         ]
         if not later or collapse(item.prediction, criteria):
             return None
-        best = max(later, key=lambda one: _worth(one, criteria))
+        best = max(later, key=lambda one: worth_of(one, criteria))
         kinds = kinds_of_chain((*links, *best.head, best.application), self.specs)
         prediction = in_turn_with_experience(
             item.prediction, best.prediction, item.profile, criteria, kinds, self.knowledge.learned
@@ -302,11 +360,11 @@ class PlanningAgent:
             head=(*links, *best.head),
         )
 
-    def _applied(self, item: _Weighed) -> list[TechniqueSpec]:
+    def _applied(self, item: Weighed) -> list[TechniqueSpec]:
         """The techniques of an item, in turn."""
         return [*(self.specs[link.technique] for link in item.head), item.spec]
 
-    def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
+    def _fewest_in_float(self, item: Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
         profile = item.profile
         limit = criteria.constraints.max_metric_drop_points or 0.0
         ranked = [node.name for node in profile.ranking if node.name and node.name in names]
@@ -375,111 +433,3 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
     return f"quantizing {named} leaves too little signal over noise ({source})"
-
-
-def _nearest(
-    chosen: Sequence[_Weighed], weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
-) -> Foreseen | None:
-    """The weighed point nearest to the limits, if all limits together are out of reach; else `None`.
-
-    Nothing is said while a candidate is to be tried of which the predictions do not tell enough.
-    """
-    if any(_open_ended(item, bases) for item in chosen):
-        return None
-    points = [Point(item.title, item.prediction) for item in weighed]
-    profile = bases.original.profile
-    return nearest_feasible(points, criteria, OriginalFacts(profile.original_bytes, profile.original_latency_ms))
-
-
-def _open_ended(item: _Weighed, bases: Bases) -> bool:
-    """Whether an item that is tried may lead to more than is predicted of it: an export whose techniques can be weighed
-    only once it is analysed, or a technique that is always tried. Optimizing the graph keeps all weights."""
-    if item.spec.family is Family.EXPORT:
-        return bases.made_by(item.spec) is None
-    return item.spec.knowledge.tried_anyway and item.spec.family is not Family.GRAPH
-
-
-def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:
-    """The best variants of further number types, if fewer than `TYPE_CHOICES` are chosen, although predicted to be
-    slow.
-
-    A variant with a predicted speed below half of the original's is still left out. So is one that leaves most of the
-    work unchanged, because it shows little about a number type.
-    """
-    types = {choice for item in chosen if item.reach >= MOST_OF_THE_WORK and (choice := _choice(item))}
-    more: list[_Weighed] = []
-    for item in weighed:
-        choice = _choice(item)
-        if len(types) >= TYPE_CHOICES:
-            break
-        if item.firm or not item.soft or not choice or choice in types:
-            continue
-        if item.prediction.speedup < 0.5 or item.reach < MOST_OF_THE_WORK:
-            continue
-        types.add(choice)
-        more.append(item)
-    return more
-
-
-def _required_anyway(chosen: list[_Weighed], weighed: list[_Weighed], criteria: Criteria) -> list[_Weighed]:
-    """The best variant of each required technique of which none is chosen, although no gain is predicted."""
-    more: list[_Weighed] = []
-    for technique in criteria.required_techniques:
-        if any(item.applies(technique) for item in (*chosen, *more)):
-            continue
-        more += [item for item in weighed if not item.firm and item.applies(technique)][:1]
-    return more
-
-
-def _asked_for(item: _Weighed, criteria: Criteria) -> bool:
-    """Whether the criteria name this technique and its gain cannot be predicted. It is then measured in any case."""
-    return criteria.names(item.spec.name) and not item.spec.knowledge.predicts
-
-
-def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
-    """Whether `item` is the baseline that `clever` has to beat. It is then measured in any case."""
-    return is_baseline(item.spec, item.variant.parameters, clever.spec, clever.variant.parameters)
-
-
-def _choice(item: _Weighed) -> tuple[str, ...] | None:
-    return type_choice(item.spec, item.variant.parameters)
-
-
-def _worth(item: _Weighed, criteria: Criteria) -> float:
-    return worth(predicted_gain(item.prediction, criteria), item.prediction, item.spec)
-
-
-def _record(number: int, item: _Weighed, criteria: Criteria) -> CandidateRecord:
-    required = any(item.applies(technique) for technique in criteria.required_techniques)
-    predicted = "number types are chosen by measuring" if item.spec.knowledge.predicts else "the criteria name it"
-    why = "the criteria require it" if required else predicted
-    doubt = f" It is tried although {item.soft}: {why}." if item.soft else ""
-    return CandidateRecord(
-        key=f"c{number:02d}",
-        steps=(*item.head, item.application),
-        predicted=item.prediction,
-        reason=f"{item.variant.reason} {_tables(item)}Predicted {describe(item.prediction, item.profile)}.{doubt}",
-    )
-
-
-def _tables(item: _Weighed) -> str:
-    """What happens to the embedding tables, if they are large enough to mention."""
-    if not item.spec.knowledge.predicts:
-        return ""
-    changed = {node.op_type for node in scope_of(item.spec, item.variant.parameters, item.profile).nodes}
-    sentence = tables_in_words(item.profile, changed)
-    return f"{sentence} " if sentence else ""
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
-
-
-def _not_tried(chosen: list[_Weighed]) -> list[Omission]:
-    """The settings of the chosen techniques that are never tried, with the reasons."""
-    tried = {item.spec.name: item.spec for item in chosen}
-    return [
-        Omission(technique=spec.name, title=f"{spec.label}: {part.title}", reason=part.reason)
-        for spec in tried.values()
-        for part in spec.knowledge.not_tried
-    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import CountedSize, Criteria
+from apps.agents.contracts.formats import LITERT_SIZED
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
@@ -36,6 +37,8 @@ def obstacle_to(
         return "The criteria do not allow it."
     if spec.name in set(disabled):
         return "It is switched off on this installation."
+    if criteria.counted_size is CountedSize.TFLITE and (made := spec.makes(model.format)) not in LITERT_SIZED:
+        return f"Its result is {format_label(made)}, but the criteria count the size as TensorFlow Lite."
     if spec.trains_student and student is None:
         return "It trains a model that is chosen as the session's student, and none was."
     if criteria.target.device not in spec.devices:

@@ -42,7 +42,7 @@ class Minutes:
         `basis` is the form of the model that is changed. What several candidates start from is made once and is not in
         `applied`. Before the analysis, minutes are a lower bound.
         """
-        facts = self._facts(basis)
+        facts = self.facts(basis)
         costs = [spec.knowledge.cost(spec, parameters, facts) for spec, parameters in applied]
         checked_s = (facts.calibration_examples + CHECKING_RUNS) * facts.forward_s
         starts_s = [_starts_s(spec) for spec, _ in applied]
@@ -54,7 +54,8 @@ class Minutes:
         minutes = round((making_s + measuring_s) / 60, 3)
         return prediction.model_copy(update={"minutes": minutes, "minutes_basis": capitalized(sentence)})
 
-    def _facts(self, basis: Basis) -> CostFacts:
+    def facts(self, basis: Basis) -> CostFacts:
+        """What is known of this form of the model and of the data."""
         parts = part_sizes(self.dataset.examples, self.training_share)
         latency = basis.analysis.latency if basis.analysis else None
         return CostFacts(

@@ -109,11 +109,11 @@ def obstacle(
         latency_ms = profile.original_latency_ms / speedup
         if latency_ms / surprise > limits.max_latency_ms:
             return f"predicted at {latency_ms:.3g} ms, but at most {limits.max_latency_ms:g} ms is allowed"
-    compressed = criteria.counted_size is CountedSize.COMPRESSED
-    size_surprise = surprise if compressed else SIZE_SURPRISE
+    as_stored = criteria.counted_size is CountedSize.FILE
+    size_surprise = SIZE_SURPRISE if as_stored else surprise
     if limits.min_size_reduction is not None and size_ratio * size_surprise < limits.min_size_reduction:
         return f"predicted {size_ratio:.2f} times smaller, but at least {limits.min_size_reduction:g} times is required"
-    if compressed or limits.max_size_bytes is None:  # The original's compressed size is measured with a candidate.
+    if not as_stored or limits.max_size_bytes is None:  # The original's other sizes are measured with a candidate.
         return None
     size_bytes = profile.original_bytes / size_ratio
     if size_bytes / SIZE_SURPRISE > limits.max_size_bytes:

@@ -25,8 +25,12 @@ from apps.agents.techniques.variants import KEPT_NODES, KEPT_OPERATORS
 WIDER_BY = 1.5
 WORTH_WIDENING_POINTS = 0.1
 """If the possible loss is below this many points, the prediction gives one number instead of a range."""
-SECOND_GAIN = 0.85
-"""The share of a quantization's speed-up that is left on a pruned network: 9.5 in all where 3.1 and 3.7 were alone."""
+STAYS = 0.018
+"""The share of a model's time that neither pruning nor quantization shortens, such as that of starting operators. On
+the sample ResNet, 9.5 was measured for both in turn where each alone was 3.1 and 3.7."""
+NARROW = 3.0
+"""From a network that is this many times faster on, its layers are so narrow that a quantization gains less and less.
+On the sample ResNet with 3 % of its work, none was left."""
 HARMLESS = 0.01
 """Noise at a scale below this is not known to break any operator."""
 
@@ -97,13 +101,17 @@ def _expected(
 def in_turn(first: Prediction, second: Prediction, profile: GraphProfile, criteria: Criteria) -> Prediction:
     """The prediction for two techniques in turn, each predicted alone on this form of the model.
 
-    Their gains multiply, except for what a narrower model leaves to win (`SECOND_GAIN`); their losses add up.
+    Their gains multiply, except for the time that stays whatever is done (`STAYS`); their losses add up.
     """
     pair = (first, second)
+    cut, narrowed = (one.speedup / profile.lead.speedup for one in pair)
+    if cut > NARROW:
+        narrowed = 1 + (narrowed - 1) * NARROW / cut
+    gain = cut * narrowed
     drop = sum(one.metric_drop_points for one in pair)
     high = sum(one.metric_drop_high or one.metric_drop_points for one in pair)
     return Prediction(
-        speedup=round(first.speedup * second.speedup / profile.lead.speedup * SECOND_GAIN, 3),
+        speedup=round(profile.lead.speedup / (1 / gain + STAYS), 3),
         size_ratio=round(first.size_ratio * second.size_ratio / profile.lead.size_ratio, 3),
         metric_drop_points=round(drop, 3),
         metric_drop_high=round(high, 3) if high > drop else None,

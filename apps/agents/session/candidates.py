@@ -25,6 +25,7 @@ from apps.agents.contracts.state import (
 from apps.agents.evaluation.selection import Judgement
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.chains import application_of
+from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.prediction import predict
 from apps.agents.planning.repair import Attempt
 from apps.agents.session.steps import LOST, Steps, evaluate_key, judge_key, optimize_key
@@ -172,7 +173,7 @@ def read_trials(
     steps: Steps,
     plan: Plan,
     bases: Bases,
-    criteria: Criteria,
+    minutes: Minutes,
     specs: Mapping[str, TechniqueSpec],
     knowledge: Knowledge,
 ) -> tuple[Trial, ...]:
@@ -190,10 +191,10 @@ def read_trials(
             continue
         chain, spec = chains[match["root"]], specs[technique]
         record = repair_record(
-            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, criteria, knowledge
+            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, minutes, knowledge
         )
         chain.append(Trial(planned=record, root=match["root"], maker=step.request.key))
-    return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
+    return tuple(_with_steps(trial, steps, minutes.criteria) for chain in chains.values() for trial in chain)
 
 
 def _root(candidate: CandidateRecord, steps: Steps, shared: Collection[str]) -> Trial:
@@ -211,17 +212,21 @@ def repair_record(
     parameters: Mapping[str, object],
     reason: str,
     bases: Bases,
-    criteria: Criteria,
+    minutes: Minutes,
     knowledge: Knowledge,
 ) -> CandidateRecord:
     """The record of a repair of the candidate `before`. It follows completely from the request and the plan's
-    `knowledge`."""
+    `knowledge`.
+
+    Only the last link is applied again, so the predicted minutes are those of that link and of measuring.
+    """
     last = application_of(spec, parameters).model_copy(update={"inputs": before.last.inputs})
+    predicted = predict(spec, parameters, bases.profile(spec), minutes.criteria, knowledge)
     return CandidateRecord(
         key=key,
         steps=(*before.steps[:-1], last),
         parent=before.key,
-        predicted=predict(spec, parameters, bases.profile(spec), criteria, knowledge),
+        predicted=minutes.foreseen([(spec, parameters)], bases.of(spec) or bases.original, predicted),
         reason=reason,
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from apps.agents.contracts.criteria import CountedSize, Criteria
+from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.phrasing import (
     capitalized,
     difference,
@@ -138,7 +138,7 @@ def _speed(report: EvaluationReport) -> _Change:
 def _size(report: EvaluationReport) -> _Change:
     ratio = report.counted_bytes.ratio
     move = ratio_move(ratio, REAL_CHANGE)
-    when = "" if report.counted_size is CountedSize.FILE else " when compressed"
+    when = report.counted_size.when
     return _Change(move, _words(move, ratio, f"smaller{when}", f"larger{when}", f"as large as before{when}"))
 
 
@@ -238,7 +238,7 @@ def speed_tile(report: EvaluationReport) -> Tile:
 def size_tile(report: EvaluationReport) -> Tile:
     """*Smaller* or *Larger* by a factor above 1. Its range shows both sizes."""
     pair = report.counted_bytes
-    when = "" if report.counted_size is CountedSize.FILE else ", compressed"
+    when = f", {report.counted_size.manner}" if report.counted_size.manner else ""
     sizes = f"{number_of_bytes(pair.original)} → {number_of_bytes(pair.candidate)}{when}"
     match ratio_move(pair.ratio, REAL_CHANGE):
         case Move.BETTER:

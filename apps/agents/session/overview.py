@@ -19,6 +19,7 @@ from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses
 from apps.agents.planning.chains import Heads
+from apps.agents.planning.minutes import Minutes
 from apps.agents.session.candidates import Trial, read_trials
 from apps.agents.session.earlier import judged_before, with_measured
 from apps.agents.session.finalists import Finals, contenders
@@ -131,7 +132,7 @@ class Overview:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs, self.knowledge)
+        return read_trials(self.steps, self.plan, self.bases, self.minutes, self.specs, self.knowledge)
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -139,6 +140,12 @@ class Overview:
         plan = self.steps.get(PLAN)
         kept = plan.request.parameters.get("learned") if plan else None
         return Knowledge(learned=Learned.model_validate(kept)) if kept else TABLES
+
+    @cached_property
+    def minutes(self) -> Minutes:
+        """Predicts how long repairs take, as the plan does for its candidates."""
+        dataset = self.state.dataset
+        return Minutes(self.state.criteria, dataset, dataset.training_examples / max(1, dataset.examples))
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:

@@ -12,8 +12,8 @@ from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
 from apps.agents.evaluation.selection import REAL_CHANGE, best
-from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.baseline import is_baseline
+from apps.agents.planning.choosing import TYPE_CHOICES, type_choice
 from apps.agents.planning.experience import MOSTLY
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
@@ -30,12 +30,15 @@ from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
-from apps.agents.techniques.catalogue import Risk
+from apps.agents.techniques.catalogue import Family, Risk
+from apps.agents.techniques.knowledge.cost import MINUTES, STEPS
 
 _Kind = tuple[str, tuple[str, ...]]
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
+LONG_TRAINING = 3.0
+"""Minutes of training before which a quick candidate is measured."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -135,7 +138,7 @@ class Search(Overview):
         options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
-        ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        ranked = self._quick_first(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
         if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
             return known
         plain = tuple(one for one in ranked if one.candidate.wanted or not self._tried_last(one.candidate))
@@ -156,6 +159,22 @@ class Search(Overview):
         if not self.judged:
             return sum(60 * (option.candidate.predicted.minutes or 0.0) for option in options) > left_s
         return self.candidate_s * len(options) > left_s
+
+    def _quick_first(self, ranked: list[Option]) -> list[Option]:
+        """Moves the best candidate without training to the front, until one was measured, if a long training would be
+        the first: should the training be in vain, the session has a result all the same. Whoever allows only one
+        candidate gets the best."""
+        if not ranked or _training_minutes(ranked[0].candidate) < LONG_TRAINING:
+            return ranked
+        quick = [one for one in ranked if not _training_minutes(one.candidate) and self._narrows(one.candidate)]
+        tried = any(trial.started and not _training_minutes(trial.planned) for trial in self.trials)
+        if tried or not quick or self.state.criteria.budget.candidates - self.started < 2:
+            return ranked
+        return [quick[0], *(one for one in ranked if one is not quick[0])]
+
+    def _narrows(self, candidate: CandidateRecord) -> bool:
+        """Whether it is quantized."""
+        return self.specs[candidate.technique].family is Family.QUANTIZATION
 
     def _tried_last(self, candidate: CandidateRecord) -> bool:
         """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
@@ -228,9 +247,10 @@ class Search(Overview):
 
     def _barred(self, trial: Trial) -> str | None:
         """Why a candidate that was not started cannot be made; `None` if it can."""
-        if reason := self._cannot_run(trial.planned.technique) or self._lost_link(trial):
+        candidate = trial.planned
+        if reason := self._cannot_run(candidate.technique) or self._lost_link(trial) or self._no_time_for(candidate):
             return reason
-        for link in trial.planned.essential_links:
+        for link in candidate.essential_links:
             if reason := self.unavailable(link.technique):
                 return f"Left out: {link.title}, which comes before it: {reason}"
         return None
@@ -280,6 +300,16 @@ class Search(Overview):
             if trial.optimize is not None:
                 found[trial.planned.technique].append(trial.optimize)
         return found
+
+    def _no_time_for(self, candidate: CandidateRecord) -> str | None:
+        """Why its training is not begun: it takes as many minutes as it is given, and fewer are left."""
+        chain, budget = candidate.steps, self.state.criteria.budget.minutes
+        new = [link for place, link in enumerate(chain, 1) if self.steps.made(chain[:place]) is None]
+        asked = sum(float(one.parameters.get(MINUTES, 0)) for one in new if not one.parameters.get(STEPS))
+        left = budget - self.state.worked_s / 60
+        if asked <= max(0.0, left) or not asked:
+            return None
+        return f"Left out: its training takes {asked:g} minutes, and {max(0.0, left):.1f} of {budget:g} are left."
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
         """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured.
@@ -423,7 +453,7 @@ class Search(Overview):
         key = f"{chain[0].key}r{len(chain)}"
         spec, criteria, before = self.specs[technique], self.state.criteria, chain[-1].planned
         record = repair_record(
-            key, before, spec, repair.parameters, repair.reason, self.bases, criteria, self.knowledge
+            key, before, spec, repair.parameters, repair.reason, self.bases, self.minutes, self.knowledge
         )
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
@@ -432,6 +462,11 @@ class Search(Overview):
 def _kind(candidate: CandidateRecord) -> _Kind:
     """The techniques that make a candidate, without those that keep the network."""
     return candidate.technique, tuple(link.technique for link in candidate.essential_links)
+
+
+def _training_minutes(candidate: CandidateRecord) -> float:
+    """Of all trainings in its chain."""
+    return sum(float(one.parameters.get(MINUTES, 0)) for one in candidate.steps if not one.parameters.get(STEPS))
 
 
 def _mean_ratio(ratios: list[float]) -> float:

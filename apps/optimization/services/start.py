@@ -11,14 +11,16 @@ from django.db import transaction
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.contracts.criteria import Criteria, Device, merged
+from apps.agents.contracts.criteria import CountedSize, Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
+from apps.agents.contracts.formats import LITERT_SIZED
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
 from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
+from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.knowledge.tables import Knowledge
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
@@ -32,6 +34,7 @@ from apps.optimization.errors import (
     GroupsUnmeasured,
     GroupsUnnamed,
     NothingToTry,
+    SizeUncounted,
     TeamsDiffer,
     TechniqueDisabled,
     TechniqueUnavailable,
@@ -193,11 +196,12 @@ def check(
     """Checks everything that can be checked without a worker, except for contradictions (`services.conflicts`).
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), those of `check_student`, `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`,
-    `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
+    set does not fill), those of `check_student`, `SizeUncounted`, `GroupsUnnamed`, `GroupsUnmeasured`,
+    `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
     check_rows(version, dataset, criteria_set, student)
     spec = DatasetSpec.model_validate(dataset.spec)
+    _check_size(version, criteria)
     _check_groups(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
@@ -245,6 +249,12 @@ def _check_ready(version: ModelVersion, dataset: DataSet) -> None:
         raise VersionNotReady(field="version", version=version, state=why_not_ready(version))
     if not dataset.ready:
         raise DataSetNotReady(field="dataset", dataset=dataset, state=why_not_ready(dataset))
+
+
+def _check_size(version: ModelVersion, criteria: Criteria) -> None:
+    made = version.metadata.format
+    if criteria.counted_size is CountedSize.TFLITE and made not in LITERT_SIZED:
+        raise SizeUncounted(field="counted_size", version=version, label=format_label(made))
 
 
 def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:

@@ -238,22 +238,27 @@ def size_tile(report: EvaluationReport) -> headline.Tile:
 @register.filter
 def counted_ratio(report: Any) -> str:
     """How many times smaller, in the size that counts, of an `EvaluationReport` (value or mapping): `1.73×`."""
-    return ratio(_part(_part(report, _COUNTED[_counts_compressed(report)]), "ratio")) if report else UNKNOWN
+    return ratio(_part(_part(report, _COUNTED[_counted_size(report)]), "ratio")) if report else UNKNOWN
 
 
 @register.filter
 def other_size(report: Any) -> str:
-    """The same in the size that does not count: `1.73× compressed`, `1× as a file`; empty if that is not known."""
-    compressed = _counts_compressed(report)
-    pair = _part(report, _COUNTED[not compressed])
-    return f"{ratio(_part(pair, 'ratio'))} {'as a file' if compressed else 'compressed'}" if pair else ""
+    """The same in a size that does not count: `1.73× compressed`, `1× as a file`; empty if that is not known."""
+    as_file = _counted_size(report) is CountedSize.FILE
+    pair = _part(report, "compressed_bytes" if as_file else "size_bytes")
+    return f"{ratio(_part(pair, 'ratio'))} {'compressed' if as_file else 'as a file'}" if pair else ""
 
 
-_COUNTED = {True: "compressed_bytes", False: "size_bytes"}
+_COUNTED = {
+    CountedSize.FILE: "size_bytes",
+    CountedSize.COMPRESSED: "compressed_bytes",
+    CountedSize.TFLITE: "litert_bytes",
+}
 
 
-def _counts_compressed(report: Any) -> bool:
-    return _part(report, "counted_size") == CountedSize.COMPRESSED
+def _counted_size(report: Any) -> CountedSize:
+    """Reports from before it could be chosen count the file."""
+    return CountedSize(_part(report, "counted_size") or CountedSize.FILE)
 
 
 @register.filter

@@ -234,6 +234,8 @@ def test_limits_on_size_mean_the_size_that_counts() -> None:
     size, reduction = judge(constraints, measured(counted_size=CountedSize.COMPRESSED))
     assert size.sentence == "The compressed file takes 2.88 MB, within the limit of 3 MB."
     assert reduction.sentence.startswith("The compressed file shrank, from 11.2 MB to 2.88 MB (3.88×)")
+    (size, _) = judge(constraints, measured(counted_size=CountedSize.TFLITE))
+    assert size.sentence == "The TensorFlow Lite file takes 2.88 MB, within the limit of 3 MB."
 
 
 def test_violated_outweighs_inconclusive_outweighs_holds() -> None:

@@ -42,7 +42,8 @@ def within(minutes: float) -> Criteria:
 
 
 def pruned(plan: Plan) -> list[CandidateRecord]:
-    return [one for one in plan.candidates if one.steps[0].technique == PRUNE]
+    """Those that are not only exported."""
+    return [one for one in plan.candidates if one.steps[0].technique == PRUNE and one.technique != EXPORT]
 
 
 def test_a_cut_is_trained_again_and_then_exported_and_quantized():
@@ -50,6 +51,16 @@ def test_a_cut_is_trained_again_and_then_exported_and_quantized():
     assert [[link.technique for link in one.steps] for one in found] == [[PRUNE, RECOVER, EXPORT, GRAPH, STATIC]] * 2
     assert {one.steps[0].parameters["macs_removed"] for one in found} == {0.7, 0.9}
     assert all(one.predicted.speedup > 5 for one in found)
+
+
+def test_each_cut_is_also_exported_without_quantization():
+    plan = plan_of(program(), within(30))
+    floats = [one for one in plan.candidates if one.steps[0].technique == PRUNE and one.technique == EXPORT]
+    assert [[link.technique for link in one.steps] for one in floats] == [[PRUNE, RECOVER, EXPORT]] * 2
+    for one in floats:
+        (narrow,) = (other for other in pruned(plan) if other.steps[:3] == one.steps)
+        assert one.predicted.speedup < narrow.predicted.speedup
+        assert one.predicted.metric_drop_points < narrow.predicted.metric_drop_points
 
 
 def test_training_takes_its_share_of_the_sessions_minutes():
@@ -82,7 +93,7 @@ def test_before_anything_ran_the_cut_stands_by_itself():
 
 
 def distilled(plan: Plan, technique: str = DISTILL) -> list[CandidateRecord]:
-    return [one for one in plan.candidates if one.steps[0].technique == technique]
+    return [one for one in plan.candidates if one.steps[0].technique == technique and one.technique != EXPORT]
 
 
 def test_a_student_learns_and_is_then_exported_and_quantized():

@@ -75,8 +75,10 @@ class EvaluationReport(Value):
     size_bytes: Pair
     compressed_bytes: Pair | None = None
     """Both sizes in DEFLATE. `None` in older reports, and for large files whose compressed size does not count."""
+    litert_bytes: Pair | None = None
+    """Both sizes as TensorFlow Lite. `None` unless that size counts."""
     counted_size: CountedSize = CountedSize.FILE
-    """Which of the two sizes the verdicts are about."""
+    """Which of these sizes the verdicts are about."""
     peak_memory_bytes: Pair
     constraints: tuple[ConstraintVerdict, ...]
     implausible: tuple[str, ...] = ()
@@ -92,10 +94,13 @@ class EvaluationReport(Value):
     @property
     def counted_bytes(self) -> Pair:
         """The size that the criteria count."""
-        if self.counted_size is CountedSize.FILE:
-            return self.size_bytes
-        assert self.compressed_bytes is not None
-        return self.compressed_bytes
+        pair = {
+            CountedSize.FILE: self.size_bytes,
+            CountedSize.COMPRESSED: self.compressed_bytes,
+            CountedSize.TFLITE: self.litert_bytes,
+        }[self.counted_size]
+        assert pair is not None, f"the size that counts is known: {self.counted_size}"
+        return pair
 
     @property
     def primary(self) -> MetricComparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
 from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity
@@ -60,41 +60,57 @@ class CutPlan:
         return {"channels_by_layer": layers, "groups": groups, "uncut": uncut}
 
 
-def plan_cut(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, Any], tell: Tell) -> CutPlan:
-    """Plans a cut from two passes over calibration examples: how channels vary, and what the output loses.
+@dataclass(frozen=True)
+class Choice(Generic[AnyLayer]):
+    """What every cut of one model depends on: the order of each group's channels, and what the output loses."""
 
-    `parameters` are `macs_removed`, `weights_removed`, `multiple_of`, `importance` and `allocation`.
+    anatomy: Anatomy[AnyLayer]
+    rankings: Mapping[str, Ranking]
+    sensitivity: Mapping[str, float] | None
+    """By group; `None` if every group keeps the same share."""
+
+    def cut(self, parameters: Mapping[str, Any]) -> CutPlan:
+        """The cut that removes the shares asked for in widths that are multiples of `multiple_of`."""
+        anatomy, multiple = self.anatomy, int(parameters["multiple_of"])
+        targets = anatomy.targets(parameters)
+        if self.sensitivity is None:
+            widths = anatomy.uniform_widths(targets, multiple)
+        else:
+            widths = {group.name: group.width for group in anatomy.cuttable}
+            for work, asked in targets:
+                widths = by_sensitivity(
+                    anatomy.cuttable, work, self.rankings, self.sensitivity, asked, multiple, widths
+                )
+        kept = anatomy.kept({name: one.order for name, one in self.rankings.items()}, widths)
+        return CutPlan(widths, kept, self.sensitivity or {})
+
+
+def choose(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, Any], tell: Tell) -> Choice[AnyLayer]:
+    """Two passes over calibration examples: how channels vary, and what the output loses.
+
+    `parameters` are the technique's; `importance` and `allocation` count here.
     """
     groups = anatomy.cuttable
     tell(0.0, f"looking at the channels of {len(groups)} groups")
     read = look.readings(groups)
     importance = str(parameters["importance"])
     rankings = {group.name: rank(group, read[group.name], look.made(group), importance) for group in groups}
-    targets = anatomy.targets(parameters)
-    multiple = int(parameters["multiple_of"])
-    found: dict[str, float] = {}
-    if parameters["allocation"] == "uniform":
-        widths = anatomy.uniform_widths(targets, multiple)
-    else:
-        found = _sensitivities(groups, look, read, rankings, tell)
-        widths = {group.name: group.width for group in groups}
-        for work, asked in targets:
-            widths = by_sensitivity(groups, work, rankings, found, asked, multiple, widths)
-    kept = anatomy.kept({name: one.order for name, one in rankings.items()}, widths)
-    return CutPlan(widths, kept, found)
+    uniform = parameters["allocation"] == "uniform"
+    return Choice(anatomy, rankings, None if uniform else sensitivities(groups, look, read, rankings, tell))
 
 
 KEPT_SHARE = 0.5
 """The share of a group's channels that stays while its sensitivity is measured."""
 
 
-def _sensitivities(
+def sensitivities(
     groups: Sequence[Group],
     look: Look,
     read: Mapping[str, Sequence[Reading]],
     rankings: Mapping[str, Ranking],
     tell: Tell,
 ) -> dict[str, float]:
+    """Noise over signal at the output by group, per unit of what its readers lose (`Ranking.loss`)."""
     found = {}
     for number, group in enumerate(groups):
         tell(_RANKED + (1 - _RANKED) * number / len(groups), f"what the output loses without half of {group.name}")

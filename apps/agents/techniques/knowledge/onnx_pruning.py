@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from apps.agents.techniques.knowledge.cost import CostRule
 from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import GraphProfile
-from apps.agents.techniques.knowledge.speed_goal import goals_in_words
+from apps.agents.techniques.knowledge.speed_goal import goals_in_words, speedup_asked
 from apps.agents.techniques.knowledge.technique import Outlook, Parameters, TechniqueKnowledge
 from apps.agents.techniques.knowledge.variant import Variant
 
@@ -31,6 +31,8 @@ _CUT = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
 _BLOCKED = {16: 1.0, 8: 0.75}
 """Share of the removed work that shows in time, by what widths are multiples of; others are slow."""
 _ODD = 0.35
+_MOST = 0.95
+"""The largest share that can be removed."""
 _WHY = "Channels cut and the layers after them fitted again, without training"
 
 
@@ -51,15 +53,19 @@ class StructuredPruning(TechniqueKnowledge):
         return [*(goals_in_words(parameters) or [removed]), f"widths in multiples of {parameters['multiple_of']}"]
 
     def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
-        """Speed from the work removed, minus the cost of odd widths; size likewise; loss from other measurements."""
-        removed = float(parameters["macs_removed"])
+        """Speed from the work removed, minus the cost of odd widths; size likewise; loss from other measurements.
+
+        If a speed is asked for, the share that should reach it is predicted to be removed.
+        """
         nodes = [node for node in profile.nodes if node.kind in _CUT]
-        time = sum(node.time_share for node in nodes)
+        time = min(1.0, sum(node.time_share for node in nodes))
         weights = sum(node.weight_bytes for node in nodes) / max(1, profile.size_bytes)
-        gone = removed * _BLOCKED.get(int(parameters["multiple_of"]), _ODD)
+        shows = time * _BLOCKED.get(int(parameters["multiple_of"]), _ODD)
+        asked = speedup_asked(parameters, profile.latency_ms)
+        removed = min(_MOST, (1 - 1 / asked) / max(shows, 0.01)) if asked > 1 else float(parameters["macs_removed"])
         drop = points_lost(removed) * (1.0 if parameters["compensate"] else UNFITTED)
         return Outlook(
-            speedup=1 / max(0.05, 1 - min(1.0, time) * gone),
+            speedup=1 / max(0.05, 1 - shows * removed),
             size_ratio=1 / max(0.05, 1 - min(1.0, weights) * removed),
             metric_drop_points=min(60.0, drop),
             metric_drop_high=min(60.0, UNCERTAIN * drop),

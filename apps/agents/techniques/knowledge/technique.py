@@ -68,6 +68,12 @@ class Cut:
     """Where the numbers come from."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """How such a model has to be trained: parameters for the training technique, which ignores unknown ones."""
+    examples: int = 0
+    """The fewest examples to train on with which it is tried."""
+    passes: float = 0.0
+    """How often the training has to pass over the examples."""
+    long: bool = False
+    """Whether it gets most of a session's minutes."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,20 @@ class Structured(TechniqueKnowledge):
         return parts + [str(parameters[name]) for name in named if parameters[name] != usual[name]]
 
 
+_MANY = 20_000
+"""Examples from which a network can learn nearly everything anew."""
+_FASTER = {"learning_rate": 0.003}
+"""Where so little of the original's weights is left, and training is long."""
+_AGAIN = "Estimated from a residual network on small images, which lost nothing with 96 % of its work removed."
+_DEEP = Cut({"macs_removed": 0.98}, 0.98, 0.7, _AGAIN, training=_FASTER, examples=_MANY, passes=5.0, long=True)
+_FALLBACK = Cut({"macs_removed": 0.95}, 0.95, 0.3, _AGAIN, training=_FASTER, examples=_MANY, passes=2.0)
 STRUCTURED = Structured(
     cuts=(
         Cut({"macs_removed": 0.7}, removed=0.7, lost_points=0.8),
         Cut({"macs_removed": 0.9}, removed=0.9, lost_points=2.0),
+        _FALLBACK,
+        _DEEP,
     )
 )
-"""Losses of a residual network on Fashion-MNIST, trained again for minutes."""
+"""Losses of a residual network on Fashion-MNIST, trained again for minutes. With 42,000 pictures and 11 passes over
+them, it lost nothing with 4 % of its work; the two cuts that need many examples are estimated from that."""

@@ -149,6 +149,14 @@ def test_widths_are_multiples_of_what_was_asked_for(tmp_path: Path, round_to: in
     assert all(after % round_to == 0 for _, after in widths(made).values())
 
 
+def test_a_deep_cut_leaves_the_narrow_layers_a_block_and_not_whole(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path, "torch-export")
+    made = workshop.apply("torch-prune", residual(tmp_path), examples(workshop), LABELLED, macs_removed=0.9)
+    told = {name: (before, after) for name, before, after in made.result.evidence["channels_by_layer"]}
+    assert made.result.evidence["macs_removed"] > 0.85
+    assert all(8 <= after < before for name, (before, after) in told.items() if name != "head" and before > 8), told
+
+
 def test_less_important_weights_are_removed_first(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 5)).eval()

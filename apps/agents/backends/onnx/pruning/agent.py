@@ -13,15 +13,16 @@ from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy, examine
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.plan import Choice, Planner
+from apps.agents.backends.onnx.pruning.look import OnnxLook
 from apps.agents.backends.onnx.pruning.surgery import cut
+from apps.agents.backends.onnx.pruning.tracing import Layer
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.channel_pruning.groups import why_nothing
-from apps.agents.techniques.channel_pruning.plan import CutPlan
+from apps.agents.techniques.channel_pruning.plan import Choice, CutPlan, choose
 from apps.agents.techniques.pruning import PruningAgent, Reduction
 from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 
@@ -67,10 +68,10 @@ class StructuredPruning(PruningAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment)
-        planner = Planner(anatomy, flow, chosen, assignment.seed)
-        choice = planner.look(lambda share, what: context.progress(_CHOSEN * share, what))
+        look = OnnxLook(anatomy.trace, flow, assignment.seed)
+        choice = choose(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
         target = self._target(assignment, choice, context)
-        self._plan = choice.cut(target.macs_removed)
+        self._plan = choice.cut({**chosen, "macs_removed": target.macs_removed})
         proto = cut(anatomy.trace, self._plan.kept)
         fitted: list[FittedLayer] = []
         if chosen["compensate"]:
@@ -83,21 +84,24 @@ class StructuredPruning(PruningAgent):
         found["fitted"] = [asdict(one) for one in fitted]
         return Applied(save_artifact(proto, assignment.out), found, target.parameters)
 
-    def _target(self, assignment: Assignment, choice: Choice, context: Context) -> Found:
+    def _target(self, assignment: Assignment, choice: Choice[Layer], context: Context) -> Found:
         """The share to remove: the one asked for, or the smallest that gives the speed asked for."""
         goal = SpeedGoal.of(assignment.parameters)
         if not goal.asked:
             return Found(float(assignment.parameters["macs_removed"]))
 
         def timed(share: float) -> LatencyComparison:
-            proto = cut(self._anatomy.trace, choice.cut(share).kept)
+            plan = choice.cut({**assignment.parameters, "macs_removed": share})
+            proto = cut(self._anatomy.trace, plan.kept)
             folder = Path(tempfile.mkdtemp(prefix="timed-", dir=assignment.scratch))
             return time_beside(assignment, save_artifact(proto, folder), goal)
 
         def tell(share: float, what: str) -> None:
             context.progress(_CHOSEN + (_TIMED - _CHOSEN) * share, what)
 
-        most = Reduction(self._anatomy.whole, self._anatomy.uniform(1.0, choice.multiple_of)).macs_removed
+        most = Reduction(
+            self._anatomy.whole, self._anatomy.uniform(1.0, int(assignment.parameters["multiple_of"]))
+        ).macs_removed
         return SpeedSearch(goal, most, timed, tell, context.log, assignment.spec.label).run()
 
     def reduction(self, assignment: Assignment) -> Reduction:

@@ -20,7 +20,7 @@ from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, Tech
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.channel_pruning.groups import why_nothing
-from apps.agents.techniques.channel_pruning.plan import CutPlan, plan_cut
+from apps.agents.techniques.channel_pruning.plan import CutPlan, choose
 from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
 
 BATCH = 32
@@ -63,7 +63,8 @@ class StructuredPruning(PruningAgent):
         chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment, self._anatomy.trace.model)
         with library_words(assignment.spec.label):
             look = KerasLook(anatomy.trace, flow, assignment.seed)
-            plan = plan_cut(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
+            choice = choose(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
+            plan = choice.cut(chosen)
             model, fitted = self._pruned(assignment, context, plan, flow)
             self._left = replace(workload_of(model), channels=sum(plan.widths.values()))
             made = save_keras(model, assignment.out)

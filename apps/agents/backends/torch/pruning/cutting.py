@@ -69,7 +69,7 @@ class Cutter:
         """A copy without this share of the channels, and its remaining work."""
         made = copy.deepcopy(self.module)
         steps = STEPS_OF_ITERATIVE if self.manner.schedule == "iterative" else 1
-        pruner = tp.pruner.BasePruner(
+        pruner = _InBlocks(
             made,
             self.tensors,
             importance=importance_of(self.manner.importance),
@@ -129,6 +129,18 @@ class Cutter:
         except (RuntimeError, ValueError, IndexError, AttributeError, KeyError, AssertionError, TypeError):
             return {name}, False
         return together, wanted == given
+
+
+class _InBlocks(tp.pruner.BasePruner):  # type: ignore[misc]
+    """Leaves each layer at least one block of `round_to` channels.
+
+    torch-pruning itself rounds what stays down, and keeps a layer whole where that gives nothing: of 32 channels, a cut
+    to 6 in multiples of 8 would leave 32.
+    """
+
+    def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
+        left = max(round_to, (current_channels - n_pruned) // round_to * round_to)
+        return max(0, current_channels - left)
 
 
 def _output_cutter(graph: Any, layer: nn.Module) -> Any:

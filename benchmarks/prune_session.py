@@ -1,0 +1,157 @@
+"""What a session by itself makes of the sample ResNet as a PyTorch program: the planner is not told what to do.
+
+    python -m benchmarks.prune_session --data /usr/share/datasets/fashion-mnist --minutes 30
+
+The bar: within 30 minutes at least 20 times faster and 30 times smaller than the float original in ONNX Runtime, at a
+loss of at most one point. The program, Fashion-MNIST's 60,000 training pictures with a training share, and criteria
+with a budget are all that the session gets. A portal of its own is started in a temporary folder: Redis, workers and
+the services behind page and API. Accuracy is that of the 10,000 test pictures, which the session never sees; speed is
+the median CPU time of one thread on one picture in ONNX Runtime, original and result in turns. Exit 0 if the bar is
+met. Memory: 4 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.measuring.protocol import ModelFile
+from benchmarks.links import Shop
+from benchmarks.prune_and_recover import POINTS, ROOT, exported, original_network, report, train
+
+if TYPE_CHECKING:
+    from apps.optimization.models import OptimizationSession
+
+QUEUES = ("default", "checks", "cpu")
+CHECKED_WITHIN_S = 600
+LOOK_EVERY_S = 2.0
+
+
+def start_django(folder: Path) -> None:
+    """The project's own settings over a folder of its own, whatever the environment says."""
+    for name in [name for name in os.environ if name.startswith("LATHE_") or name.endswith("_URL")]:
+        del os.environ[name]
+    os.environ.update(LATHE_VAR_DIR=str(folder), DJANGO_SETTINGS_MODULE="lathe.settings", LATHE_LOG_LEVEL="WARNING")
+    sys.path.insert(0, str(ROOT / "platform"))
+    import django
+
+    django.setup()
+
+
+def run_session(model: Path, data: Path, spec: DatasetSpec, criteria: Criteria) -> OptimizationSession:
+    """A session from the uploads to its verdict, as it is told in a terminal meanwhile."""
+    from django.conf import settings
+
+    from lathe import portal, terminal
+    from lathe.processes import Supervisor
+
+    environment = settings.LATHE
+    with Supervisor() as supervisor:
+        portal.prepare(supervisor, environment)
+        for queue in QUEUES:
+            supervisor.start(portal.worker(queue, environment.var_dir / "log"))
+        session, shown = _started(supervisor, model, data, spec, criteria), ""
+        while session.is_active:
+            supervisor.wait(LOOK_EVERY_S)
+            session.refresh_from_db()
+            line = terminal.progress_line(session, width=160)
+            if (change := line.split(",")[0].split(" · ")[-1]) != shown:
+                shown = change
+                print(f"  {time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+        print(terminal.report(session, width=160))
+    return session
+
+
+def _started(supervisor: Any, model: Path, data: Path, spec: DatasetSpec, criteria: Criteria) -> OptimizationSession:
+    """The session of a new team, once workers have checked both files."""
+    from django.core.files import File
+
+    from apps.accounts.models import User
+    from apps.accounts.services import create_team
+    from apps.models.models import InspectionStatus
+    from apps.models.services import add_dataset, add_version, register_model
+    from apps.optimization.services import session_start
+
+    user = User.objects.create_user("benchmark@lathe.localhost", os.urandom(16).hex())
+    team = create_team("Benchmark", user)
+    with model.open("rb") as file:
+        version = add_version(register_model(team, user, "original"), user, file=File(file, model.name))
+    with data.open("rb") as file:
+        dataset = add_dataset(team, user, "pictures", spec, file=File(file, data.name), filename=data.name)
+
+    def checked() -> bool:
+        for row in (version, dataset):
+            row.refresh_from_db()
+            if row.status == InspectionStatus.REFUSED:
+                raise SystemExit(f"{row} was refused: {row.refusal}")
+        return bool(version.status == dataset.status == InspectionStatus.READY)
+
+    supervisor.wait_until(checked, "The check of the files", timeout_s=CHECKED_WITHIN_S)
+    return session_start(user=user, version=version, dataset=dataset, criteria=criteria, seed=0)
+
+
+def delivered(session: OptimizationSession, folder: Path) -> Path | None:
+    """The model in the session's package, if it is an ONNX file."""
+    from apps.models.storage import open_blob
+    from apps.optimization.services import package_of
+
+    with open_blob(package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
+        name = next((one for one in archive.namelist() if one.endswith(".onnx")), None)
+        return Path(archive.extract(name, folder)) if name else None
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with Fashion-MNIST's *-ubyte.gz files")
+    parser.add_argument("--minutes", type=float, default=30.0, help="the session's budget (30)")
+    parser.add_argument("--objective", choices=[one.value for one in Objective], default="latency")
+    parser.add_argument("--min-speedup", type=float, help="a limit of the criteria (none)")
+    parser.add_argument("--candidates", type=int, default=12, help="the most that are measured (12)")
+    parser.add_argument("--training-share", type=float, default=0.7, help="of the training pictures (0.7)")
+    parser.add_argument("--pictures", type=int, default=60_000, help="how many training pictures (60,000)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = parsed()
+    torch.set_num_threads(1)
+    criteria = Criteria(
+        objective=Objective(given.objective),
+        constraints=Constraints(max_metric_drop_points=POINTS, min_speedup=given.min_speedup),
+        budget=Budget(minutes=given.minutes, candidates=given.candidates),
+    )
+    with tempfile.TemporaryDirectory(prefix="prune-session-") as name:
+        folder = Path(name)
+        images, labels = (part[: given.pictures].numpy() for part in train.read_split(given.data, "train"))
+        test = tuple(part.numpy() for part in train.read_split(given.data, "t10k"))
+        np.savez(folder / "pictures.npz", image=images.astype(np.float32), y=labels)
+        spec = DatasetSpec(kind="npz", task="classification", training_share=given.training_share)
+        network = original_network(torch.from_numpy(images[:1000].astype(np.float32)))
+        original = exported(network, folder / "original.pt2")
+        (folder / "var").mkdir()
+        start_django(folder / "var")
+        session = run_session(original, folder / "pictures.npz", spec, criteria)
+        result = delivered(session, folder)
+        if result is None:
+            print("The session delivered no ONNX file. The bar is not met.")
+            return 1
+        shop = Shop(folder, folder / "pictures.npz", spec, ModelFile(format="torch-export", path=original))
+        whole = shop.apply("onnx-export", original, "torch-export")
+        met = report(shop, whole, {"delivered": result}, (test[0], test[1]))
+        print(f"{session.worked_s / 60:.1f} minutes of work. The bar is {'met' if met else 'not met'}.")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
