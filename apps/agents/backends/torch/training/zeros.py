@@ -34,7 +34,11 @@ class Zeros:
     @property
     def filled(self) -> list[str]:
         """The layers in which a zero has become another number."""
-        return [name for name, (weight, where) in self.places.items() if bool(weight.detach()[where.to(weight.device)].any())]
+        return [
+            name
+            for name, (weight, where) in self.places.items()
+            if bool(weight.detach()[where.to(weight.device)].any())
+        ]
 
 
 def zeros_of(module: nn.Module) -> Zeros | None:
