@@ -27,10 +27,12 @@ from apps.optimization.models import (
     CriteriaSet,
     DefaultCriteria,
     EvaluationReport,
+    Experience,
     LogEntry,
     OptimizationSession,
     PipelineSettings,
     RetentionPolicy,
+    SessionFingerprint,
     SessionStep,
     Worker,
 )
@@ -254,6 +256,27 @@ class PipelineSettingsForm(forms.ModelForm):
         field = self.fields["disabled_techniques"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [(spec.name, f"{spec.label} ({spec.name})") for spec in catalogue().values()]
+
+
+@admin.register(SessionFingerprint)
+class FingerprintAdmin(ReadOnly, admin.ModelAdmin):
+    """The sessions that predictions learn from."""
+
+    list_display = ("session", "parameters", "measured_at")
+    list_filter = ("measured_at",)
+    search_fields = ("session__id", "session__version__model__name")
+    list_select_related = ("session__version__model",)
+    date_hierarchy = "measured_at"
+
+
+@admin.register(Experience)
+class ExperienceAdmin(ReadOnly, admin.ModelAdmin):
+    """What their candidates showed."""
+
+    list_display = ("key", "fingerprint", "family", "size_ratio", "minutes", "verdict")
+    list_filter = ("verdict", "family")
+    search_fields = ("fingerprint__session__id", "kinds")
+    list_select_related = ("fingerprint",)
 
 
 @admin.register(PipelineSettings)

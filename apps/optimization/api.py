@@ -26,6 +26,8 @@ from apps.models.download import blob_response
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
+from apps.optimization.api_criteria import compared_since
+from apps.optimization.criteria_diff import Comparison
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
@@ -177,12 +179,27 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def resolve(self, request: Request, pk: str) -> Response:
         """Applies resolutions to named criteria, which creates a new version."""
         row = self.get_object()
+        criteria_service.require_editor(member(request), row)
         asked = answers(CriteriaResolutionSerializer, request)
         rows = named_rows(request, asked)
         result = services.checked_with_rows(row.criteria, rows["version"], rows["dataset"], None, asked["resolutions"])
         titles = "; ".join(one.title for one in result.applied)
         changed = criteria_service.change(row, user=member(request), criteria=result.criteria, reason=f"{titles}.")
         return Response(self.get_serializer(changed).data)
+
+    @extend_schema(
+        summary="Compare two versions of criteria",
+        responses=Comparison,
+        filters=False,
+        parameters=[
+            OpenApiParameter("since", int, description="The id of the older version; by default the one before.")
+        ],
+    )
+    @action(detail=True, pagination_class=None)
+    def differences(self, request: Request, pk: str) -> Response:
+        """The fields that differ, each with its label, both values as JSON, and both in words."""
+        found = compared_since(self.get_object(), self.get_queryset(), request.query_params.get("since"))
+        return Response(found.model_dump(mode="json"))
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Removes criteria from the lists. Sessions that used them keep them."""

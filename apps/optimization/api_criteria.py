@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -16,12 +17,13 @@ from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.api import answers, example
 from apps.models.serializers import TeamChoice
-from apps.optimization.criteria_diff import Difference, differences
+from apps.optimization.criteria_diff import Comparison, compared
 from apps.optimization.default_criteria import Defaults, defaults_of, set_default
-from apps.optimization.errors import CriteriaNothingToCompare
 from apps.optimization.models import CriteriaSet
 from apps.optimization.serializers import CriteriaSetSerializer
 
+LONGEST_ID = 18
+"""In digits: more than any id has, and few enough for a database."""
 TEAM = OpenApiParameter("team", str, description="The team's slug. Optional for members of a single team.")
 
 
@@ -55,7 +57,7 @@ class DefaultCriteriaView(APIView):
         request=DefaultsChangeSerializer,
         responses=DefaultsSerializer,
         examples=[
-            example("The team's", {"team_default": 7}),
+            example("The team's", {"team_default": 2}),
             example("No default of your own", {"member_default": None}),
         ],
     )
@@ -76,33 +78,14 @@ class DefaultCriteriaView(APIView):
         return dict(DefaultsSerializer(defaults).data)
 
 
-class DifferencesView(APIView):
-    """What a version of criteria changed."""
+def compared_since(newer: CriteriaSet, visible: QuerySet[CriteriaSet], since: str | None) -> Comparison:
+    """`newer` beside the version with the id `since`, by default the one before of the same name.
 
-    @extend_schema(
-        tags=["criteria"],
-        operation_id="criteria_differences",
-        summary="Compare two versions of criteria",
-        parameters=[
-            OpenApiParameter("since", int, description="The id of the older version; by default the one before.")
-        ],
-        responses=Difference,
-    )
-    def get(self, request: Request, pk: int) -> Response:
-        """The fields that differ, each with its label, both values as JSON, and both in words."""
-        visible = CriteriaSet.objects.visible_to(request.user)
-        newer = get_object_or_404(visible, pk=pk)
-        found = differences(self._older(newer, visible).criteria, newer.criteria)
-        return Response([one.model_dump(mode="json") for one in found])
-
-    def _older(self, newer: CriteriaSet, visible: QuerySet[CriteriaSet]) -> CriteriaSet:
-        given = self.request.query_params.get("since")
-        if given is not None:
-            if not given.isdecimal():
-                raise CriteriaNothingToCompare(field="since", reason=f"since is {given!r}, which is not an id")
-            return get_object_or_404(visible, pk=int(given[:18]))
-        same = visible.filter(team=newer.team, name=newer.name)
-        before = same.filter(version__lt=newer.version).order_by("-version").first()
-        if before is None:
-            raise CriteriaNothingToCompare(field="since", reason=f"{newer} is the first version of its name")
-        return before
+    Raises `Http404` for an id that is not `visible`.
+    """
+    if since is not None:
+        if not since.isdecimal() or len(since) > LONGEST_ID:
+            raise Http404
+        return compared(get_object_or_404(visible, pk=int(since)), newer)
+    same = visible.filter(team=newer.team, name=newer.name, version__lt=newer.version)
+    return compared(same.order_by("-version").first(), newer)

@@ -110,7 +110,7 @@ def change(
     `CriteriaContradictory`, `CriteriaNameTaken`.
     """
     if not (as_operator and user.is_staff):
-        _require_editor(user, criteria_set)
+        require_editor(user, criteria_set)
     # Locked, so that the second of two concurrent edits finds its version outdated.
     current = CriteriaSet.objects.select_for_update().get(pk=criteria_set.pk)
     if not current.current:
@@ -143,13 +143,14 @@ def retire(criteria_set: CriteriaSet, *, user: User) -> None:
 
     Raises the same errors as `change`.
     """
-    _require_editor(user, criteria_set)
+    require_editor(user, criteria_set)
     CriteriaSet.objects.filter(pk=criteria_set.pk).update(current=False)
     default_criteria.forget(criteria_set, user=user)
     trail.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
 
 
-def _require_editor(user: User, criteria_set: CriteriaSet) -> None:
+def require_editor(user: User, criteria_set: CriteriaSet) -> None:
+    """Raises `CriteriaBuiltIn` for a profile, and `PermissionDenied` below engineer."""
     if criteria_set.team is None:
         raise CriteriaBuiltIn(name=criteria_set.name)
     require_role(user, criteria_set.team, Role.ENGINEER)

@@ -28,6 +28,22 @@ class Difference(Value):
     after_words: str
 
 
+class Comparison(Value):
+    """Two versions of criteria, and the fields that they do not share."""
+
+    before: str | None
+    """The older version's name and number; `None` if there is none."""
+    after: str
+    differences: tuple[Difference, ...]
+
+
+def compared(before: CriteriaSet | None, after: CriteriaSet) -> Comparison:
+    """Two versions, which need not have the same name."""
+    if before is None:
+        return Comparison(before=None, after=str(after), differences=())
+    return Comparison(before=str(before), after=str(after), differences=differences(before.criteria, after.criteria))
+
+
 def differences(before: Criteria, after: Criteria) -> tuple[Difference, ...]:
     """The fields in which two criteria differ, in the order of the form."""
     old, new = (dict(_leaves(one.model_dump(mode="json"))) for one in (before, after))

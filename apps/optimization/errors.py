@@ -51,7 +51,7 @@ class CriteriaContradictory(_Contradictory):
 
 class UnknownResolution(UserError):
     code = "criteria.unknown_resolution"
-    sentence = "No conflict of these criteria proposes the resolution {name!r}. {choices}"
+    sentence = "No conflict of these criteria proposes the resolution {name!r}. {choices}."
 
 
 class CriteriaNameTaken(UserError):
@@ -78,11 +78,6 @@ class CriteriaMissing(UserError):
         "The request has no criteria, and no default is set. Name saved criteria, include criteria in the request, "
         "or set a default on a page of criteria."
     )
-
-
-class CriteriaNothingToCompare(UserError):
-    code = "criteria.nothing_to_compare"
-    sentence = "There is nothing to compare: {reason}. Give the id of another version as “since”."
 
 
 class DefaultOfAnotherTeam(UserError):

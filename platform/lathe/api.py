@@ -12,7 +12,7 @@ from apps.accounts.api import routes as account_routes
 from apps.models.api import routes as store_routes
 from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
-from apps.optimization.api_criteria import DefaultCriteriaView, DifferencesView
+from apps.optimization.api_criteria import DefaultCriteriaView
 
 app_name = "api"
 
@@ -28,7 +28,6 @@ urlpatterns = [
     path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
-    path("criteria/defaults/", DefaultCriteriaView.as_view(), name="criteria-defaults"),
-    path("criteria/<int:pk>/differences/", DifferencesView.as_view(), name="criteria-differences"),
+    path("criteria/defaults/", DefaultCriteriaView.as_view(), name="default-criteria"),
     *router.urls,
 ]

@@ -40,6 +40,7 @@ def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
         "version": world.version.pk,
         "dataset": world.dataset.pk,
         "criteria_set": world.criteria.pk,
+        "team_default": world.criteria.pk,
         "upload": str(world.upload.pk),
     }
     body = copy.deepcopy(example)

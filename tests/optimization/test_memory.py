@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
@@ -174,7 +175,7 @@ def test_the_operators_switch_is_audited(admin_client: Client, version: ModelVer
     assert response.status_code == 302
     assert PipelineSettings.current().share_experience
     event = AuditEvent.objects.filter(action="settings.changed").latest("sequence")
-    assert event.data["share_experience"] is True
+    assert event.data["share_experience"] == [False, True]
 
 
 def test_the_page_and_the_api_compare_a_teams_own_predictions(
@@ -195,7 +196,7 @@ def test_the_page_and_the_api_compare_a_teams_own_predictions(
     assert client.get("/api/v1/predictions/?team=vision").status_code == 422
 
 
-def test_a_long_history_is_read_in_less_than_50_ms(version: ModelVersion, dataset: DataSet) -> None:
+def test_of_a_long_history_little_is_read(version: ModelVersion, dataset: DataSet) -> None:
     """1,000 sessions with ten candidates each: what is not among the most similar stays in the database."""
     memory.remember(ended(version, dataset))
     template = SessionFingerprint.objects.get()
@@ -215,10 +216,7 @@ def test_a_long_history_is_read_in_less_than_50_ms(version: ModelVersion, datase
             for name in ("kinds", "family", "chain", "tables", "predicted", "speedup", "size_ratio", "drop", "verdict")
         }
         Experience.objects.bulk_create(Experience(fingerprint=row, key=f"c{n:02}", **fields) for n in range(10))
-    taken_s = []
-    for _ in range(5):
-        started = time.process_time()
+    with CaptureQueriesContext(connection) as asked:
         found = memory.recalled_for_preview(version, dataset, Criteria())
-        taken_s.append(time.process_time() - started)
     assert found.lessons[KIND].sessions == memory.MOST_SESSIONS
-    assert min(taken_s) < 0.05, taken_s
+    assert len(asked) <= 8, [query["sql"][:200] for query in asked]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -305,7 +306,7 @@ def test_a_session_that_has_not_begun_stands_in_line_too_and_one_that_ended_does
     ("place", "said"), [(2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (21, "21st"), (113, "113th")]
 )
 def test_places_are_said_as_people_say_them(place: int, said: str) -> None:
-    assert waiting._sentence("cpu", place, 1, None) == f"{said} in the queue"
+    assert waiting._sentence("cpu", place, 1, math.inf) == f"{said} in the queue"
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:criteria-new": ("POST", Door.WRITE_HERE),
     "optimization:criteria-detail": ("GET", Door.READ),
     "optimization:criteria-edit": ("POST", Door.WRITE),
+    "optimization:criteria-default": ("POST", Door.WRITE),
     "optimization:predictions": ("GET", Door.PRIVATE),
     "optimization:storage": ("GET", Door.PRIVATE),
     "optimization:retention": ("POST", Door.OWN_HERE),
@@ -152,6 +153,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:alias": world.alias.pk,
         "api:dataset": world.dataset.pk,
         "api:upload": world.upload.pk,
+        "api:criteria-check": None,
         "api:criteria": world.criteria.pk,
         "api:session-preview": None,
         "api:session": world.session.pk,
@@ -199,7 +201,15 @@ def test_a_page_opens_for_whom_the_table_says(
 
 
 SAFE = ("get", "head", "options")
-OF_NO_ROW = ("api:api-root", "api:me", "api:predictions", "api:storage", "api:technique", "api:worker")
+OF_NO_ROW = (
+    "api:api-root",
+    "api:default-criteria",
+    "api:me",
+    "api:predictions",
+    "api:storage",
+    "api:technique",
+    "api:worker",
+)
 
 
 def body_for(name: str, world: World) -> dict[str, Any]:
@@ -208,6 +218,8 @@ def body_for(name: str, world: World) -> dict[str, Any]:
     spec = {"kind": "npz", "task": "classification"}
     return {
         "api:criteria-list": {"name": "new", "criteria": {}, "body": {}},
+        "api:criteria-check": {"criteria_set": world.criteria.pk},
+        "api:criteria-resolve": {"resolutions": ["weights_unused/balance"]},
         "api:dataset-list": {"name": "new", "spec": spec, "upload": str(world.upload.pk)},
         "api:session-list": {**row, "criteria_set": world.criteria.pk},
         "api:session-preview": {**row, "criteria_set": world.criteria.pk},
@@ -233,7 +245,7 @@ def api_endpoints() -> list[tuple[str, str]]:
 def api_door(name: str, method: str) -> Door:
     if name.startswith("api:upload") and not name.endswith("-list"):
         return Door.MINE
-    if name == "api:session-preview":
+    if name in ("api:session-preview", "api:criteria-check"):
         return Door.READ
     if method in SAFE:
         return Door.PRIVATE if name.endswith("-list") or name.startswith(OF_NO_ROW) else Door.READ

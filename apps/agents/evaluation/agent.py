@@ -66,8 +66,7 @@ class EvaluationAgent:
         `compressed_shares` (what is left of either file in DEFLATE), `litert_bytes`: needed if that size counts.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
-        check_against(original.summary, dataset.summary, dataset.spec)
-        _check_interface(original, candidate)
+        _check_interface(original, candidate, dataset)
         timer = timer or InProcessTimer(original, candidate, self._effort)
         evaluation = Evaluation(
             original,
@@ -101,8 +100,10 @@ class EvaluationAgent:
         ).run()
 
 
-def _check_interface(original: Engine, candidate: Engine) -> None:
-    """Raise `OutputsDiffer` unless the candidate has the original's inputs and outputs, by name and type."""
+def _check_interface(original: Engine, candidate: Engine, dataset: Dataset) -> None:
+    """Raise `OutputsDiffer` unless the candidate has the original's inputs and outputs, by name and type, and what
+    `check_against` raises unless the data set fills those inputs."""
+    check_against(original.summary, dataset.summary, dataset.spec)
     for part in ("inputs", "outputs"):
         before, after = (
             [(spec.name, spec.dtype) for spec in getattr(engine.summary, part)] for engine in (original, candidate)

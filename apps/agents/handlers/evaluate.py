@@ -46,8 +46,7 @@ def run(context: JobContext) -> JobResult:
     Candidates that are only ranked are timed in this process.
     """
     job, arguments = context.job, EvaluateArguments.of(context.job)
-    criteria, part, technique = arguments.criteria, arguments.part, arguments.technique
-    material = Material(job, arguments)
+    criteria, part, material = arguments.criteria, arguments.part, Material(job, arguments)
     candidate = material.open(material.file)
     shares = _compressed_shares(context, material, criteria)
     litert = litert_bytes(context, material, candidate, criteria.counted_size)
@@ -72,7 +71,7 @@ def run(context: JobContext) -> JobResult:
             context,
             machine=describe_machine(),
             seed=job.seed,
-            keeps_parameters=all(keeps_parameters(one) for one in (*arguments.earlier, technique)),
+            keeps_parameters=all(keeps_parameters(one) for one in (*arguments.earlier, arguments.technique)),
             baseline=baseline,
             part=part,
             finalists=max(1, len(arguments.finalists) + arguments.judged_before),

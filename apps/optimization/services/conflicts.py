@@ -116,4 +116,4 @@ def _latency_ms(version: ModelVersion, criteria: Criteria) -> float | None:
 
 def _choices(found: Sequence[Conflict]) -> str:
     names = [one.id for conflict in found for one in conflict.resolutions]
-    return f"Choose from: {', '.join(names)}." if names else "They propose none."
+    return f"Choose from: {', '.join(names)}" if names else "They propose none"

@@ -205,15 +205,7 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
     chosen = next((one.evaluation for one in candidates if one.key == verdict.candidate), None)
     verdict = verdict.model_copy(update={"headline": headline_of(verdict, chosen, session.criteria)})
     return SessionReport(
-        session=session.pk,
-        model=str(session.version),
-        model_digest=session.version.blob_id,
-        model_summary=session.version.metadata.summary,
-        dataset=session.dataset.name,
-        dataset_digest=session.dataset.blob_id,
-        dataset_summary=session.dataset.described,
-        student=str(session.student) if session.student else None,
-        student_digest=session.student.blob_id if session.student else None,
+        **_inputs(session),
         criteria=session.criteria,
         criteria_name=str(session.criteria_set or "its own"),
         seed=session.seed,
@@ -244,6 +236,21 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
         package_finding=_package_finding(session, packaging),
         decisions=_audit_lines(session),
     )
+
+
+def _inputs(session: OptimizationSession) -> dict[str, Any]:
+    """The fields of a report about what the session was given."""
+    return {
+        "session": session.pk,
+        "model": str(session.version),
+        "model_digest": session.version.blob_id,
+        "model_summary": session.version.metadata.summary,
+        "dataset": session.dataset.name,
+        "dataset_digest": session.dataset.blob_id,
+        "dataset_summary": session.dataset.described,
+        "student": str(session.student) if session.student else None,
+        "student_digest": session.student.blob_id if session.student else None,
+    }
 
 
 def _audit_lines(session: OptimizationSession) -> tuple[AuditLine, ...]:

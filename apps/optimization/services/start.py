@@ -95,31 +95,36 @@ def session_start(
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
     judged = _sound(version, dataset, wanted, criteria_set, student, resolutions)
-    wanted = judged.criteria
-    chosen = parse_edits(edits)
+    wanted, chosen = judged.criteria, parse_edits(edits)
     check_edits(chosen, version, dataset, wanted, student)
     if not start_anyway and not (plan := plan_of(version, dataset, wanted, student, chosen)).candidates:
         raise NothingToTry(field="start_anyway", summary=plan.summary)
     require_queue()
-    with transaction.atomic():
-        session = OptimizationSession.objects.create(
-            team=version.model.team,
-            version=version,
-            student=student,
-            dataset=dataset,
-            criteria_set=criteria_set,
-            criteria_body=wanted.model_dump(mode="json"),
-            edits_body=chosen.model_dump(mode="json") if chosen.count else {},
-            seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
-            retry_of=retry_of,
-            make_anew=make_anew,
-            **(continuation.fields if continuation else {}),
-            sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
-            created_by=user,
-        )
-        _record(session, user, judged.applied)
-        messages.send_advance(session.pk)
-        events.poke(session)
+    session = OptimizationSession(
+        team=version.model.team,
+        version=version,
+        student=student,
+        dataset=dataset,
+        criteria_set=criteria_set,
+        criteria_body=wanted.model_dump(mode="json"),
+        edits_body=chosen.model_dump(mode="json") if chosen.count else {},
+        seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
+        retry_of=retry_of,
+        make_anew=make_anew,
+        **(continuation.fields if continuation else {}),
+        created_by=user,
+    )
+    return _begun(session, user, judged.applied)
+
+
+@transaction.atomic
+def _begun(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> OptimizationSession:
+    """The session, written. Its start is recorded, and its first message sent."""
+    session.sessions_before = OptimizationSession.objects.judged_on(session.dataset).count()
+    session.save()
+    _record(session, user, applied)
+    messages.send_advance(session.pk)
+    events.poke(session)
     return session
 
 
