@@ -80,26 +80,22 @@ def session_start(
     start_anyway: bool = False,
     as_operator: bool = False,
 ) -> OptimizationSession:
-    """Starts to optimize `version`, measured on `dataset`. The page, the API and the command all use this function.
+    """Starts to optimize `version`, measured on `dataset`, for the page, the API and the command alike.
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
     `criteria_set` or `criteria`, or else the default, with `overrides` and then the `resolutions` of conflicts applied
     (their ids); `edits` are what the member changed about the plan. The session keeps a copy of both. With `make_anew`,
     it takes no artifact from another session. `continuation` is what `session_continue` gives. Without `seed`, a random
-    one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `UnknownResolution`,
-    `SessionContradictory`, `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`, `NothingToTry` if the preview
-    has no candidate.
+    one is drawn. Raises `PermissionDenied` below engineer, the errors of `check`, `UnknownResolution`,
+    `SessionContradictory`, `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`, `NothingToTry`.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
-    wanted = wanted_criteria(criteria_set, criteria, overrides)
-    judged = _sound(version, dataset, wanted, criteria_set, student, resolutions)
+    given = wanted_criteria(criteria_set, criteria, overrides)
+    judged = _sound(version, dataset, given, criteria_set, student, resolutions)
     wanted, chosen = judged.criteria, parse_edits(edits)
-    check_edits(chosen, version, dataset, wanted, student)
-    if not start_anyway and not (plan := plan_of(version, dataset, wanted, student, chosen)).candidates:
-        raise NothingToTry(field="start_anyway", summary=plan.summary)
-    require_queue()
+    _check_plan(version, dataset, wanted, student, chosen, start_anyway)
     session = OptimizationSession(
         team=version.model.team,
         version=version,
@@ -117,9 +113,24 @@ def session_start(
     return _begun(session, user, judged.applied)
 
 
+def _check_plan(
+    version: ModelVersion,
+    dataset: DataSet,
+    criteria: Criteria,
+    student: ModelVersion | None,
+    edits: PlanEdits,
+    start_anyway: bool,
+) -> None:
+    """Raises `PlanEditsInvalid`, and, without `start_anyway`, `NothingToTry` if the preview has no candidate."""
+    check_edits(edits, version, dataset, criteria, student)
+    if not start_anyway and not (plan := plan_of(version, dataset, criteria, student, edits)).candidates:
+        raise NothingToTry(field="start_anyway", summary=plan.summary)
+
+
 @transaction.atomic
 def _begun(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> OptimizationSession:
-    """The session, written. Its start is recorded, and its first message sent."""
+    """The session, written. Its start is recorded, and its first message sent. Raises `QueueAway`."""
+    require_queue()
     session.sessions_before = OptimizationSession.objects.judged_on(session.dataset).count()
     session.save()
     _record(session, user, applied)
