@@ -65,7 +65,9 @@ def test_the_winner_is_timed_in_fresh_processes_and_the_report_says_how(resnet: 
 def test_more_than_one_choice_of_number_types_is_measured_and_the_best_wins(resnet: Finished) -> None:
     choices = {(resnet.candidate(key).technique, *types_of(resnet, key)) for key in resnet.evaluations}
     assert len(choices) >= 2
-    speedups = {key: report.latency.speedup.value for key, report in resnet.evaluations.items()}
+    # Without VNNI, uint8 with int8 saturates, so the fastest may lose too much.
+    held = {key: one for key, one in resnet.evaluations.items() if one.verdict is not Holds.VIOLATED}
+    speedups = {key: report.latency.speedup.value for key, report in held.items()}
     assert max(speedups, key=lambda key: speedups[key]) == resnet.verdict.candidate
 
 
@@ -154,6 +156,7 @@ def test_the_original_stands_where_every_variant_is_slower(run_session: RunSessi
     assert "package" in finished.artifacts
 
 
+@needs_vnni
 def test_the_smaller_one_is_handed_over_though_slower_where_size_is_the_goal(
     run_session: RunSession, slow: tuple[Path, Path]
 ) -> None:
