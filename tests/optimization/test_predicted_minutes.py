@@ -45,7 +45,7 @@ def test_the_preview_shows_what_each_candidate_takes_at_least(
     assert criteria is not None
     asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": criteria.pk}
     page = client.get("/sessions/new/preview/", asked).content.decode()
-    assert '<span class="small soft">at least ' in page
+    assert '<span class="small soft">Takes at least ' in page
 
 
 def test_the_preview_says_that_the_budget_is_too_small(engineer: User, version: ModelVersion, dataset: DataSet) -> None:
