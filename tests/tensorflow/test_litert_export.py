@@ -52,7 +52,7 @@ def test_files_are_as_small_as_the_converter_s_and_lose_no_more(
     ours, theirs = quantize(exported, scheme, "test", ranges=ranges), converted(trained, arrays["image"], static=static)
 
     assert len(ours) < 1.1 * len(theirs)
-    assert right(ours, images, labels) > right(theirs, images, labels) - 1.0
+    assert right(ours, images, labels) > right(theirs, images, labels) - 1.5
     assert len(ours) < 0.5 * len(exported)
 
 
