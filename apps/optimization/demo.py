@@ -56,7 +56,7 @@ class Demo:
         return self.version.status == self.dataset.status == InspectionStatus.READY
 
 
-FEW = {"budget": {"candidates": 6}}
+FEW = {"budget": {"candidates": 4}}
 
 
 def ensure_demo() -> Demo:

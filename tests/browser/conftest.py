@@ -36,7 +36,7 @@ START_S = 180
 # A page that is replaced while chromedriver looks at it: one of its answers to that has no class of its own. An error
 # that stays ends the wait with its time.
 PAGE_CHANGING = (StaleElementReferenceException, WebDriverException)
-SESSION_S = 300
+SESSION_S = 600
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(SESSION_S + 300))  # Whichever comes first waits for the session.
             if not (CHROMIUM and DRIVER):
                 item.add_marker(missing)
 

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import alert_is_present
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.conftest import SESSION_S, Portal, newest_session, press, wait, wait_for_text
 from tests.browser.wire import Wire
@@ -47,7 +49,7 @@ def test_a_page_that_loses_its_connection_says_so_and_catches_up(
 def test_a_session_is_watched_to_its_end_without_a_reload(logged_in: Chrome, portal: Portal, running: str) -> None:
     open_session(logged_in, portal.url, running)
     wait(logged_in, "#session-report", SESSION_S)
-    wait(logged_in, ".plot .main-svg")
+    wait(logged_in, "#session-front svg")
     assert logged_in.execute_script(NOT_RELOADED)
     assert logged_in.find_elements(By.CSS_SELECTOR, "#session-candidates tr.chosen")
     said = logged_in.find_element(By.ID, "session-announcement").get_attribute("textContent") or ""
@@ -86,8 +88,10 @@ def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, porta
     press(logged_in, "Start the session")
     wait(logged_in, "#session-steps .badge-live", 60)
     logged_in.execute_script("window.sameDocument = true")
-    logged_in.find_element(By.ID, "session-cancel").click()
-    logged_in.switch_to.alert.accept()
+    wait(logged_in, "#session-cancel")
+    # By the script: a push may replace the button between finding and pressing it.
+    logged_in.execute_script("setTimeout(() => document.getElementById('session-cancel').click())")
+    WebDriverWait(logged_in, 30).until(alert_is_present()).accept()
     wait_for_text(logged_in, "#session-head .badge", "Cancelled")
     wait(logged_in, "#session-resume")
     assert not logged_in.find_elements(By.CSS_SELECTOR, "#session-steps .badge-live")

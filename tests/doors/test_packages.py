@@ -81,10 +81,10 @@ def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(
 def test_a_package_whose_trial_takes_the_step_down_is_handed_over_with_the_finding(
     door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is the original, as that is asked to be a hundred times smaller; and it says so itself."""
+    """It is the original, as that is asked to be a hundred times faster; and it says so itself."""
     monkeypatch.setitem(jobs.HANDLERS, StepKind.PACKAGE, "tests.optimization.handlers:package_that_dies_when_tried")
     version, dataset = door.model(recommender(), "net.onnx"), door.data(bought(), FIDELITY, "bought.npz")
-    limits = Constraints(max_metric_drop_points=30.0, min_size_reduction=100.0)
+    limits = Constraints(max_metric_drop_points=30.0, min_speedup=100.0)
     session = door.verdict(version, dataset, quick("onnx-float16", constraints=limits))
     assert session.outcome == Outcome.NOT_MEASURED
     assert "SIGKILL" in (finding(session) or "")

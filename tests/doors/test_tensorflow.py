@@ -66,7 +66,8 @@ def test_a_model_that_keeps_a_state_between_calls_is_named_before_anything_is_tr
 def test_a_network_is_pruned_trained_again_exported_and_quantized_as_one_candidate(door: Door, uploads: Path) -> None:
     chain = ("keras-prune", "keras-recover", "litert-export", "litert-static")
     smaller = Constraints(max_metric_drop_points=30.0, min_size_reduction=5.0)  # Than 8 bits alone can make it.
-    criteria = quick(*chain, constraints=smaller, budget=Budget(minutes=4.0, candidates=1))
+    required = {"required_techniques": ("keras-recover",), "budget": Budget(minutes=8.0, candidates=1)}
+    criteria = quick(*chain, constraints=smaller, **required)
     version = door.model(uploads / "coloured.keras")
     with shorter_sensitivity(2.0):
         session = door.verdict(version, door.data(uploads / "coloured.npz", {**SPEC, "training_share": 0.5}), criteria)

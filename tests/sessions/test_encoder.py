@@ -24,7 +24,7 @@ SENTIMENT = DatasetSpec(kind=DatasetKind.TEXT, task=Task.CLASSIFICATION)
 
 @pytest.fixture(scope="module")
 def sentiment(run_session: RunSession, minilm_classifier: Transformer, snippets: Path) -> Finished:
-    criteria = allowing(profile("fastest", candidates=1, minutes=3), "onnx-export", "onnx-graph", "onnx-dynamic-int8")
+    criteria = allowing(profile("fastest", candidates=1, minutes=8), "onnx-export", "onnx-graph", "onnx-dynamic-int8")
     return run_session(minilm_classifier.archive, snippets, criteria, SENTIMENT, Format.TRANSFORMERS)
 
 
