@@ -65,12 +65,12 @@ def test_the_winner_is_timed_in_fresh_processes_and_the_report_says_how(resnet: 
 def test_more_than_one_choice_of_number_types_is_measured_and_the_best_wins(resnet: Finished) -> None:
     choices = {(resnet.candidate(key).technique, *types_of(resnet, key)) for key in resnet.evaluations}
     assert len(choices) >= 2
-    speedups = {
-        key: report.latency.speedup.value
-        for key, report in resnet.evaluations.items()
-        if resnet.candidate(key).status is not CandidateStatus.REJECTED  # It may be fast and lose too much.
-    }
-    assert max(speedups, key=lambda key: speedups[key]) == resnet.verdict.candidate
+    delivered = resnet.verdict.candidate
+    assert delivered is not None
+    speedups = {key: report.latency.speedup.value for key, report in resnet.evaluations.items()}
+    drops = {key: report.primary.drop.value for key, report in resnet.evaluations.items()}
+    faster = [key for key in speedups if speedups[key] > speedups[delivered]]
+    assert all(drops[key] > drops[delivered] for key in faster), "what is faster loses more"
 
 
 def test_what_is_handed_over_is_the_model_that_was_measured(resnet: Finished) -> None:
@@ -107,8 +107,15 @@ def test_the_depthwise_network_is_never_made_worse(mobilenet: Finished) -> None:
     report = mobilenet.winner
     assert report.verdict is not Holds.VIOLATED
     assert report.latency.speedup.low is not None
-    assert report.latency.speedup.low > max(1.0, report.latency.control.high or 1.0)
     assert report.size_bytes.ratio > 1
+    if asks_for_speed(mobilenet):
+        assert report.latency.speedup.low > max(1.0, report.latency.control.high or 1.0)
+    else:
+        assert (mobilenet.candidate(mobilenet.verdict.candidate or "").score or 0) > 1, "size may outweigh time"
+
+
+def asks_for_speed(finished: Finished) -> bool:
+    return finished.state.criteria.constraints.min_speedup is not None
 
 
 @needs_vnni
@@ -121,8 +128,8 @@ def test_slow_types_are_rejected_or_predicted_slow(mobilenet: Finished) -> None:
     """Dynamic int8 with the library's own types runs depthwise convolutions ten times slower than float."""
     reports = mobilenet.evaluations
     slow = [key for key, report in reports.items() if (report.latency.speedup.high or 0) < 1]
-    assert mobilenet.verdict.candidate not in slow
-    if mobilenet.state.criteria.constraints.min_speedup is not None:  # Without, a smaller file may outweigh the time.
+    if asks_for_speed(mobilenet):  # Without, a smaller file may outweigh the time.
+        assert mobilenet.verdict.candidate not in slow
         assert all(mobilenet.candidate(key).status is CandidateStatus.REJECTED for key in slow)
     dynamic = [o for o in mobilenet.plan.omitted if o.technique == DYNAMIC and "Conv in float" not in o.title]
     assert len(dynamic) == 2
