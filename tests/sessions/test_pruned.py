@@ -27,11 +27,13 @@ def _pairs(finished: Finished) -> list[str]:
     return [key for key, chain in chains.items() if chain[0] == PAIR[0] and chain[-1] == PAIR[1]]
 
 
+@needs_vnni
 def test_pruned_and_quantized_candidates_are_tried_after_the_number_types(finished: Finished) -> None:
     assert finished.verdict.outcome is Outcome.IMPROVED
     assert len(_pairs(finished)) == 2
 
 
+@needs_vnni
 def test_one_of_them_loses_no_more_than_the_limit_as_far_as_these_examples_show(finished: Finished) -> None:
     held = {CandidateStatus.ACCEPTED, CandidateStatus.SELECTED}
     reports = [finished.evaluations[key] for key in _pairs(finished) if finished.candidate(key).status in held]
