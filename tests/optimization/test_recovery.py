@@ -243,7 +243,7 @@ def test_a_training_whose_worker_is_killed_ends_with_the_bytes_of_an_undisturbed
 
     gate = f"step{handlers.STRUCK_STEP}"
     (gates / gate).touch()
-    session = start(**wanted)
+    session = start(**wanted, make_anew=True)
     begin(session, broker_url)
     child = psutil.Process(at_the_gate(gates, gate))
     wait_until(lambda: _checkpoint(session), "a checkpoint")
@@ -270,7 +270,7 @@ def test_a_long_step_goes_on_from_its_checkpoint_when_its_worker_is_killed(
     assert_the_usual_verdict(ended(undisturbed))
 
     (gates / "round3").touch()
-    session = start()
+    session = start(make_anew=True)
     begin(session, broker_url)
     child = psutil.Process(at_the_gate(gates, "round3"))
     wait_until(lambda: _checkpoint(session).startswith(b"2 "), "the checkpoint of the second round")
