@@ -13,6 +13,11 @@ LARGEST_ID = BigIntegerField.MAX_BIGINT
 """SQLite's driver raises an error for numbers of larger magnitude."""
 
 
+def id_of(text: str) -> int | None:
+    """The id that `text` from an address states; `None` if it cannot be one."""
+    return int(text) if text.isdecimal() and len(text) <= len(str(LARGEST_ID)) and int(text) <= LARGEST_ID else None
+
+
 class IdFilter(filters.NumberFilter):
     """An id, not a choice among rows. Refusing unknown ids would reveal which ids exist in other teams."""
 

@@ -17,32 +17,23 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
-from apps.agents.contracts.criteria import merged
 from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
-from apps.models.models import DataSet, ModelVersion
-from apps.optimization import criteria as criteria_service
 from apps.optimization import services
-from apps.optimization.api_criteria import compared_since
-from apps.optimization.criteria_diff import Comparison
+from apps.optimization.api_criteria import CriteriaViewSet
+from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows
 from apps.optimization.default_criteria import named_or_default
-from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
+from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
 from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import (
-    EXAMPLE_CRITERIA,
     AuditEventSerializer,
     CandidateSerializer,
     ContinuationSerializer,
-    CriteriaChangeSerializer,
-    CriteriaCheckSerializer,
-    CriteriaResolutionSerializer,
-    CriteriaSetSerializer,
     LogEntrySerializer,
-    NewCriteriaSerializer,
     NewSessionSerializer,
     PromotedSerializer,
     PromotionRollbackSerializer,
@@ -55,6 +46,7 @@ from apps.optimization.serializers import (
     TakeSerializer,
     WorkerSerializer,
 )
+from apps.optimization.serializers_criteria import EXAMPLE_CRITERIA
 
 DECISION = OpenApiParameter(
     "decision",
@@ -62,24 +54,6 @@ DECISION = OpenApiParameter(
     description="The number of an earlier decision: 0 for the manager's own, else that of a member's request. Without "
     "it, the present one.",
 )
-EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
-CONTRADICTORY = {"allowed_techniques": ["onnx-static-int8"], "forbidden_techniques": ["onnx-static-int8"]}
-RESOLUTION = "technique_forbidden/onnx-static-int8/permit"
-
-
-def named_rows(request: Request, asked: dict[str, Any]) -> dict[str, Any]:
-    """The rows that the request names, if visible to the user: version, student, data set and criteria. Each is `None`
-    if it is not named. Raises `Http404`.
-    """
-    versions = ModelVersion.objects.visible_to(request.user).select_related("model__team", "metadata")
-    rows: dict[str, QuerySet[Any]] = {
-        "version": versions,
-        "student": versions,
-        "dataset": DataSet.objects.visible_to(request.user),
-        "criteria_set": CriteriaSet.objects.visible_to(request.user),
-    }
-    named = {name: asked.get(name) for name in rows}
-    return {name: None if pk is None else get_object_or_404(rows[name], pk=pk) for name, pk in named.items()}
 
 
 EXAMPLE_EDITED = {
@@ -89,122 +63,6 @@ EXAMPLE_EDITED = {
         "added": [[{"technique": "onnx-static-int8", "parameters": {"activation_type": "int8"}}]],
     },
 }
-
-
-# --- criteria --------------------------------------------------------------------------------------------------------
-
-
-@extend_schema(tags=["criteria"])
-@extend_schema_view(
-    retrieve=extend_schema(summary="Read one version of criteria"),
-    create=extend_schema(
-        summary="Create criteria",
-        request=NewCriteriaSerializer,
-        responses={201: CriteriaSetSerializer},
-        examples=[
-            example(
-                "1.5 times as fast, at most one point lost",
-                {"name": "Edge boxes", "description": "What the gateways need", "body": EXAMPLE_CRITERIA},
-            )
-        ],
-    ),
-    check=extend_schema(
-        summary="Check criteria for conflicts",
-        request=CriteriaCheckSerializer,
-        responses=services.CriteriaCheck,
-        examples=[
-            example("Against a model and a data set", {**EXAMPLE_QUESTION, "overrides": {"objective": "latency"}}),
-            example("With a resolution applied", {"criteria": CONTRADICTORY, "resolutions": [RESOLUTION]}),
-        ],
-    ),
-    resolve=extend_schema(
-        summary="Apply resolutions to criteria",
-        request=CriteriaResolutionSerializer,
-        responses=CriteriaSetSerializer,
-        examples=[example("Keep only the limit in points", {"resolutions": ["both_losses_limited/keep-points"]})],
-    ),
-    partial_update=extend_schema(
-        summary="Change criteria",
-        request=CriteriaChangeSerializer,
-        responses=CriteriaSetSerializer,
-        examples=[example("A tighter limit", {"body": {"constraints": {"max_metric_drop_points": 0.5}}})],
-    ),
-)
-class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[CriteriaSet]):
-    """Named criteria: the team's own and the built-in profiles. A change creates a new version with its own id."""
-
-    serializer_class = CriteriaSetSerializer
-    queryset = CriteriaSet.objects.all()
-    filterset_class = CriteriaFilter
-    ordering_fields = ("name", "version", "created_at")
-
-    def get_queryset(self) -> QuerySet[CriteriaSet]:
-        return CriteriaSet.objects.visible_to(self.request.user).select_related("team", "created_by")
-
-    def create(self, request: Request) -> Response:
-        asked = answers(NewCriteriaSerializer, request)
-        row = criteria_service.create(
-            user=member(request),
-            team=team_for(member(request), asked.get("team")),
-            name=asked["name"],
-            description=asked["description"],
-            criteria=asked["body"],
-        )
-        return Response(self.get_serializer(row).data, status=status.HTTP_201_CREATED)
-
-    def partial_update(self, request: Request, pk: str) -> Response:
-        row = self.get_object()
-        asked = answers(CriteriaChangeSerializer, request)
-        changed = criteria_service.change(
-            row,
-            user=member(request),
-            criteria=merged(row.body, asked.get("body", {})),
-            name=asked.get("name"),
-            description=asked.get("description"),
-        )
-        return Response(self.get_serializer(changed).data)
-
-    @action(detail=False, methods=["post"])
-    def check(self, request: Request) -> Response:
-        """Lists the conflicts within criteria, and with workers, model and data set, each with resolutions to choose
-        from. Nothing is stored.
-        """
-        asked = answers(CriteriaCheckSerializer, request)
-        rows = named_rows(request, asked)
-        wanted = services.wanted_criteria(rows.pop("criteria_set"), asked.get("criteria"), asked.get("overrides"))
-        result = services.checked_with_rows(wanted, **rows, resolutions=asked.get("resolutions", ()))
-        return Response(result.model_dump(mode="json"))
-
-    @action(detail=True, methods=["post"])
-    def resolve(self, request: Request, pk: str) -> Response:
-        """Applies resolutions to named criteria, which creates a new version."""
-        row = self.get_object()
-        criteria_service.require_editor(member(request), row)
-        asked = answers(CriteriaResolutionSerializer, request)
-        rows = named_rows(request, asked)
-        result = services.checked_with_rows(row.criteria, rows["version"], rows["dataset"], None, asked["resolutions"])
-        titles = "; ".join(one.title for one in result.applied)
-        changed = criteria_service.change(row, user=member(request), criteria=result.criteria, reason=f"{titles}.")
-        return Response(self.get_serializer(changed).data)
-
-    @extend_schema(
-        summary="Compare two versions of criteria",
-        responses=Comparison,
-        filters=False,
-        parameters=[
-            OpenApiParameter("since", int, description="The id of the older version; by default the one before.")
-        ],
-    )
-    @action(detail=True, pagination_class=None)
-    def differences(self, request: Request, pk: str) -> Response:
-        """The fields that differ, each with its label, both values as JSON, and both in words."""
-        found = compared_since(self.get_object(), self.get_queryset(), request.query_params.get("since"))
-        return Response(found.model_dump(mode="json"))
-
-    def destroy(self, request: Request, pk: str) -> Response:
-        """Removes criteria from the lists. Sessions that used them keep them."""
-        criteria_service.retire(self.get_object(), user=member(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------

@@ -1,46 +1,160 @@
-"""The API for what belongs to named criteria: what a version changed, and the defaults."""
+"""The API for criteria: named ones, what each version changed, conflicts, and the defaults."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import Http404
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
+from apps.agents.contracts.criteria import merged
 from apps.api import answers, example
-from apps.models.serializers import TeamChoice
+from apps.models.filters import id_of
+from apps.optimization import criteria as criteria_service
+from apps.optimization import services
+from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows
 from apps.optimization.criteria_diff import Comparison, compared
-from apps.optimization.default_criteria import Defaults, defaults_of, set_default
+from apps.optimization.default_criteria import Defaults, defaults_of, named_or_default, set_default
+from apps.optimization.filters import CriteriaFilter
 from apps.optimization.models import CriteriaSet
-from apps.optimization.serializers import CriteriaSetSerializer
+from apps.optimization.serializers_criteria import (
+    EXAMPLE_CRITERIA,
+    CriteriaChangeSerializer,
+    CriteriaCheckSerializer,
+    CriteriaResolutionSerializer,
+    CriteriaSetSerializer,
+    DefaultsChangeSerializer,
+    DefaultsSerializer,
+    NewCriteriaSerializer,
+)
 
-LONGEST_ID = 18
-"""In digits: more than any id has, and few enough for a database."""
+CONTRADICTORY = {"allowed_techniques": ["onnx-static-int8"], "forbidden_techniques": ["onnx-static-int8"]}
+RESOLUTION = "technique_forbidden/onnx-static-int8/permit"
 TEAM = OpenApiParameter("team", str, description="The team's slug. Optional for members of a single team.")
 
 
-class DefaultsSerializer(serializers.Serializer[Any]):
-    """`used` is what a session starts with if its request names no criteria: the member's default before the team's."""
+@extend_schema(tags=["criteria"])
+@extend_schema_view(
+    retrieve=extend_schema(summary="Read one version of criteria"),
+    create=extend_schema(
+        summary="Create criteria",
+        request=NewCriteriaSerializer,
+        responses={201: CriteriaSetSerializer},
+        examples=[
+            example(
+                "1.5 times as fast, at most one point lost",
+                {"name": "Edge boxes", "description": "What the gateways need", "body": EXAMPLE_CRITERIA},
+            )
+        ],
+    ),
+    check=extend_schema(
+        summary="Check criteria for conflicts",
+        request=CriteriaCheckSerializer,
+        responses=services.CriteriaCheck,
+        examples=[
+            example("Against a model and a data set", {**EXAMPLE_QUESTION, "overrides": {"objective": "latency"}}),
+            example("With a resolution applied", {"criteria": CONTRADICTORY, "resolutions": [RESOLUTION]}),
+        ],
+    ),
+    resolve=extend_schema(
+        summary="Apply resolutions to criteria",
+        request=CriteriaResolutionSerializer,
+        responses=CriteriaSetSerializer,
+        examples=[example("Keep only the limit in points", {"resolutions": ["both_losses_limited/keep-points"]})],
+    ),
+    partial_update=extend_schema(
+        summary="Change criteria",
+        request=CriteriaChangeSerializer,
+        responses=CriteriaSetSerializer,
+        examples=[example("A tighter limit", {"body": {"constraints": {"max_metric_drop_points": 0.5}}})],
+    ),
+)
+class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[CriteriaSet]):
+    """Named criteria: the team's own and the built-in profiles. A change creates a new version with its own id."""
 
-    team = CriteriaSetSerializer(allow_null=True)
-    member = CriteriaSetSerializer(allow_null=True)
-    used = CriteriaSetSerializer(allow_null=True)
-    sentence = serializers.CharField(help_text="Which default takes precedence; empty without any.")
+    serializer_class = CriteriaSetSerializer
+    queryset = CriteriaSet.objects.all()
+    filterset_class = CriteriaFilter
+    ordering_fields = ("name", "version", "created_at")
 
+    def get_queryset(self) -> QuerySet[CriteriaSet]:
+        return CriteriaSet.objects.visible_to(self.request.user).select_related("team", "created_by")
 
-class DefaultsChangeSerializer(TeamChoice):
-    """Ids of current versions, or null to remove a default. What is left out stays unchanged."""
+    def create(self, request: Request) -> Response:
+        asked = answers(NewCriteriaSerializer, request)
+        row = criteria_service.create(
+            user=member(request),
+            team=team_for(member(request), asked.get("team")),
+            name=asked["name"],
+            description=asked["description"],
+            criteria=asked["body"],
+        )
+        return Response(self.get_serializer(row).data, status=status.HTTP_201_CREATED)
 
-    team_default = serializers.IntegerField(required=False, allow_null=True, help_text="Set by owners.")
-    member_default = serializers.IntegerField(required=False, allow_null=True, help_text="Your own in this team.")
+    def partial_update(self, request: Request, pk: str) -> Response:
+        row = self.get_object()
+        asked = answers(CriteriaChangeSerializer, request)
+        changed = criteria_service.change(
+            row,
+            user=member(request),
+            criteria=merged(row.body, asked.get("body", {})),
+            name=asked.get("name"),
+            description=asked.get("description"),
+        )
+        return Response(self.get_serializer(changed).data)
+
+    @action(detail=False, methods=["post"])
+    def check(self, request: Request) -> Response:
+        """Lists the conflicts within criteria, and with workers, model and data set, each with resolutions to choose
+        from. Nothing is stored.
+        """
+        asked = answers(CriteriaCheckSerializer, request)
+        rows = named_rows(request, asked)
+        named, given = rows.pop("criteria_set"), asked.get("criteria")
+        if rows["version"] is not None:
+            named = named_or_default(named, given, member(request), rows["version"].model.team)
+        wanted = services.wanted_criteria(named, given, asked.get("overrides"))
+        result = services.checked_with_rows(wanted, **rows, resolutions=asked.get("resolutions", ()))
+        return Response(result.model_dump(mode="json"))
+
+    @action(detail=True, methods=["post"])
+    def resolve(self, request: Request, pk: str) -> Response:
+        """Applies resolutions to named criteria, which creates a new version."""
+        row = self.get_object()
+        criteria_service.require_editor(member(request), row)
+        asked = answers(CriteriaResolutionSerializer, request)
+        rows = named_rows(request, asked)
+        result = services.checked_with_rows(row.criteria, rows["version"], rows["dataset"], None, asked["resolutions"])
+        titles = "; ".join(one.title for one in result.applied)
+        changed = criteria_service.change(row, user=member(request), criteria=result.criteria, reason=f"{titles}.")
+        return Response(self.get_serializer(changed).data)
+
+    @extend_schema(
+        summary="Compare two versions of criteria",
+        responses=Comparison,
+        filters=False,
+        parameters=[
+            OpenApiParameter("since", int, description="The id of the older version; by default the one before.")
+        ],
+    )
+    @action(detail=True, pagination_class=None)
+    def differences(self, request: Request, pk: str) -> Response:
+        """The fields that differ, each with its label, both values as JSON, and both in words."""
+        found = compared_since(self.get_object(), self.get_queryset(), request.query_params.get("since"))
+        return Response(found.model_dump(mode="json"))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Removes criteria from the lists. Sessions that used them keep them."""
+        criteria_service.retire(self.get_object(), user=member(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 @extend_schema(tags=["criteria"])
@@ -84,8 +198,6 @@ def compared_since(newer: CriteriaSet, visible: QuerySet[CriteriaSet], since: st
     Raises `Http404` for an id that is not `visible`.
     """
     if since is not None:
-        if not since.isdecimal() or len(since) > LONGEST_ID:
-            raise Http404
-        return compared(get_object_or_404(visible, pk=int(since)), newer)
+        return compared(get_object_or_404(visible, pk=id_of(since)), newer)
     same = visible.filter(team=newer.team, name=newer.name, version__lt=newer.version)
     return compared(same.order_by("-version").first(), newer)

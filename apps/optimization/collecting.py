@@ -1,6 +1,6 @@
-"""Lets intermediate files go while a session runs, and has them made again where one is read after all.
+"""Lets intermediate files go while a session runs, and has files made again that are read after all.
 
-The manager decides which ones (`apps.agents.session.keeping`). The caller holds the session's lock, so that no step
+The manager decides which ones go (`apps.agents.session.keeping`). The caller holds the session's lock, so that no step
 starts from a file that is being let go.
 """
 
@@ -28,44 +28,31 @@ def let_go(session: OptimizationSession, keys: Collection[str]) -> None:
     made.update(artifact=None, collected_at=Now())
 
 
-def make_again(session: OptimizationSession, key: str) -> list[SessionStep]:
-    """Queues the step called `key` again if its file is not at hand, and those before it whose files it needs.
+def make_inputs_again(step: SessionStep, *, ask_the_store: bool = False) -> list[SessionStep]:
+    """Queues every step again whose file `step` reads and which is gone, and what those read in turn.
 
-    It does not matter who removed the files: the session, the team's retention, or a restore from a backup that had
-    the rows and not the files.
+    It does not matter who removed a file: the session, the team's retention, or, which only `ask_the_store` finds out,
+    a restore from a backup that had the rows and not the files. Empty if nothing that a step made is missing: then it
+    is an upload, which only a member can bring back.
     """
-    step = session.steps.select_related("artifact").get(key=key)
-    if _is_at_hand(step):
+    makers = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
+    return [again for maker in makers for again in make_again(maker, ask_the_store=ask_the_store)]
+
+
+def make_again(maker: SessionStep, *, ask_the_store: bool = False) -> list[SessionStep]:
+    """Queues a completed step again if its file is gone, and those before it whose files it needs."""
+    if maker.status != Status.COMPLETED or not is_gone(maker, ask_the_store):
         return []
-    parents = session.steps.filter(key__in=step.parents.values())
-    again = [one for parent in parents for one in make_again(session, parent.key)]
-    if step.start_over():
-        step.refresh_from_db()
-        again.append(step)
-    return again
+    before = make_inputs_again(maker, ask_the_store=ask_the_store)
+    if not maker.start_over():
+        return before
+    maker.refresh_from_db()
+    return [*before, maker]
 
 
-def make_missing_again(step: SessionStep) -> list[SessionStep]:
-    """Queues every step again whose file `step` reads and which the store has lost, and what those read in turn.
-
-    Empty if nothing that a step made is missing: then it is an upload, which only a member can bring back.
-    """
-    made = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
-    lost = made.filter(status=Status.COMPLETED).values_list("key", flat=True)
-    return [again for key in lost for again in make_again(step.session, key)]
-
-
-def _is_at_hand(maker: SessionStep) -> bool:
+def is_gone(maker: SessionStep, ask_the_store: bool) -> bool:
+    """Whether the file that `maker` made cannot be read any more."""
     artifact = maker.artifact
-    return artifact is not None and artifact.damaged_at is None and is_stored(artifact)
-
-
-def make_inputs_again(step: SessionStep) -> list[SessionStep]:
-    """Queues every step again whose file `step` reads and which was let go, and what those read in turn."""
-    again: list[SessionStep] = []
-    parents = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
-    for parent in parents.exclude(collected_at=None):
-        if parent.start_over():
-            parent.refresh_from_db()
-            again += [*make_inputs_again(parent), parent]
-    return again
+    if artifact is None or artifact.damaged_at is not None:
+        return True
+    return ask_the_store and not is_stored(artifact)

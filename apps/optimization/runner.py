@@ -299,7 +299,7 @@ class StepRun:
     def _made_again(self, error: StoreFileMissing) -> bool:
         with transaction.atomic():
             OptimizationSession.objects.lock(self.session.pk)
-            again = collecting.make_missing_again(self.step)
+            again = collecting.make_inputs_again(self.step, ask_the_store=True)
             if not again or not self.step.hand_back(reason=error.message):
                 transaction.set_rollback(True)
                 return False

@@ -21,23 +21,15 @@ from apps.models.serializers import TeamChoice
 from apps.optimization.lineage import Lineage, Link, runtime_of_candidate
 from apps.optimization.models import (
     Candidate,
-    CriteriaSet,
     EvaluationReport,
     LogEntry,
     OptimizationSession,
     SessionStep,
     Worker,
 )
+from apps.optimization.serializers_criteria import resolutions_field
 from apps.optimization.taking_over import TakenOver
 from apps.optimization.waiting import Wait, own_times_s, waits_of
-
-EXAMPLE_CRITERIA: dict[str, Any] = {
-    "objective": "latency",
-    "constraints": {"max_metric_drop_points": 1.0, "min_speedup": 1.5},
-    "target": {"device": "cpu", "threads": 1, "batch_size": 1},
-    "budget": {"minutes": 20, "candidates": 8},
-}
-
 
 COLLECTED = (
     "When the session let the file go, because nothing in it read the file any more; null while it is kept. "
@@ -46,19 +38,6 @@ COLLECTED = (
 
 
 # --- out -------------------------------------------------------------------------------------------------------------
-
-
-class CriteriaSetSerializer(serializers.ModelSerializer[CriteriaSet]):
-    """`team` is empty for a built-in profile. A session that starts with the criteria freezes a copy of `body`."""
-
-    team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
-    body = json_of(Criteria, read_only=True)
-    created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
-
-    class Meta:
-        model = CriteriaSet
-        fields = ("id", "team", "name", "version", "description", "body", "current", "created_by", "created_at")
-        read_only_fields = fields
 
 
 class OutcomeField(serializers.ChoiceField):
@@ -422,54 +401,6 @@ class StorageSerializer(serializers.Serializer[Any]):
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
-class NewCriteriaSerializer(TeamChoice):
-    name = serializers.CharField(max_length=80)
-    description = serializers.CharField(required=False, allow_blank=True, default="")
-    body = json_of(Criteria)
-
-
-class CriteriaChangeSerializer(serializers.Serializer[Any]):
-    """Omitted fields stay unchanged, also within groups of `body` such as `constraints`."""
-
-    name = serializers.CharField(max_length=80, required=False)
-    description = serializers.CharField(required=False, allow_blank=True)
-    body = json_of(Criteria, required=False)
-
-
-RESOLUTIONS = (
-    "Ids of resolutions that conflicts of the criteria propose. They are applied after `overrides`. The `patch` of a "
-    "resolution can be sent as `overrides` instead."
-)
-
-
-def _resolutions() -> serializers.ListField:
-    return serializers.ListField(
-        child=serializers.CharField(max_length=200), required=False, max_length=50, help_text=RESOLUTIONS
-    )
-
-
-class CriteriaCheckSerializer(serializers.Serializer[Any]):
-    """Named or inline criteria, and, where given, the model and data set to check them against."""
-
-    criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
-    criteria = json_of(Criteria, required=False)
-    overrides = serializers.DictField(required=False, help_text="Fields of the criteria to replace.")
-    resolutions = _resolutions()
-    version = serializers.IntegerField(required=False, help_text="A version's id.")
-    dataset = serializers.IntegerField(required=False, help_text="A data set's id.")
-    student = serializers.IntegerField(required=False, allow_null=True, help_text="Another version's id.")
-
-
-class CriteriaResolutionSerializer(serializers.Serializer[Any]):
-    """The resolutions to apply. With `version` and `dataset`, those of conflicts with them can be applied too."""
-
-    resolutions = serializers.ListField(
-        child=serializers.CharField(max_length=200), min_length=1, max_length=50, help_text=RESOLUTIONS
-    )
-    version = serializers.IntegerField(required=False, help_text="A version's id.")
-    dataset = serializers.IntegerField(required=False, help_text="A data set's id.")
-
-
 class QuestionSerializer(serializers.Serializer[Any]):
     """The request: a version, a data set, and either named or inline criteria, or else the member's or the team's
     default. `overrides` are applied on top.
@@ -490,7 +421,7 @@ class QuestionSerializer(serializers.Serializer[Any]):
     overrides = serializers.DictField(
         required=False, help_text="Fields of the criteria to replace, in the same structure."
     )
-    resolutions = _resolutions()
+    resolutions = resolutions_field()
     edits = json_of(
         PlanEdits,
         required=False,

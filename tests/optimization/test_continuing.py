@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.plan_edits import NamedLink, PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.audit.models import AuditEvent
@@ -244,6 +245,12 @@ def test_the_api_continues_a_session(ended: OptimizationSession, engineer: User,
     assert (body["continues"], body["earlier"]["judged"], body["seed"]) == (str(ended.pk), 0, ended.seed)
     answer = client.post(url, {"overrides": MORE, "dataset": 9_999}, "application/json")
     assert (answer.status_code, answer.json()["code"]) == (409, "session.continued_otherwise")
+
+
+def test_the_edits_of_the_plan_stay(ended: OptimizationSession, engineer: User) -> None:
+    edits = PlanEdits(removed=((NamedLink(technique="onnx-float16"),),))
+    OptimizationSession.objects.filter(pk=ended.pk).update(edits_body=edits.model_dump(mode="json"))
+    assert services.session_continue(ended, engineer, overrides=MORE).edits == edits
 
 
 def test_the_page_continues_a_session(ended: OptimizationSession, engineer: User, client: Client) -> None:

@@ -89,6 +89,20 @@ def test_a_session_without_criteria_starts_with_the_default(
     assert (inline.criteria_set, inline.criteria.objective) == (None, Objective.BALANCED)
 
 
+def test_a_check_and_a_preview_judge_the_default(
+    engineer: User, team: Team, version: ModelVersion, dataset: DataSet, edge: CriteriaSet
+) -> None:
+    api = APIClient()
+    api.force_authenticate(engineer)
+    rows = {"version": version.pk, "dataset": dataset.pk}
+    for address in ("criteria/check", "sessions/preview"):
+        assert api.post(f"/api/v1/{address}/", rows, format="json").json()["code"] == "criteria.missing"
+    set_default(team, edge, user=engineer, personal=True)
+    for address in ("criteria/check", "sessions/preview"):
+        answer = api.post(f"/api/v1/{address}/", rows, format="json").json()
+        assert answer["criteria"]["objective"] == "size", address
+
+
 def test_by_the_api(team: Team, owner: User, edge: CriteriaSet, fast: CriteriaSet) -> None:
     api = APIClient()
     api.force_authenticate(owner)

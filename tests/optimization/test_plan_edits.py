@@ -242,6 +242,17 @@ def test_a_form_built_from_the_specs_adds_a_chain(page: Page) -> None:
     assert "A member added it." in page.text
 
 
+def test_the_form_offers_what_a_resolution_permits(page: Page, team: Any) -> None:
+    asked = {"allowed_techniques": ["onnx-prune", DYNAMIC], "forbidden_techniques": ["onnx-prune"]}
+    torn = CriteriaSet.objects.create(team=team, name="Torn", body=Criteria(**asked).model_dump(mode="json"))
+    page.question = {**page.question, "criteria_set": torn.pk}
+    page.press("session-chain", move="show", technique=DYNAMIC)
+    assert 'value="onnx-prune"' not in page.text
+    resolved = {"resolution": "technique_forbidden/onnx-prune/permit"}
+    page.press("session-chain", move="show", technique=DYNAMIC, **resolved)
+    assert 'value="onnx-prune"' in page.text
+
+
 def test_an_answer_that_a_spec_does_not_allow_shows_the_form_again(page: Page) -> None:
     page.press(move="add", technique=STATIC, **{"link0-weight_type": "int7"})
     assert 'id="plan-chain" open' in page.text

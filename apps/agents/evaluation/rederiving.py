@@ -7,7 +7,7 @@ candidate has to be measured again.
 
 from __future__ import annotations
 
-from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria
+from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
@@ -24,8 +24,8 @@ def why_not(report: EvaluationReport, before: Criteria, after: Criteria) -> str 
         return "it was measured on another target"
     if before.confidence != after.confidence:
         return f"its intervals are for a confidence of {before.confidence:g}, not {after.confidence:g}"
-    if after.counted_size is CountedSize.COMPRESSED and report.compressed_bytes is None:
-        return "its compressed size was not measured"
+    if report.bytes_of(after.counted_size) is None:
+        return f"the size of {after.counted_size.subject} was not measured"
     if _ended_early(report) and _on_outputs(before.constraints) != _on_outputs(after.constraints):
         return "the comparison of outputs ended early, because the evidence was clear for other limits"
     if report.latency.busy:

@@ -15,7 +15,7 @@ from apps.agents.contracts.phrasing import listed, number, number_of_bytes
 from apps.agents.contracts.reports.slack import Foreseen
 from apps.agents.contracts.state import Prediction
 from apps.agents.evaluation.slack import distance, shortfall
-from apps.agents.planning.ordering import SIZE_SURPRISE, SURPRISE
+from apps.agents.planning.ordering import SURPRISE, size_surprise
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def _limits(prediction: Prediction, criteria: Criteria, original: OriginalFacts)
     """Every limit on speed and size that can be compared before anything runs."""
     wanted, found = criteria.constraints, []
     speed, size = prediction.speedup, prediction.size_ratio
-    compressed = criteria.counted_size is CountedSize.COMPRESSED
-    smaller = size * (SURPRISE if compressed else SIZE_SURPRISE)
+    smaller = size * size_surprise(criteria)
     if wanted.min_speedup is not None:
         words = f"predicted {number(speed)}× as fast, and {number(wanted.min_speedup)}× is required"
         reach = f"{number(speed)}× as fast"
@@ -98,7 +97,7 @@ def _limits(prediction: Prediction, criteria: Criteria, original: OriginalFacts)
         words = f"{number(size)} times smaller, and {number(wanted.min_size_reduction)} times is required"
         reach = f"{number(size)} times smaller"
         found.append(_Limit("min_size_reduction", wanted.min_size_reduction, smaller, words, reach))
-    if wanted.max_size_bytes is not None and original.size_bytes and not compressed:
+    if wanted.max_size_bytes is not None and original.size_bytes and criteria.counted_size is CountedSize.FILE:
         bytes_left = number_of_bytes(original.size_bytes / size)
         words = f"{bytes_left}, and {number_of_bytes(wanted.max_size_bytes)} is the limit"
         needed = original.size_bytes / wanted.max_size_bytes

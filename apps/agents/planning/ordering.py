@@ -87,6 +87,11 @@ def in_time(worth: float, prediction: Prediction, criteria: Criteria) -> float:
     return worth * (1 - (1 - DEAR) * min(1.0, max(0.0, share - CHEAP_SHARE) / (1 - CHEAP_SHARE)))
 
 
+def size_surprise(criteria: Criteria, surprise: float = SURPRISE) -> float:
+    """The factor by which the size that counts may turn out smaller than predicted: hardly for the file as it is."""
+    return SIZE_SURPRISE if criteria.counted_size is CountedSize.FILE else surprise
+
+
 def comes_last(specs: Iterable[TechniqueSpec]) -> bool:
     """Whether a candidate made by these techniques is tried after all that are made by others."""
     return any(spec.knowledge.tried_last for spec in specs)
@@ -109,11 +114,12 @@ def obstacle(
         latency_ms = profile.original_latency_ms / speedup
         if latency_ms / surprise > limits.max_latency_ms:
             return f"predicted at {latency_ms:.3g} ms, but at most {limits.max_latency_ms:g} ms is allowed"
-    as_stored = criteria.counted_size is CountedSize.FILE
-    size_surprise = SIZE_SURPRISE if as_stored else surprise
-    if limits.min_size_reduction is not None and size_ratio * size_surprise < limits.min_size_reduction:
+    smaller = size_ratio * size_surprise(criteria, surprise)
+    if limits.min_size_reduction is not None and smaller < limits.min_size_reduction:
         return f"predicted {size_ratio:.2f} times smaller, but at least {limits.min_size_reduction:g} times is required"
-    if not as_stored or limits.max_size_bytes is None:  # The original's other sizes are measured with a candidate.
+    if (
+        criteria.counted_size is not CountedSize.FILE or limits.max_size_bytes is None
+    ):  # The original's other sizes are measured with a candidate.
         return None
     size_bytes = profile.original_bytes / size_ratio
     if size_bytes / SIZE_SURPRISE > limits.max_size_bytes:

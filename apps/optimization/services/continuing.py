@@ -46,7 +46,7 @@ def session_continue(
     as_operator: bool = False,
 ) -> OptimizationSession:
     """Starts a session that continues a finished one with other criteria: `criteria_set`, `criteria`, or the ones of
-    `session`, with `overrides` applied. Model, data set, student, seed and target stay.
+    `session`, with `overrides` applied. Model, data set, student, seed, target and edits of the plan stay.
 
     The budget is that of both together. Raises `PermissionDenied`, `SessionMoveRefused` while `session` runs,
     `ContinuedOtherwise` for another `version` or `dataset`, `ContinuedElsewhere` for another target,
@@ -69,6 +69,7 @@ def session_continue(
         criteria_set=criteria_set if not overrides else None,
         criteria=wanted,
         seed=row.seed,
+        edits=row.edits,
         continuation=Continuation(row, earlier_of(row, wanted)),
         start_anyway=True,
         as_operator=as_operator,

@@ -40,13 +40,13 @@ def session_take(session: OptimizationSession, user: User, candidate: str) -> Op
     if candidate not in known:
         raise CandidateUnknown(field="candidate", candidate=candidate, known=listed(known) or "none")
     maker = _maker(row, candidate)
-    missing = maker is not None and (maker.artifact is None or maker.artifact.damaged_at is not None)
+    missing = maker is not None and collecting.is_gone(maker, ask_the_store=True)
     request = _begun(row, candidate, user.email, file_missing=missing)
     if maker is not None and missing:
         _check_can_be_made_again(row, candidate, maker)
     require_queue()
     row.reopen()
-    again = collecting.make_again(row, maker.key) if maker is not None else []
+    again = collecting.make_again(maker, ask_the_store=True) if maker is not None else []
     started = [*again, *pipeline.keep_steps(row, (request,))]
     _record(row, user, candidate, request, again)
     for step in started:

@@ -13,6 +13,7 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import may, require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.errors import UserError
+from apps.models.filters import id_of
 from apps.optimization import criteria as services
 from apps.optimization import default_criteria
 from apps.optimization.criteria_diff import changes_of
@@ -23,8 +24,6 @@ from apps.optimization.models import CriteriaSet
 from apps.optimization.services import CriteriaCheck, checked
 
 FORM_ID = "criteria-form"
-LONGEST_ID = 18
-"""In digits: more than any id has, and few enough for Python to parse."""
 
 
 @require_GET
@@ -67,8 +66,8 @@ def new(request: MemberRequest) -> HttpResponse:
         return _save(request, None)
     start = Criteria()
     origin = request.GET.get("from", "")
-    if origin.isdecimal() and len(origin) <= LONGEST_ID:
-        start = _visible(request, int(origin)).criteria
+    if (pk := id_of(origin)) is not None:
+        start = _visible(request, pk).criteria
     return _form_page(request, CriteriaForm(initial=CriteriaForm.answers_of(start)), None)
 
 

@@ -70,7 +70,7 @@ def _previewed(chosen: dict[str, Any], edits: PlanEdits, resolutions: list[str])
         "edits": edits,
         "outcomes": shown(preview.plan.edits),
         "table": layer_table(preview.layers, edits, edits.kept_layers) if preview.layers else None,
-        "editor": _Editor(drafts=_drafts(chosen)),
+        "editor": _Editor(drafts=_drafts(chosen, preview.criteria)),
     }
 
 
@@ -82,9 +82,16 @@ def _checked_anyway(named: dict[str, Any], criteria: Criteria, resolutions: list
         return None
 
 
-def _drafts(chosen: dict[str, Any]) -> Drafts:
-    criteria = chosen["criteria_set"].criteria
+def _drafts(chosen: dict[str, Any], criteria: Criteria) -> Drafts:
     return services.drafts_for(chosen["version"], chosen["dataset"], criteria, chosen["student"])
+
+
+def _drafts_of(request: MemberRequest, chosen: dict[str, Any]) -> Drafts:
+    """The same under the criteria with the resolutions that the page carries along."""
+    named = {name: chosen[name] for name in ("version", "dataset", "student")}
+    criteria = chosen["criteria_set"].criteria
+    check = _checked_anyway(named, criteria, request.POST.getlist("resolution"))
+    return _drafts(chosen, check.criteria if check else criteria)
 
 
 # --- one edit ---------------------------------------------------------------------------------------------------------
@@ -113,7 +120,7 @@ def edit(request: MemberRequest) -> HttpResponse:
 
 def _edit_by_form(request: MemberRequest, form: SessionForm, edits: PlanEdits) -> HttpResponse:
     """Adds a chain or sets parameters. An answer that is not allowed shows the form again."""
-    editor = _editor(request.POST, _drafts(form.cleaned_data))
+    editor = _editor(request.POST, _drafts_of(request, form.cleaned_data))
     if not editor.is_valid():
         return retarget(reswap(_editor_page(request, editor), "outerHTML"), "#plan-chain")
     if editor.changing is not None:
@@ -192,7 +199,7 @@ def chain(request: MemberRequest) -> HttpResponse:
     if not form.is_valid():
         return preview_page(request, form)
     move = request.POST.get("move", "")
-    editor = _editor(request.POST, _drafts(form.cleaned_data), bound=move == "then")
+    editor = _editor(request.POST, _drafts_of(request, form.cleaned_data), bound=move == "then")
     if move == "then" and editor.is_valid():
         editor = _Editor(editor.drafts, before=editor.name, open=True)
     return _editor_page(request, editor)

@@ -36,12 +36,15 @@ def test_limits_that_were_not_there_before_are_decided_and_the_others_go() -> No
     assert rederived(REPORT, Criteria(constraints=Constraints(min_size_reduction=5.0))).verdict is Holds.VIOLATED
 
 
-def test_the_other_size_counts_where_it_was_measured() -> None:
-    compressed = Criteria(counted_size=CountedSize.COMPRESSED, constraints=Constraints(min_size_reduction=3.0))
-    assert "compressed size" in (why_not(REPORT, USUAL, compressed) or "")
-    measured = REPORT.model_copy(update={"compressed_bytes": Pair(original=300, candidate=150, ratio=2.0)})
-    assert why_not(measured, USUAL, compressed) is None
-    assert rederived(measured, compressed).verdict is Holds.VIOLATED
+@pytest.mark.parametrize(
+    ("counted", "field"), [(CountedSize.COMPRESSED, "compressed_bytes"), (CountedSize.TFLITE, "litert_bytes")]
+)
+def test_another_size_counts_where_it_was_measured(counted: CountedSize, field: str) -> None:
+    other = Criteria(counted_size=counted, constraints=Constraints(min_size_reduction=3.0))
+    assert why_not(REPORT, USUAL, other) == f"the size of {counted.subject} was not measured"
+    measured = REPORT.model_copy(update={field: Pair(original=300, candidate=150, ratio=2.0)})
+    assert why_not(measured, USUAL, other) is None
+    assert rederived(measured, other).verdict is Holds.VIOLATED
 
 
 def test_the_measurements_themselves_stay() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.contracts.criteria import Constraints, Criteria, Objective
+from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
 from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.state import Plan, Prediction
 from apps.agents.planning.agent import PlanningAgent
@@ -72,6 +72,15 @@ def test_absolute_limits_are_compared_with_the_original_where_it_is_known():
     assert found is not None
     assert found.unreachable == ("max_latency_ms", "max_size_bytes")
     assert "2.87 MB, and 1 MB is the limit" in found.sentence
+
+
+@pytest.mark.parametrize("counted", [CountedSize.COMPRESSED, CountedSize.TFLITE])
+def test_a_limit_in_bytes_on_another_size_is_not_held_against_the_file(counted: CountedSize):
+    criteria = wanted(max_size_bytes=1_000_000).model_copy(update={"counted_size": counted})
+    assert nearest_feasible([point(*INT8)], criteria, OriginalFacts(size_bytes=11_200_000)) is None
+    # That size is estimated, so it may turn out better by as much as a speed.
+    criteria = wanted(min_size_reduction=5.0).model_copy(update={"counted_size": counted})
+    assert nearest_feasible([point(*INT8)], criteria) is None
 
 
 def test_of_two_equally_small_ones_the_one_predicted_to_lose_less_is_nearest():

@@ -91,14 +91,18 @@ class EvaluationReport(Value):
     machine: Machine
     notes: tuple[str, ...] = ()
 
-    @property
-    def counted_bytes(self) -> Pair:
-        """The size that the criteria count."""
-        pair = {
+    def bytes_of(self, counted: CountedSize) -> Pair | None:
+        """One of the sizes; `None` if it was not measured."""
+        return {
             CountedSize.FILE: self.size_bytes,
             CountedSize.COMPRESSED: self.compressed_bytes,
             CountedSize.TFLITE: self.litert_bytes,
-        }[self.counted_size]
+        }[counted]
+
+    @property
+    def counted_bytes(self) -> Pair:
+        """The size that the criteria count."""
+        pair = self.bytes_of(self.counted_size)
         assert pair is not None, f"the size that counts is known: {self.counted_size}"
         return pair
 

@@ -15,7 +15,7 @@ from apps.agents.contracts.phrasing import number_of_bytes
 from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.bases import bases_of_model
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
-from apps.agents.planning.ordering import SIZE_SURPRISE, SURPRISE
+from apps.agents.planning.ordering import SIZE_SURPRISE, SURPRISE, size_surprise
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import compatibility
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
@@ -27,7 +27,7 @@ def size_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     demanded = _demanded_size(criteria, known)
     if demanded is None or (plan := known.plan(criteria)) is None:
         return
-    surprise = SURPRISE if criteria.counted_size is CountedSize.COMPRESSED else SIZE_SURPRISE
+    surprise = size_surprise(criteria)
     if any(_size_ratio(one) * surprise >= demanded.ratio for one in plan.candidates) or _exports(plan, known):
         return
     if (best := _best(criteria, known, Objective.SIZE)) is None:
