@@ -285,7 +285,9 @@ def _technique_questions() -> Iterator[Question]:
 
 
 class CriteriaForm(forms.Form):
-    """The form of named criteria. After `is_valid`, `criteria` is set."""
+    """The form of named criteria. After `is_valid`, `criteria` is set unless an answer is wrong that belongs to them:
+    the name and the description do not.
+    """
 
     name = forms.CharField(max_length=80)
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
@@ -315,6 +317,7 @@ class CriteriaForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.criteria: Criteria | None = None
         self.questions = list(criteria_questions())
         self.fields.update({question.name: question.field for question in self.questions})
 
@@ -330,7 +333,7 @@ class CriteriaForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if self.errors:
+        if self.errors.keys() - {"name", "description"}:
             return cleaned
         try:
             self.criteria = Criteria.model_validate(self._body(cleaned))

@@ -130,6 +130,8 @@ def test_the_form_checks_while_it_is_filled_in(page: Client) -> None:
     assert "<html" not in shown
     fine = page.post(address, {**answers(), "check": "1"}, headers={"HX-Request": "true"}).content.decode()
     assert "No conflicts." in fine
+    unnamed = page.post(address, {**given, "name": ""}, headers={"HX-Request": "true"}).content.decode()
+    assert "both_losses_limited" in unnamed, "criteria can be judged before they have a name"
     broken = page.post(address, {**answers(threads=0), "check": "1"}, headers={"HX-Request": "true"})
     assert broken.status_code == 200, "HTMX swaps nothing else"
 

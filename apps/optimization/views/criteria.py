@@ -102,11 +102,12 @@ def _visible(request: MemberRequest, pk: int) -> CriteriaSet:
 
 def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
     form = CriteriaForm(request.POST)
-    asks = "check" in request.POST or "resolution" in request.POST
-    if not form.is_valid():
-        return _form_page(request, form, edited, 200 if asks else 422)
-    if asks:
-        return _checked_page(request, form, edited)
+    valid = form.is_valid()
+    if "check" in request.POST or "resolution" in request.POST:
+        # Criteria can be judged before they have a name.
+        return _checked_page(request, form, edited) if form.criteria else _form_page(request, form, edited)
+    if not valid or form.criteria is None:
+        return _form_page(request, form, edited, 422)
     answers = {"description": form.cleaned_data["description"], "criteria": form.criteria, "user": request.user}
     try:
         if edited is None:
@@ -122,6 +123,7 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
 
 def _checked_page(request: MemberRequest, form: CriteriaForm, edited: CriteriaSet | None) -> HttpResponse:
     """The form with the conflicts of its answers, once the chosen resolution is applied to them. Saves nothing."""
+    assert form.criteria is not None, "its answers are valid"
     # HTMX adds the button that was clicked last to what a changed answer sends.
     chosen = [] if request.htmx.trigger == FORM_ID else request.POST.getlist("resolution")
     try:
@@ -129,7 +131,7 @@ def _checked_page(request: MemberRequest, form: CriteriaForm, edited: CriteriaSe
     except UnknownResolution:  # The answers changed since the button was shown.
         check = checked(form.criteria)
     if check.applied:
-        named = {name: form.cleaned_data[name] for name in ("name", "description")}
+        named = {name: form.data.get(name, "") for name in ("name", "description")}
         form = CriteriaForm(initial={**named, **CriteriaForm.answers_of(check.criteria)})
     return _form_page(request, form, edited, check=check)
 
