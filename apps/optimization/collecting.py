@@ -53,6 +53,8 @@ def make_again(maker: SessionStep, *, ask_the_store: bool = False) -> list[Sessi
 def is_gone(maker: SessionStep, ask_the_store: bool) -> bool:
     """Whether the file that `maker` made cannot be read any more."""
     artifact = maker.artifact
-    if artifact is None or artifact.damaged_at is not None:
+    if artifact is None:
+        return bool(maker.artifact_filename)
+    if artifact.damaged_at is not None:
         return True
     return ask_the_store and not is_stored(artifact)

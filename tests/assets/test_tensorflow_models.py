@@ -167,8 +167,9 @@ def test_basic_pitch_hears_the_same_notes_in_all_three_formats(
     }
     assert (heard["note"].max((1, 2)) > 0.5).all(), "a window without a note"
     for name, from_onnx in zip(ONNX_OUTPUTS, onnx, strict=True):
-        np.testing.assert_allclose(from_onnx, heard[name], atol=1e-5)
-        np.testing.assert_allclose(np.concatenate([one[name] for one in litert]), heard[name], atol=1e-5)
+        # Sums in another order: 6e-5 of a probability apart on a processor without AVX-512.
+        np.testing.assert_allclose(from_onnx, heard[name], atol=2e-4)
+        np.testing.assert_allclose(np.concatenate([one[name] for one in litert]), heard[name], atol=2e-4)
 
 
 def test_windows_of_singing_are_loud_and_all_different(singing: Path) -> None:

@@ -39,7 +39,7 @@ def test_forms_and_the_admin_offer_it() -> None:
     offered = [
         field for field in forms.CriteriaForm().fields.values() if PALETTE in dict(getattr(field, "choices", ()))
     ]
-    assert len(offered) == 2  # Allowed and forbidden ones.
+    assert len(offered) == 3  # Allowed, required and forbidden ones.
     assert PALETTE in dict(PipelineSettingsForm().fields["disabled_techniques"].choices)
 
 
