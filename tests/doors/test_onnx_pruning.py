@@ -54,6 +54,7 @@ def test_where_nothing_can_be_cut_the_plan_says_so(door: Door):
     assert PRUNE not in {link["technique"] for one in plan.result["candidates"] for link in one["steps"]}
 
 
+@pytest.mark.nightly
 def test_a_second_session_starts_from_a_pruned_model_that_was_promoted(door: Door):
     model, data = door.model(DEPTHWISE), door.data(FASHION, CLASSES)
     with shorter_sensitivity(1.0):

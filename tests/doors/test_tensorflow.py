@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from apps.agents.contracts.criteria import Budget, Constraints, Criteria
+from apps.agents.contracts.criteria import Budget, Constraints, CountedSize, Criteria
+from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import Outcome, Status
 from tests.door import Door, quick, shorter_sensitivity, told
 
@@ -32,6 +33,7 @@ def narrowed(*techniques: str) -> Criteria:
     return quick(*techniques, budget=Budget(minutes=4.0, candidates=1))
 
 
+@pytest.mark.nightly
 def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(door: Door, uploads: Path) -> None:
     dataset, promoted = door.data(uploads / "masked.npz", SPEC), []
     for name in ("masked.keras", "masked.h5"):
@@ -63,6 +65,7 @@ def test_a_model_that_keeps_a_state_between_calls_is_named_before_anything_is_tr
     assert session.steps.count() == 1
 
 
+@pytest.mark.nightly
 def test_a_network_is_pruned_trained_again_exported_and_quantized_as_one_candidate(door: Door, uploads: Path) -> None:
     chain = ("keras-prune", "keras-recover", "litert-export", "litert-static")
     smaller = Constraints(max_metric_drop_points=30.0, min_size_reduction=5.0)  # Than 8 bits alone can make it.
@@ -79,3 +82,20 @@ def test_a_network_is_pruned_trained_again_exported_and_quantized_as_one_candida
     trained = made["keras-recover"]["evidence"]
     assert trained["held_out_loss_after"] < trained["held_out_loss_before"]
     assert made["litert-static"]["size_bytes"] < version.metadata.summary.size_bytes / 5
+
+
+@pytest.mark.nightly
+def test_the_size_that_counts_can_be_that_of_the_tensorflow_lite_file(door: Door, uploads: Path) -> None:
+    """Original and candidate are exported, and the files that an app would ship are compared."""
+    minutes = Budget(minutes=6.0, candidates=1)
+    criteria = quick("keras-prune", counted_size=CountedSize.TFLITE, budget=minutes)
+    version = door.model(uploads / "coloured.keras")
+    with shorter_sensitivity(2.0):
+        session = door.verdict(version, door.data(uploads / "coloured.npz", SPEC), criteria)
+    assert session.outcome == Outcome.IMPROVED, told(session)
+    judged = session.steps.get(kind="evaluate", parameters__part="evaluation")
+    report = EvaluationReport.model_validate(judged.result)
+    assert report.litert_bytes is not None
+    assert report.counted_bytes == report.litert_bytes
+    assert report.litert_bytes.original != report.size_bytes.original == version.metadata.summary.size_bytes
+    assert report.litert_bytes.ratio > 1.1

@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {"kind": "text", "task": "classification"}
         # Two of its positions are for padding, and nothing states how many are left.
         ("RobertaPreLayerNorm", True, ("torch-half",)),
         # It knows no padding token.
-        ("GPT2", False, ("onnx-export", "onnx-dynamic-int8")),
+        pytest.param("GPT2", False, ("onnx-export", "onnx-dynamic-int8"), marks=pytest.mark.nightly),
     ],
 )
 def test_short_and_long_texts_reach_a_verdict(

@@ -52,6 +52,7 @@ def archive(files: dict[str, str | bytes]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.nightly
 def test_the_pages_own_state_dict_behind_wrappers_of_training_is_optimized_and_so_is_what_comes_of_it(
     door: Door, tmp_path: Path
 ) -> None:
@@ -134,7 +135,7 @@ def scripted(network: torch.nn.Module, path: Path) -> None:
     torch.jit.save(torch.jit.trace(network, torch.zeros(2, 64)), str(path))
 
 
-@pytest.mark.parametrize(("save_as", "name"), [(exported, "model.pt2"), (scripted, "model.pt")])
+@pytest.mark.parametrize(("save_as", "name"), [(exported, "model.pt2"), pytest.param(scripted, "model.pt", marks=pytest.mark.nightly)])
 def test_a_program_comes_to_onnx_in_8_bits_that_has_a_session_of_its_own(
     door: Door, tmp_path: Path, save_as: Callable[[torch.nn.Module, Path], None], name: str
 ) -> None:

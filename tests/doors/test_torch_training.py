@@ -108,6 +108,7 @@ def test_a_data_set_without_examples_to_train_on_gets_no_pruned_candidate(door: 
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.nightly
 def test_an_uploaded_student_learns_from_the_original_and_takes_its_place(door: Door, tmp_path: Path) -> None:
     version, student = (
         door.model(trained(tmp_path / "model.pt2")),

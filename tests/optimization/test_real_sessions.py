@@ -179,7 +179,17 @@ def made_again(session: OptimizationSession, case: Case, folder: Path) -> recipe
     return followed
 
 
-@pytest.mark.parametrize(("make", "metric"), CASES, ids=[make.__name__ for make, _ in CASES])
+EVERY_DAY = (parquet, unlabelled)
+"""With labels and without; the others go the same way at night."""
+
+
+@pytest.mark.parametrize(
+    ("make", "metric"),
+    [
+        pytest.param(*case, id=case[0].__name__, marks=() if case[0] in EVERY_DAY else pytest.mark.nightly)
+        for case in CASES
+    ],
+)
 def test_a_session_hands_over_what_its_recipe_makes_again(
     make: Callable[[], Case], metric: str, team: Team, engineer: User, tmp_path: Path
 ) -> None:

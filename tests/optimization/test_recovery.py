@@ -233,6 +233,7 @@ def trained(session: OptimizationSession, engineer: User) -> SessionStep:
 @pytest.mark.slow
 @pytest.mark.usefixtures("trainable")
 @pytest.mark.parametrize("environment", [RECOVERY])
+@pytest.mark.nightly
 def test_a_training_whose_worker_is_killed_ends_with_the_bytes_of_an_undisturbed_one(
     start: Callable[..., OptimizationSession], workshop: Workshop, broker_url: str, gates: Path, engineer: User
 ) -> None:

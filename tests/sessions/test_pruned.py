@@ -9,7 +9,7 @@ from tests.sessions.conftest import SAMPLES, FirstImages, RunSession, profile
 from tests.sessions.driver import Finished
 from tests.sessions.machine import needs_vnni
 
-pytestmark = [pytest.mark.timing, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timing, pytest.mark.timeout(1800)]
 EVERY_IMAGE = 4000
 PAIR = ("onnx-prune", "onnx-static-int8")
 

@@ -117,6 +117,7 @@ def test_layers_that_would_break_the_model_stay_in_float_from_the_start(
     assert "quantizing Conv (" in everything.reason
 
 
+@pytest.mark.nightly
 def test_layers_that_cost_too_much_are_found_by_repairing(
     run_session: RunSession, images: FirstImages, tmp_path: Path
 ) -> None:

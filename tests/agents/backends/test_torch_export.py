@@ -92,6 +92,7 @@ def test_nodes_are_named_after_the_modules_they_came_from(exported: Optimized):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_writer_is_right_with_padding_on_either_side_and_the_same_bytes_come_out_again(
     workshop: Workshop, writer: Path, texts: Path
 ):
@@ -111,6 +112,7 @@ def test_attention_is_fused_where_asked_and_stays_equal(workshop: Workshop, clas
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_fusion_that_drops_the_mask_is_not_taken(workshop: Workshop, writer: Path, texts: Path):
     """As it comes, the fusion of grouped attention runs one row at a time or forgets which tokens are hidden."""
     assignment = workshop.assignment("onnx-export", writer, texts, FIDELITY, transformer_fusions=True)

@@ -353,6 +353,7 @@ def test_a_target_that_is_not_here_is_said_so(llama: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_peak_memory_grows_with_the_weights(tmp_path: Path) -> None:
     used = []
     for width in (8, 4096):

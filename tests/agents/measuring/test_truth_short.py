@@ -13,6 +13,7 @@ from benchmarks.truth.demo import Demo
 from benchmarks.truth.rows import Row
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timing
 @pytest.mark.timeout(600)

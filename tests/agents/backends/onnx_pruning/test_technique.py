@@ -57,6 +57,7 @@ def _small(workshop: Workshop, **parameters: object) -> Optimized:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.nightly
 def test_seven_tenths_of_the_samples_work_go_at_little_loss(workshop: Workshop):
     made = workshop.apply("onnx-prune", RESNET, macs_removed=0.7, multiple_of=16, calibration_examples=256)
     found = made.result.evidence
