@@ -98,7 +98,10 @@ class Refining:
         left = self.search.state.criteria.budget.candidates - self.search.started
         if not self.possible or left <= 0 or any(one.step.status in ACTIVE for one in self.search.refinements):
             return None
-        ready = [(trial, group) for group in self.groups if self._is_settled(group) and (trial := self._centre(group))]
+        time_left = self.search.time_left
+        settled = ((group, self._centre(group)) for group in self.groups if self._is_settled(group))
+        around = [(trial, group) for group, trial in settled if trial is not None]
+        ready = [(trial, group) for trial, group in around if time_left.is_enough_for(time_left.anew_s(trial.planned))]
         if not ready:
             return None
         # The highest score first; of equal ones, the one that takes the least time.
