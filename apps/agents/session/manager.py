@@ -44,6 +44,7 @@ from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.finalists import Finals
+from apps.agents.session.halving import ranking_in_words
 from apps.agents.session.headline import headline_of
 from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
@@ -328,7 +329,7 @@ class _Turn:
             key=evaluate_key(trial.key),
             kind=StepKind.EVALUATE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Compares {trial.key} with the original on the validation examples.",
+            reason=ranking_in_words(trial.key, self.search.ranked_with),
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters={**self.search.ranked_with, **self.search.evaluated_with(trial)},

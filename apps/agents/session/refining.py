@@ -220,8 +220,8 @@ def _why(dimensions: tuple[Dimension, ...], centre: Trial) -> str:
     names = listed([_in_words(one) for one in dimensions])
     standing = "holds every limit as measured" if judgement.accepted else "misses only the limit on the metric"
     return (
-        f"{centre.key} {standing} and scores {judgement.score:.2f}. Between it and what was measured beside it, "
-        f"{names} var{'ies' if len(dimensions) == 1 else 'y'}."
+        f"Proposes further candidates like {centre.key}, with parameters between those that were measured. "
+        f"{centre.key} {standing} and scores {judgement.score:.2f}. What varies: {names}."
     )
 
 

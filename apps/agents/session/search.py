@@ -478,9 +478,9 @@ def _kind(candidate: CandidateRecord) -> _Kind:
 def _chance_of(trial: Trial, points: float, limit: float) -> float:
     """The chance that a loss of so many points is proven to be within the limit, with the interval of `trial`."""
     report = trial.report
-    if report is None or report.primary.drop.high is None:
+    drop = report.primary.drop if report else None
+    if report is None or drop is None or drop.high is None:
         return 1.0
-    drop = report.primary.drop
     expected = Estimate(value=points, high=points + drop.high - drop.value)
     share = report.examples / (report.judging_examples or report.examples)
     return Prospect(expected, limit, report.confidence, share).chance(report.confidence)
