@@ -7,7 +7,7 @@ fragile, which technique crashes. A seed draws the order in which steps that run
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -104,6 +104,14 @@ class World:
     """Half the interval of the drop on the validation examples; that of the test examples unless given."""
     unlucky: Mapping[str, float] = field(default_factory=dict)
     """Points that a candidate loses more when it is judged than when it is ranked."""
+
+    def takes_s(self, request: StepRequest) -> float:
+        """How long a step takes."""
+        return self.step_s
+
+    def truth_of(self, links: Sequence[StepRequest]) -> Truth:
+        """The true effect of what these steps made one after the other."""
+        return self.truth(links[-1].technique or "", links[-1].parameters)
 
     @property
     def dataset(self) -> DatasetSummary:
@@ -344,7 +352,7 @@ class InMemoryPipeline:
     seed: int = 0
     libraries: tuple[str, ...] = ()
     disabled: tuple[str, ...] = (PRUNE, WIDTH)
-    """By default what is tried after everything else: most tests are about the search before it."""
+    """By default what is tried one at a time: most tests are about the search among the others."""
     edits: PlanEdits = NO_EDITS
     specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)
     limit: int = 400
@@ -384,7 +392,8 @@ class InMemoryPipeline:
     def _finish(self, state: SessionState, index: int) -> SessionState:
         done = self._carry_out(state.steps[index], state)
         steps = (*state.steps[:index], done, *state.steps[index + 1 :])
-        return state.model_copy(update={"steps": steps, "worked_s": state.worked_s + self.world.step_s})
+        worked_s = state.worked_s + self.world.takes_s(state.steps[index].request)
+        return state.model_copy(update={"steps": steps, "worked_s": worked_s})
 
     def _carry_out(self, step: StepRecord, state: SessionState) -> StepRecord:
         request = step.request
@@ -400,7 +409,9 @@ class InMemoryPipeline:
             failed = {"status": Status.FAILED, "error_code": "technique.failed", "error": "It crashed."}
             return step.model_copy(update=failed)
         result = self._result(request, state)
-        return step.model_copy(update={"status": Status.COMPLETED, "result": result, "duration_s": self.world.step_s})
+        return step.model_copy(
+            update={"status": Status.COMPLETED, "result": result, "duration_s": self.world.takes_s(request)}
+        )
 
     def _analysed(self, *, exported: bool) -> AnalysisReport:
         world = self.world.exported if exported else self.world
@@ -430,8 +441,7 @@ class InMemoryPipeline:
                 asked = RefineParameters.model_validate(request.parameters)
                 return propose(asked, state.seed).model_dump(mode="json")
             case StepKind.EVALUATE:
-                made = next(step.request for step in state.steps if step.request.key == request.parent)
-                truth = self.world.truth(made.technique or "", made.parameters)
+                truth = self.world.truth_of(_links_to(request, state))
                 part = Part(request.parameters["part"])
                 finalists = len(request.parameters.get("finalists", ("alone",)))
                 if part is Part.CHOOSING and self.world.choosing_margin is not None:
@@ -443,6 +453,17 @@ class InMemoryPipeline:
                 return report.model_dump(mode="json")
             case _:
                 return {}
+
+
+def _links_to(request: StepRequest, state: SessionState) -> list[StepRequest]:
+    """The steps that made, one after the other, what a step reads."""
+    by_key = {step.request.key: step.request for step in state.steps}
+    links: list[StepRequest] = []
+    last = by_key.get(request.parent or "")
+    while last is not None:
+        links.insert(0, last)
+        last = by_key.get(last.parent or "")
+    return links
 
 
 def accept(state: SessionState, decision: Decision) -> SessionState:

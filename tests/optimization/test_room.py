@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Constraints, Criteria, Device, Objective
@@ -11,7 +14,7 @@ from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.state import StepKind
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services, workers
-from apps.optimization.models import AnalysisReport, OptimizationSession, PipelineSettings, Worker
+from apps.optimization.models import AnalysisReport, CriteriaSet, OptimizationSession, PipelineSettings, Worker
 from apps.optimization.room import room_for
 from tests.optimization import material
 from tests.optimization.arguments import arguments_of
@@ -82,7 +85,30 @@ def test_preview_names_the_nearest_point_of_limits_out_of_reach(version: ModelVe
         constraints=Constraints(min_size_reduction=8.0),
         allowed_techniques=("onnx-static-int8", "onnx-dynamic-int8"),
     )
-    plan = services.session_preview(version, dataset, criteria).plan
+    preview = services.session_preview(version, dataset, criteria)
+    plan = preview.plan
     assert plan.nearest is not None
     assert plan.nearest.unreachable == ("min_size_reduction",)
-    assert plan.nearest.sentence in plan.summary
+    said = [one for one in preview.conflicts if plan.nearest.nearest_in_words in one.message]
+    assert [one.code for one in said] == ["size_out_of_reach"]
+    assert "nearest" not in plan.summary
+
+
+def test_the_page_and_the_api_name_the_nearest_point_once(
+    version: ModelVersion, dataset: DataSet, engineer: User
+) -> None:
+    criteria = Criteria(
+        objective=Objective.SIZE,
+        constraints=Constraints(min_size_reduction=8.0),
+        allowed_techniques=("onnx-static-int8", "onnx-dynamic-int8"),
+    )
+    saved = CriteriaSet.objects.create(team=version.model.team, name="Tiny", body=criteria.model_dump(mode="json"))
+    client = Client()
+    client.force_login(engineer)
+    asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": saved.pk}
+    page = client.get(reverse("optimization:session-preview"), asked).content.decode()
+    assert page.count("The nearest is ") == 1
+    body = {"version": version.pk, "dataset": dataset.pk, "criteria": criteria.model_dump(mode="json")}
+    told = client.post("/api/v1/sessions/preview/", body, content_type="application/json").json()
+    assert json.dumps([told["conflicts"], told["plan"]["summary"]]).count("The nearest is ") == 1
+    assert told["plan"]["nearest"]["reaches"]["min_size_reduction"] > 3

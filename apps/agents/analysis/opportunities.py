@@ -11,7 +11,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport, Opportunity
 from apps.agents.contracts.state import Prediction
 from apps.agents.planning.chains import application_of
-from apps.agents.planning.ordering import WORTH_SAYING, collapse, comes_last, predicted_gain, worth
+from apps.agents.planning.ordering import WORTH_SAYING, collapse, one_at_a_time, predicted_gain, worth
 from apps.agents.planning.prediction import predict
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile, profile_of_analysis
@@ -46,7 +46,7 @@ def opportunities(
         value = worth(predicted_gain(prediction, criteria), prediction, spec)
         if variant.technique not in best or value > best[variant.technique][0]:
             best[variant.technique] = value, _opportunity(spec, variant, prediction)
-    ranked = sorted(best.items(), key=lambda item: (comes_last([specs[item[0]]]), -item[1][0]))
+    ranked = sorted(best.items(), key=lambda item: (one_at_a_time([specs[item[0]]]), -item[1][0]))
     return tuple(opportunity for _, (_, opportunity) in ranked)
 
 

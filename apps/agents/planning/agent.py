@@ -35,7 +35,7 @@ from apps.agents.planning.drafts import Drafts
 from apps.agents.planning.edits import edited
 from apps.agents.planning.experience import with_experience, with_experienced_minutes
 from apps.agents.planning.minutes import Minutes
-from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle
+from apps.agents.planning.ordering import collapse, no_gain, obstacle, one_at_a_time
 from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of
 from apps.agents.planning.room import against_the_workers
 from apps.agents.planning.speed_goals import Pace, pace_of
@@ -159,7 +159,7 @@ class PlanningAgent:
         chosen += measured_anyway(chosen, weighed)
         chosen += required_anyway(chosen, weighed, criteria)
         chosen += [item for item in weighed if item not in chosen and any(is_baseline_of(item, one) for one in chosen)]
-        chosen.sort(key=lambda item: (comes_last(self._applied(item)), -worth_of(item, criteria)))
+        chosen.sort(key=lambda item: (one_at_a_time(self._applied(item)), -worth_of(item, criteria)))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=as_sentence(item.firm or item.soft or ""))
             for item in weighed
@@ -340,7 +340,7 @@ class PlanningAgent:
             for one in weighed
             if one.spec.family in families
             and not (one.soft or collapse(one.prediction, criteria))
-            and not comes_last(self._applied(one))
+            and not one_at_a_time(self._applied(one))
             and fits_behind(links, (*one.head, one.application), self.specs, given)
         ]
         if not later or collapse(item.prediction, criteria):

@@ -7,12 +7,13 @@ predicted loss rules nothing out, because only measuring shows it, but it counts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria
 from apps.agents.contracts.phrasing import listed, number, number_of_bytes
-from apps.agents.contracts.reports.slack import Foreseen
+from apps.agents.contracts.reports.slack import NOTHING_HOLDS, Foreseen
 from apps.agents.contracts.state import Prediction
 from apps.agents.evaluation.slack import distance, shortfall
 from apps.agents.planning.ordering import SURPRISE, size_surprise
@@ -45,6 +46,8 @@ class _Limit:
     words: str
     within_reach: str
     """The same limit at the value that the prediction reaches."""
+    value: float
+    """That value, in the limit's unit, rounded so that the prediction holds it."""
 
     @property
     def shortfall(self) -> float:
@@ -70,6 +73,7 @@ def nearest_feasible(
         title=point.title,
         distance=round(_distance(point.prediction, limits, criteria.constraints), 4),
         missed=tuple(one.constraint for one in limits),
+        reaches={one.constraint: one.value for one in limits},
         unreachable=tuple(one.constraint for one in limits if one.constraint in everywhere),
         sentence=_in_words(point, limits),
     )
@@ -86,22 +90,26 @@ def _limits(prediction: Prediction, criteria: Criteria, original: OriginalFacts)
     smaller = size * size_surprise(criteria)
     if wanted.min_speedup is not None:
         words = f"predicted {number(speed)}× as fast, and {number(wanted.min_speedup)}× is required"
-        reach = f"{number(speed)}× as fast"
-        found.append(_Limit("min_speedup", wanted.min_speedup, speed * SURPRISE, words, reach))
+        value = _floor(speed)
+        reach = f"{value:g}× as fast"
+        found.append(_Limit("min_speedup", wanted.min_speedup, speed * SURPRISE, words, reach, value))
     if wanted.max_latency_ms is not None and original.latency_ms:
         latency = original.latency_ms / speed
         words = f"predicted at {number(latency)} ms, and {number(wanted.max_latency_ms)} ms is the limit"
         needed = original.latency_ms / wanted.max_latency_ms
-        found.append(_Limit("max_latency_ms", needed, speed * SURPRISE, words, f"{number(latency)} ms"))
+        value = math.ceil(latency * 1000) / 1000
+        found.append(_Limit("max_latency_ms", needed, speed * SURPRISE, words, f"{number(latency)} ms", value))
     if wanted.min_size_reduction is not None:
         words = f"{number(size)} times smaller, and {number(wanted.min_size_reduction)} times is required"
-        reach = f"{number(size)} times smaller"
-        found.append(_Limit("min_size_reduction", wanted.min_size_reduction, smaller, words, reach))
+        value = _floor(size)
+        reach = f"{value:g} times smaller"
+        found.append(_Limit("min_size_reduction", wanted.min_size_reduction, smaller, words, reach, value))
     if wanted.max_size_bytes is not None and original.size_bytes and criteria.counted_size is CountedSize.FILE:
         bytes_left = number_of_bytes(original.size_bytes / size)
         words = f"{bytes_left}, and {number_of_bytes(wanted.max_size_bytes)} is the limit"
         needed = original.size_bytes / wanted.max_size_bytes
-        found.append(_Limit("max_size_bytes", needed, smaller, words, bytes_left))
+        value = math.ceil(original.size_bytes / _floor(size))
+        found.append(_Limit("max_size_bytes", needed, smaller, words, bytes_left, value))
     return found
 
 
@@ -115,7 +123,12 @@ def _distance(prediction: Prediction, limits: Sequence[_Limit], wanted: Constrai
 def _in_words(point: Point, limits: Sequence[_Limit]) -> str:
     many = "limit" if len(limits) == 1 else "limits"
     return (
-        f"No technique that may be used can hold these limits. The nearest is {point.title}: "
+        f"{NOTHING_HOLDS} The nearest is {point.title}: "
         f"{'; '.join(one.words for one in limits)}. Allow other techniques, or set the {many} to "
         f"{listed([one.within_reach for one in limits])}."
     )
+
+
+def _floor(ratio: float) -> float:
+    """Rounded down to two decimals, so that what was predicted holds it."""
+    return math.floor(ratio * 100) / 100

@@ -69,7 +69,12 @@ class Minutes:
         """Ranking a candidate: original and candidate on every example of the choosing part, and timing both."""
         examples = part_sizes(self.dataset.examples, self.training_share).choosing
         ran_s = examples * forward_s * (1 + 1 / max(speedup, 0.01))
-        return MEASURED_BESIDES_S + ran_s + SHARE_OF_RANKING * timing_budget_s(self.criteria.budget)
+        return least_ranking_s(self.criteria) + ran_s
+
+
+def least_ranking_s(criteria: Criteria) -> float:
+    """Seconds that ranking a candidate takes besides running it on examples: opening, peak memory and timing."""
+    return MEASURED_BESIDES_S + SHARE_OF_RANKING * timing_budget_s(criteria.budget)
 
 
 def _starts_s(spec: TechniqueSpec) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
 
 from apps.agents.contracts.criteria import CountedSize, Criteria
 from apps.agents.contracts.state import Prediction
@@ -27,14 +28,10 @@ PREDICTED_COLLAPSE_POINTS = 10.0
 """A candidate is left out unmeasured only if it is predicted to lose at least this: with sixteen examples, the noise is
 overestimated by up to 4 dB."""
 
-CHEAP_SHARE = 0.05
-"""Of the session's minutes: what a candidate may take without being put behind others."""
-DEAR = 0.5
-"""What is left of the worth of a candidate that takes all of the session's minutes."""
-
-_SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
+SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
 """By risk: the chance that a candidate holds the limit on the loss."""
 _MINOR_WEIGHT = 0.05
+_NORMAL = NormalDist()
 _COST = {"plain": 0.01, "calibration": 0.03}
 """The share of its worth that a candidate's cost takes away. Calibration costs more because it runs the model."""
 
@@ -64,9 +61,31 @@ def worth(gain: float, prediction: Prediction, spec: TechniqueSpec, risk: str | 
 
     Speed and size count a little under every objective, so they decide between equals.
     """
-    expected = math.exp(_SUCCESS[risk or prediction.risk] * math.log(gain)) if gain > 1 else gain
-    minor = math.pow(prediction.speedup * prediction.size_ratio, _MINOR_WEIGHT)
-    return expected * minor * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
+    expected = math.exp(SUCCESS[risk or prediction.risk] * math.log(gain)) if gain > 1 else gain
+    return expected * minor(prediction) * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
+
+
+def minor(prediction: Prediction) -> float:
+    """What speed and size count under every objective, so that they decide between equals."""
+    return math.pow(prediction.speedup * prediction.size_ratio, _MINOR_WEIGHT)
+
+
+def expected_improvement(gain: float, held: Sequence[tuple[float, float]], surprise: float) -> float:
+    """How much a candidate of this predicted score is expected to add to the logarithm of the score that is delivered.
+
+    `held` is what would be delivered without it: scores with their probabilities. The logarithm of the candidate's
+    score is assumed to be normal around that of `gain`, with `surprise` two standard deviations above it. Divided by
+    the time that candidates take, it orders them (Jones, Schonlau and Welch 1998; per second: Snoek, Larochelle and
+    Adams 2012).
+    """
+    deviation = math.log(surprise) / 2
+    return sum(chance * _excess(math.log(gain / score), deviation) for score, chance in held)
+
+
+def _excess(ahead: float, deviation: float) -> float:
+    """The mean of what is positive of a normal variable."""
+    standard = ahead / deviation
+    return max(0.0, ahead * _NORMAL.cdf(standard) + deviation * _NORMAL.pdf(standard))
 
 
 def surprise_of(prediction: Prediction) -> float:
@@ -75,26 +94,14 @@ def surprise_of(prediction: Prediction) -> float:
     return max(KNOWN_SURPRISE, 1 + (SURPRISE - 1) * (1 - prediction.experience))
 
 
-def in_time(worth: float, prediction: Prediction, criteria: Criteria) -> float:
-    """The worth of a candidate held against its minutes, so that of similar ones the cheap one comes first.
-
-    Up to `CHEAP_SHARE` of the session's minutes cost nothing. From there on the worth falls, to `DEAR` of it where a
-    candidate takes all of them.
-    """
-    if prediction.minutes is None:
-        return worth
-    share = prediction.minutes / criteria.budget.minutes
-    return worth * (1 - (1 - DEAR) * min(1.0, max(0.0, share - CHEAP_SHARE) / (1 - CHEAP_SHARE)))
-
-
 def size_surprise(criteria: Criteria, surprise: float = SURPRISE) -> float:
     """The factor by which the size that counts may turn out smaller than predicted: hardly for the file as it is."""
     return SIZE_SURPRISE if criteria.counted_size is CountedSize.FILE else surprise
 
 
-def comes_last(specs: Iterable[TechniqueSpec]) -> bool:
-    """Whether a candidate made by these techniques is tried after all that are made by others."""
-    return any(spec.knowledge.tried_last for spec in specs)
+def one_at_a_time(specs: Iterable[TechniqueSpec]) -> bool:
+    """Whether candidates made by these techniques are tried one at a time. Plans list them after all others."""
+    return any(spec.knowledge.one_at_a_time for spec in specs)
 
 
 def obstacle(

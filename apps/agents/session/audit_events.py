@@ -15,7 +15,8 @@ from apps.agents.planning.repair import Stop
 from apps.agents.session import halving
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
-from apps.agents.session.search import NO_EFFECT, Search
+from apps.agents.session.overview import NO_EFFECT
+from apps.agents.session.search import Search
 from apps.agents.session.steps import LOST
 from apps.agents.techniques.compatibility import format_label
 

@@ -8,6 +8,9 @@ is used again, and nothing is loaded twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from apps.agents.contracts.dataset_spec import part_sizes
 from apps.agents.contracts.phrasing import difference, difference_unit, listed, with_unit
 from apps.agents.contracts.reports.analysis import AnalysisReport
@@ -28,6 +31,16 @@ def saves_time(analysis: AnalysisReport, dataset: DatasetSummary) -> bool:
     each_s = latency.p50_ms / 1000 / max(1, latency.batch_size)
     examples = part_sizes(dataset.examples).choosing
     return examples >= FEWEST_EXAMPLES and examples * each_s >= SAVES_FROM_S
+
+
+def ranking_in_words(candidate: str, parameters: Mapping[str, Any]) -> str:
+    """What a step does that ranks a candidate, for members."""
+    if not parameters.get("in_portions"):
+        return f"Compares {candidate} with the original on the validation examples."
+    return (
+        f"Compares {candidate} with the original on growing portions of the validation examples. It stops after a "
+        "portion that rules the candidate out."
+    )
 
 
 def in_words(report: EvaluationReport | None) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ call gives the same result, and a step that is in the state is not requested aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,10 +39,12 @@ from apps.agents.evaluation.inconclusive import not_measured
 from apps.agents.evaluation.selection import verdict_of
 from apps.agents.evaluation.slack import nearest_measured
 from apps.agents.measuring.statistics.certainty import MOST_FINALISTS
+from apps.agents.planning.ordering import predicted_gain
 from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.finalists import Finals
+from apps.agents.session.halving import ranking_in_words
 from apps.agents.session.headline import headline_of
 from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
@@ -62,6 +64,7 @@ from apps.agents.session.steps import (
     starting_from,
 )
 from apps.agents.session.taking import Takings
+from apps.agents.session.time_left import minutes_spent
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
@@ -221,7 +224,7 @@ class _Turn:
     @property
     def requests(self) -> tuple[StepRequest, ...]:
         if self.steps.get(PLAN) is None:
-            return Preparation(self.state, self.specs, in_time=self._minutes_spent() is None).requests
+            return Preparation(self.state, self.specs, in_time=minutes_spent(self.state) is None).requests
         if self.steps.completed(PLAN) is None:
             return ()
         if (package := self.steps.package) is not None:
@@ -237,26 +240,34 @@ class _Turn:
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def _trials(self) -> tuple[StepRequest, ...]:
-        """Evaluations first, then shared links, then new candidates, as far as workers and the budget allow."""
+        """Evaluations first, then new candidates in turn, as far as workers and the budget allow."""
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
-        spent = self._minutes_spent() is not None
+        spent = self.search.time_left.spent is not None
         requests += [self._evaluate(one) for one in self.search.to_evaluate if not spent or self._is_free(one.planned)]
-        options = [] if self.search.sharing else self._affordable
-        shared = self.search.to_share(options)
-        requests += [self._share(one) for one in shared.values()]
-        if not shared:
-            requests += [request for option in options if (request := self._start(option))]
-        if len(requests) < free and not self._minutes_short():
+        requests += self._next_of(self._affordable)
+        if len(requests) < free:
             requests += filter(None, [Refining(self.search).request(free - len(requests))])
         return tuple(requests[:free])
+
+    def _next_of(self, options: Sequence[Option]) -> list[StepRequest]:
+        """The next step of each option in turn: the shared link that it needs, made once for all, or its own. An option
+        waits while a link that it needs is being made."""
+        shared = self.search.to_share(options)
+        by_candidate = {key: one for one in shared.values() for key in one.candidates}
+        requests: dict[str, StepRequest] = {}
+        for option in options:
+            if self.search.waits(option.candidate):
+                continue
+            link = by_candidate.get(option.candidate.key)
+            if (request := self._share(link) if link else self._start(option)) is not None:
+                requests.setdefault(request.key, request)
+        return list(requests.values())
 
     @property
     def _affordable(self) -> list[Option]:
         """The options for which the budget suffices. What is taken over from an earlier session costs nothing."""
         options = list(self.search.options)
-        if self._minutes_short():
-            return [option for option in options if self._is_free(option.candidate)]
         room = max(0, self.state.criteria.budget.candidates - self.search.started)
         free = sum(self._is_free(option.candidate) for option in options)
         return options[: max(room, free)]
@@ -267,7 +278,7 @@ class _Turn:
     def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
         """The steps that judge the next finalists, as many as workers are free. The first is judged even after the
         budget's time is over."""
-        late = self._minutes_spent() is not None and len(finals.unasked) < len(finals.keys)
+        late = self.search.time_left.spent is not None and len(finals.unasked) < len(finals.keys)
         if late or finals.chosen(closed=False) is not None:
             return ()
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
@@ -275,7 +286,7 @@ class _Turn:
 
     def _most_finalists(self) -> int:
         """How many finalists there is time to judge, at least one."""
-        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.search.judging_s
+        left_s, each_s = self.search.time_left.seconds, self.search.time_left.judging_s
         return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
     def _share(self, shared: Shared) -> StepRequest:
@@ -318,7 +329,7 @@ class _Turn:
             key=evaluate_key(trial.key),
             kind=StepKind.EVALUATE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Compares {trial.key} with the original on the validation examples.",
+            reason=ranking_in_words(trial.key, self.search.ranked_with),
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters={**self.search.ranked_with, **self.search.evaluated_with(trial)},
@@ -339,10 +350,11 @@ class _Turn:
 
     def _package(self, finals: Finals | None) -> StepRequest:
         """The last step. Its parameters store how the search ended, so the verdict cannot change any more."""
-        budget = self._budget_spent()
+        budget, time_left = self._budget_spent(), self.search.time_left
+        late = {one.candidate.key: time_left.why_too_late(one.candidate) for one in self.search.too_late}
         verdict = self._headed(self._verdict(finals, budget), finals)
         skipped = {
-            trial.key: self.search.passed_over(trial) or f"Left out: {budget}"
+            trial.key: self.search.passed_over(trial) or f"Left out: {late.get(trial.key, budget)}"
             for trial in self.search.trials
             if not trial.started
         }
@@ -363,7 +375,7 @@ class _Turn:
     def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:
         judged, titles, criteria = dict(self.search.judged), self.search.titles, self.state.criteria
         if not judged:
-            return not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
+            return not_measured(self.state, self._failures, budget if self.search.time_left.spent else None)
         nearest = nearest_measured(_latest_reports(self.search), titles)
         if finals is None:
             return verdict_of(judged, titles, criteria, nearest=nearest)
@@ -393,37 +405,24 @@ class _Turn:
 
     # --- the budget --------------------------------------------------------------------------------------------------
 
-    def _minutes_spent(self) -> str | None:
-        minutes = self.state.criteria.budget.minutes
-        if self.state.worked_s < 60 * minutes:
-            return None
-        return (
-            f"the budget of {minutes:g} minute{'s' * (minutes != 1)} is spent "
-            f"({self.state.worked_s / 60:.1f} went by while its steps ran)."
-        )
-
-    def _minutes_short(self) -> str | None:
-        """Why there is not enough time for another candidate, in a sentence; `None` if there is.
-
-        Either none is left, or less than candidates took on average.
-        """
-        if spent := self._minutes_spent():
-            return spent
-        left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
-        mean_s, judging_s = self.search.candidate_s, self.search.judging_s
-        if mean_s + judging_s <= left_s:
-            return None
-        return (
-            f"{left_s / 60:.1f} of {self.state.criteria.budget.minutes:g} minutes are left; a candidate takes about "
-            f"{mean_s / 60:.1f}, and judging the best one {judging_s / 60:.1f}."
-        )
-
     def _budget_spent(self) -> str | None:
         """Which budget ended the search, in a sentence; `None` if it ended because nothing was left to try."""
+        options, late = self.search.options, self.search.too_late
         unmeasured = any(trial.awaits_evaluation for trial in self.search.trials)
-        if not self.search.options and not unmeasured:
+        if not options and not late and not unmeasured:
             return None
-        if reason := self._minutes_short():
-            return reason
+        if self.search.time_left.spent or not options:
+            return self._out_of_time(late)
         candidates = self.state.criteria.budget.candidates
         return f"the budget of {candidates} candidate{'s' if candidates > 1 else ''} is spent."
+
+    def _out_of_time(self, late: Sequence[Option]) -> str | None:
+        """Why the time does not suffice for the most promising of these, and what it might have gained."""
+        if (spent := self.search.time_left.spent) or not late:
+            return spent
+        candidate = late[0].candidate
+        predicted = predicted_gain(candidate.predicted, self.state.criteria)
+        return (
+            f"{self.search.time_left.why_too_late(candidate)} It is the most promising one left, with a predicted "
+            f"score of {predicted:.2f} against {self.search.bar:.2f} reached."
+        )

@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.chain import Application, Chain, key_of
+from apps.agents.contracts.chain import Application, Chain, key_of, sources
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.contracts.state import ACTIVE, CandidateRecord, Plan, SessionState, StepRecord
 from apps.agents.evaluation.selection import Judgement, bar
-from apps.agents.measuring.statistics.certainty import MOST_FINALISTS, Contender, finalists, shared_confidence
+from apps.agents.measuring.statistics.certainty import (
+    HOPELESS,
+    MOST_FINALISTS,
+    Contender,
+    finalists,
+    outcomes,
+    shared_confidence,
+)
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses
@@ -27,15 +35,17 @@ from apps.agents.session.halving import saves_time
 from apps.agents.session.reading import Reading
 from apps.agents.session.refined import Refined, RefinedCandidates, refinements
 from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
+from apps.agents.session.time_left import TimeLeft
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 
+NO_EFFECT = TechniqueNoEffect.code
 _KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
 """Families of techniques that keep the number of weights and do not train them."""
-JUDGING_TAKES = 1.5
-"""How many times longer judging takes than ranking to load and time, because it times in several processes."""
+ALMOST_SURE = 0.8
+"""The probability from which on a score counts as reached."""
 
 
 @dataclass(frozen=True)
@@ -206,23 +216,39 @@ class Overview:
         return {"part": Part.CHOOSING.value, **({"in_portions": True} if portions else {})}
 
     @cached_property
-    def judging_s(self) -> float:
-        """The estimated time to judge one candidate, from the times that ranking took; 0 before one is measured."""
-        estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
-        return sum(estimates) / len(estimates) if estimates else 0.0
+    def time_left(self) -> TimeLeft:
+        return TimeLeft(self.state, self.specs, self.steps, self.trials)
 
     @cached_property
-    def candidate_s(self) -> float:
-        """How long the measured candidates took on average, to make and to rank; 0 before one is measured."""
-        durations = [
-            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
-            for trial in self.trials
-            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
-        ]
-        return sum(durations) / len(durations) if durations else 0.0
+    def held(self) -> tuple[tuple[float, float], ...]:
+        """What would be delivered if the search ended now: scores, the highest first, with their probabilities.
+
+        If nothing can be proven with these examples, the best accepted candidate counts as certain: the criteria may
+        tolerate it.
+        """
+        finals = self.new_finals()
+        if finals is None:
+            return ((self._best_accepted, 1.0),)
+        confidence = shared_confidence(self.state.criteria.confidence, finals.sharing)
+        chosen = [one for one in self.contenders if one.key in finals.keys]
+        chances = {one.key: one.chance(confidence) for one in chosen}
+        if all(chance < HOPELESS for chance in chances.values()):
+            return ((self._best_accepted, 1.0),)
+        return outcomes(chosen, chances)
 
     @cached_property
     def bar(self) -> float:
+        """The score that a candidate must exceed to change the result: the one that is almost surely reached without
+        it. A leader that may well fail when it is judged does not end the search for one that holds."""
+        reached = 0.0
+        for score, chance in self.held:
+            reached += chance
+            if reached >= ALMOST_SURE:
+                return min(score, self._best_accepted)
+        return 1.0
+
+    @cached_property
+    def _best_accepted(self) -> float:
         return bar(self.judged)
 
     def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
@@ -243,10 +269,25 @@ class Overview:
 
     # --- what candidates share ---------------------------------------------------------------------------------------
 
-    @property
-    def sharing(self) -> bool:
-        """Whether a shared link is being applied."""
-        return any(step.status in ACTIVE for step in self.steps.sharing)
+    def waits(self, candidate: CandidateRecord) -> bool:
+        """Whether a shared link that a candidate needs is being made."""
+        chain, trial = candidate.steps, self.by_key.get(candidate.key)
+        parts = (*sources(chain), *([chain] if trial is not None and trial.shared else ()))
+        return any((step := self.steps.made(part)) is not None and step.status in ACTIVE for part in parts)
+
+    def lost_link(self, trial: Trial) -> str | None:
+        """Why a shared link of a candidate could not be applied; `None` if all could, or have not been tried yet."""
+        chain = trial.planned.steps
+        for part in (*sources(chain), *([chain] if trial.shared else ())):
+            if (step := self.steps.lost(part)) is None:
+                continue
+            title = part[-1].title
+            if part != chain:
+                return f"Left out: {title}, which comes before it, failed."
+            if step.error_code == NO_EFFECT:
+                return f"Left out: {title} has nothing to change in this model."
+            return f"Left out: {title} failed already for other candidates that start with it."
+        return None
 
     @property
     def skipped_links(self) -> tuple[tuple[Application, StepRecord], ...]:
@@ -335,13 +376,3 @@ class Overview:
             analysis=basis.analysis,
             student=self.state.student,
         )
-
-
-def _judging_s(trial: Trial) -> float:
-    """The estimated time to judge a candidate: outputs in proportion to the number of test examples, plus timing."""
-    report, evaluate = trial.report, trial.evaluate
-    if report is None or evaluate is None or evaluate.duration_s is None:
-        return 0.0
-    outputs_s = report.outputs_s or 0.0
-    more = (report.judging_examples or report.examples) / report.examples
-    return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more

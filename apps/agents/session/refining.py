@@ -98,7 +98,10 @@ class Refining:
         left = self.search.state.criteria.budget.candidates - self.search.started
         if not self.possible or left <= 0 or any(one.step.status in ACTIVE for one in self.search.refinements):
             return None
-        ready = [(trial, group) for group in self.groups if self._is_settled(group) and (trial := self._centre(group))]
+        time_left = self.search.time_left
+        settled = ((group, self._centre(group)) for group in self.groups if self._is_settled(group))
+        around = [(trial, group) for group, trial in settled if trial is not None]
+        ready = [(trial, group) for trial, group in around if time_left.is_enough_for(time_left.anew_s(trial.planned))]
         if not ready:
             return None
         # The highest score first; of equal ones, the one that takes the least time.
@@ -217,8 +220,8 @@ def _why(dimensions: tuple[Dimension, ...], centre: Trial) -> str:
     names = listed([_in_words(one) for one in dimensions])
     standing = "holds every limit as measured" if judgement.accepted else "misses only the limit on the metric"
     return (
-        f"{centre.key} {standing} and scores {judgement.score:.2f}. Between it and what was measured beside it, "
-        f"{names} var{'ies' if len(dimensions) == 1 else 'y'}."
+        f"Proposes further candidates like {centre.key}, with parameters between those that were measured. "
+        f"{centre.key} {standing} and scores {judgement.score:.2f}. What varies: {names}."
     )
 
 

@@ -5,50 +5,51 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from apps.agents.contracts.chain import Chain, key_of, sources
-from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.chain import Chain, key_of
+from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
-from apps.agents.evaluation.selection import REAL_CHANGE, best
+from apps.agents.evaluation.selection import REAL_CHANGE
+from apps.agents.measuring.statistics.certainty import Prospect
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.choosing import TYPE_CHOICES, type_choice
 from apps.agents.planning.experience import MOSTLY
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
-    comes_last,
-    in_time,
+    SUCCESS,
+    expected_improvement,
+    minor,
     obstacle,
+    one_at_a_time,
     optimistic_gain,
     predicted_gain,
     surprise_of,
-    worth,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
-from apps.agents.techniques.catalogue import Family, Risk
-from apps.agents.techniques.knowledge.cost import MINUTES, STEPS
+from apps.agents.techniques.catalogue import Risk
 
 _Kind = tuple[str, tuple[str, ...]]
-NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
-LONG_TRAINING = 3.0
-"""Minutes of training before which a quick candidate is measured."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A candidate that could be started now, and its worth."""
+    """A candidate that could be started now."""
 
     candidate: CandidateRecord
     worth: float
+    """Decides which comes first: the improvement for each second, unless a rule moves it."""
+    improvement: float
+    """What it is expected to add to the logarithm of the score that is delivered."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,6 @@ class Search(Overview):
                 known = found.get(key_of(chain), Shared(chain, ()))
                 found[key_of(chain)] = Shared(chain, (*known.candidates, option.candidate.key))
         return found
-
-    def _lost_link(self, trial: Trial) -> str | None:
-        """Why a shared link of a candidate could not be applied; `None` if all could, or have not been tried yet."""
-        chain = trial.planned.steps
-        for part in (*sources(chain), *([chain] if trial.shared else ())):
-            if (step := self.steps.lost(part)) is None:
-                continue
-            title = part[-1].title
-            if part != chain:
-                return f"Left out: {title}, which comes before it, failed."
-            if step.error_code == NO_EFFECT:
-                return f"Left out: {title} has nothing to change in this model."
-            return f"Left out: {title} failed already for other candidates that start with it."
-        return None
 
     # --- other runtimes ----------------------------------------------------------------------------------------------
 
@@ -123,62 +110,96 @@ class Search(Overview):
         held = [other.worth for other in options if other.candidate.key in later]
         if not held or not self._room_for_float_models:
             return option
-        return Option(option.candidate, max(option.worth, max(held) * (1 + 2e-6)))
+        return replace(option, worth=max(option.worth, max(held) * (1 + 2e-6)))
 
     # --- options -----------------------------------------------------------------------------------------------------
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
-        """Candidates worth starting now, the most promising first."""
-        options = [
-            Option(trial.planned, self._worth(trial.planned))
+        """Candidates worth starting now for which the time suffices, the most promising first."""
+        ranked, _ = self._ranked
+        if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
+            return known
+        owed = [option for option in ranked if option.candidate.key in self._owed]
+        return (*owed, *(one for one in self._one_at_a_time(ranked) if one not in owed))
+
+    @property
+    def too_late(self) -> tuple[Option, ...]:
+        """Candidates that would be worth starting, but for which the time does not suffice, the most promising
+        first."""
+        return self._ranked[1]
+
+    @cached_property
+    def _ranked(self) -> tuple[tuple[Option, ...], tuple[Option, ...]]:
+        """Every candidate worth starting, the most promising first: those for which the time suffices, and the
+        others."""
+        found = [
+            self._option(trial.planned)
             for trial in self.trials
             if not trial.started and self.passed_over(trial) is None
         ]
-        options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
+        found += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
+        fitting = {one.candidate.key: is_measured(one.candidate, self.state) or self._fits(one) for one in found}
+        options = self._largest_while_it_fits([one for one in found if fitting[one.candidate.key]])
+        options += [one for one in found if not fitting[one.candidate.key]]
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
-        ranked = self._quick_first(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
-        if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
-            return known
-        plain = tuple(one for one in ranked if one.candidate.wanted or not self._tried_last(one.candidate))
-        if owed := tuple(option for option in ranked if option.candidate.key in self._owed):
-            return (*owed, *(one for one in plain if one not in owed))
-        going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
-        if plain and ranked[0] not in plain and not going and self._is_short_of_time(plain):
-            return (ranked[0], *plain)
-        return plain or (() if going else tuple(ranked[:1]))
+        options.sort(key=lambda option: (-option.worth, option.candidate.key))
+        in_time = tuple(one for one in options if fitting[one.candidate.key])
+        return in_time, tuple(one for one in options if not fitting[one.candidate.key])
 
-    def _is_short_of_time(self, options: Sequence[Option]) -> bool:
-        """Whether the minutes that are left are too few for all of these, so that what is tried last might never be.
+    def _fits(self, option: Option) -> bool:
+        return self.time_left.fits(option.candidate)
 
-        What candidates took so far counts, and the prediction before one is measured.
+    def _option(self, candidate: CandidateRecord) -> Option:
+        """The candidate with its worth: the expected improvement of what is delivered, for each second that it takes.
+
+        Infinite for what a member pinned or added, which is tried in the order of the plan.
         """
-        minutes = self.state.criteria.budget.minutes
-        left_s = 60 * minutes - self.state.worked_s - self.judging_s
-        if not self.judged:
-            return sum(60 * (option.candidate.predicted.minutes or 0.0) for option in options) > left_s
-        return self.candidate_s * len(options) > left_s
+        if candidate.wanted:
+            return Option(candidate, math.inf, math.inf)
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
+        risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
+        return self._weighed(candidate, gain, min(SUCCESS[risk], self._chance(candidate)))
 
-    def _quick_first(self, ranked: list[Option]) -> list[Option]:
-        """Moves the best candidate without training to the front, until one was measured, if a long training would be
-        the first: should the training be in vain, the session has a result all the same. Whoever allows only one
-        candidate gets the best."""
-        if not ranked or _training_minutes(ranked[0].candidate) < LONG_TRAINING:
-            return ranked
-        quick = [one for one in ranked if not _training_minutes(one.candidate) and self._narrows(one.candidate)]
-        tried = any(trial.started and not _training_minutes(trial.planned) for trial in self.trials)
-        if tried or not quick or self.state.criteria.budget.candidates - self.started < 2:
-            return ranked
-        return [quick[0], *(one for one in ranked if one is not quick[0])]
+    def _weighed(self, candidate: CandidateRecord, gain: float, chance: float) -> Option:
+        """The option with the chance that the candidate holds every limit."""
+        improvement = chance * expected_improvement(gain, self.held, self._surprise(candidate))
+        improvement *= minor(candidate.predicted)
+        return Option(candidate, improvement / max(1.0, self.time_left.needs_s(candidate)), improvement)
 
-    def _narrows(self, candidate: CandidateRecord) -> bool:
-        """Whether it is quantized."""
-        return self.specs[candidate.technique].family is Family.QUANTIZATION
+    def _chance(self, candidate: CandidateRecord) -> float:
+        """The chance that the predicted loss will be proven to be within the limit, with intervals as wide as those
+        that candidates of the same kind measured; 1 before one is measured."""
+        limit = self.state.criteria.constraints.max_metric_drop_points
+        measured = self._measured(candidate)
+        if limit is None or not measured:
+            return 1.0
+        return min(_chance_of(trial, candidate.predicted.metric_drop_points, limit) for trial in measured)
 
-    def _tried_last(self, candidate: CandidateRecord) -> bool:
-        """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
-        return comes_last(spec for link in candidate.steps if (spec := self.specs.get(link.technique)))
+    def _largest_while_it_fits(self, options: list[Option]) -> list[Option]:
+        """Puts the candidate that improves most before all others if there is no time, or no candidate of the budget,
+        for it after the first one."""
+        open_ = [option for option in options if math.isfinite(option.worth)]
+        if not open_:
+            return options
+        first, largest = max(open_, key=lambda one: one.worth), max(open_, key=lambda one: one.improvement)
+        places = self.state.criteria.budget.candidates - self.started
+        if first is largest or (places > 1 and self.time_left.both_fit(first.candidate, largest.candidate)):
+            return options
+        return [replace(one, worth=first.worth * 2) if one is largest else one for one in options]
+
+    def _one_at_a_time(self, ranked: Sequence[Option]) -> tuple[Option, ...]:
+        """Of the candidates that are tried one at a time, only the next: one whose links are being made, or the most
+        promising; none while one is being measured."""
+        single = [one for one in ranked if not one.candidate.wanted and self._tried_alone(one.candidate)]
+        going = any(trial.started and not trial.decided and self._tried_alone(trial.planned) for trial in self.trials)
+        kept = next((one for one in single if self.waits(one.candidate)), single[0] if single else None)
+        return tuple(one for one in ranked if one not in single or (one is kept and not going))
+
+    def _tried_alone(self, candidate: CandidateRecord) -> bool:
+        """Whether it is made only once no other such candidate is being measured."""
+        return one_at_a_time(spec for link in candidate.steps if (spec := self.specs.get(link.technique)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
@@ -188,8 +209,8 @@ class Search(Overview):
             return option
         judged = [other.worth for other in options if self._has_to_beat(other.candidate, option.candidate)]
         if any(trial.started for trial in clever):
-            return Option(option.candidate, math.inf)
-        return Option(option.candidate, max(judged) * (1 + 1e-6)) if judged else option
+            return replace(option, worth=math.inf)
+        return replace(option, worth=max(judged) * (1 + 1e-6)) if judged else option
 
     def _that_have_to_beat(self, plain: CandidateRecord) -> list[Trial]:
         return [trial for trial in self._clever if self._has_to_beat(trial.planned, plain)]
@@ -241,14 +262,16 @@ class Search(Overview):
         hope = optimistic_gain(candidate.predicted, criteria, correction if known else None, surprise)
         if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
             return None
-        leader = best(self.judged)
-        against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
+        against = (
+            f"{leader} ranks with {self.judged[leader].score:.2f}" if (leader := self._leader) else "the original has 1"
+        )
         return f"Left out: its score is at best {hope:.2f}{_corrected(correction)}, but {against}."
 
     def _barred(self, trial: Trial) -> str | None:
         """Why a candidate that was not started cannot be made; `None` if it can."""
         candidate = trial.planned
-        if reason := self._cannot_run(candidate.technique) or self._lost_link(trial) or self._no_time_for(candidate):
+        reason = self._cannot_run(candidate.technique) or self.lost_link(trial)
+        if reason := reason or self.time_left.too_long_training(candidate):
             return reason
         for link in candidate.essential_links:
             if reason := self.unavailable(link.technique):
@@ -266,6 +289,13 @@ class Search(Overview):
         return KNOWN_SURPRISE if self._is_known_choice(candidate) else surprise_of(candidate.predicted)
 
     @cached_property
+    def _leader(self) -> str | None:
+        """The candidate that a further one has to beat: the highest ranked of those that hold `bar`; `None` if it is
+        the original."""
+        reaching = [key for key, one in self.judged.items() if one.accepted and one.score >= self.bar]
+        return min(reaching, key=lambda key: (self.judged[key].score, key), default=None) if self.bar > 1 else None
+
+    @cached_property
     def _owed(self) -> frozenset[str]:
         """Keys of candidates that the criteria require: of each required technique without a candidate that is
         measured or on its way, the most promising one that can be made and may hold the limits."""
@@ -280,7 +310,7 @@ class Search(Overview):
                 if one.planned.applies(technique) and not self._barred(one) and not self._broken_limit(one.planned)
             ]
             if able:
-                found.add(max(able, key=lambda one: self._worth(one.planned)).key)
+                found.add(max(able, key=lambda one: self._option(one.planned).improvement).key)
         return frozenset(found)
 
     def _cannot_run(self, technique: str) -> str | None:
@@ -300,16 +330,6 @@ class Search(Overview):
             if trial.optimize is not None:
                 found[trial.planned.technique].append(trial.optimize)
         return found
-
-    def _no_time_for(self, candidate: CandidateRecord) -> str | None:
-        """Why its training is not begun: it takes as many minutes as it is given, and fewer are left."""
-        chain, budget = candidate.steps, self.state.criteria.budget.minutes
-        new = [link for place, link in enumerate(chain, 1) if self.steps.made(chain[:place]) is None]
-        asked = sum(float(one.parameters.get(MINUTES, 0)) for one in new if not one.parameters.get(STEPS))
-        left = budget - self.state.worked_s / 60
-        if asked <= max(0.0, left) or not asked:
-            return None
-        return f"Left out: its training takes {asked:g} minutes, and {max(0.0, left):.1f} of {budget:g} are left."
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
         """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured.
@@ -367,15 +387,6 @@ class Search(Overview):
             if trial.judgement:
                 found[_kind(trial.planned)].append(trial)
         return found
-
-    def _worth(self, candidate: CandidateRecord) -> float:
-        """Infinite for what a member pinned or added, which is tried in the order of the plan."""
-        if candidate.wanted:
-            return math.inf
-        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
-        risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
-        found = worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
-        return in_time(found, candidate.predicted, self.state.criteria)
 
     def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
         """Candidates that quantize the same operators with the same technique and lost too much."""
@@ -435,7 +446,7 @@ class Search(Overview):
         if not all(trial.decided for trial in chain):
             return None
         planned = chain[0].planned
-        if self._tried_last(planned):
+        if self._tried_alone(planned):
             return Stop(f"{planned.key} is not repaired: candidates of which less is cut are tried in its place.")
         spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
@@ -456,7 +467,7 @@ class Search(Overview):
             key, before, spec, repair.parameters, repair.reason, self.bases, self.minutes, self.knowledge
         )
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
-        return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
+        return self._weighed(record, gain, SUCCESS[Risk.MEDIUM])
 
 
 def _kind(candidate: CandidateRecord) -> _Kind:
@@ -464,9 +475,15 @@ def _kind(candidate: CandidateRecord) -> _Kind:
     return candidate.technique, tuple(link.technique for link in candidate.essential_links)
 
 
-def _training_minutes(candidate: CandidateRecord) -> float:
-    """Of all trainings in its chain."""
-    return sum(float(one.parameters.get(MINUTES, 0)) for one in candidate.steps if not one.parameters.get(STEPS))
+def _chance_of(trial: Trial, points: float, limit: float) -> float:
+    """The chance that a loss of so many points is proven to be within the limit, with the interval of `trial`."""
+    report = trial.report
+    drop = report.primary.drop if report else None
+    if report is None or drop is None or drop.high is None:
+        return 1.0
+    expected = Estimate(value=points, high=points + drop.high - drop.value)
+    share = report.examples / (report.judging_examples or report.examples)
+    return Prospect(expected, limit, report.confidence, share).chance(report.confidence)
 
 
 def _mean_ratio(ratios: list[float]) -> float:

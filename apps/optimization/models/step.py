@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from apps.agents.contracts.chain import MODEL
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
+from apps.agents.session import halving
 from apps.models import clock
 from apps.models.models import Blob
 from apps.optimization import own_time
@@ -96,6 +98,16 @@ class SessionStep(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def in_words(self) -> str:
+        """What the step does, and how far a ranking in portions went; empty where the page says it elsewhere."""
+        if self.kind == StepKind.PACKAGE or (self.kind == StepKind.OPTIMIZE and self.candidate_key):
+            return ""
+        if self.kind == StepKind.EVALUATE and self.status == Status.COMPLETED and self.parameters.get("in_portions"):
+            told = halving.in_words(EvaluationReport.model_validate(self.result))
+            return f"{self.reason} {self.candidate_key} was {told[1]}" if told else self.reason
+        return self.reason
 
     @property
     def parents(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.conflicts.reach import NAMES_NEAREST
 from apps.agents.planning.conflicts.values import Conflict, Resolution
 from apps.agents.planning.edit_checks import WrongEdit
 from apps.agents.techniques.catalogue import (
@@ -111,7 +112,7 @@ def session_preview(
     judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=plan_of(version, dataset, wanted, student, chosen),
+        plan=_said_once(plan_of(version, dataset, wanted, student, chosen), sound.conflicts),
         criteria=wanted,
         conflicts=sound.conflicts,
         applied=sound.applied,
@@ -122,6 +123,14 @@ def session_preview(
         layers=layers_of(version),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )
+
+
+def _said_once(plan: Plan, conflicts: Sequence[Conflict]) -> Plan:
+    """The plan whose summary does not repeat the nearest point that a conflict names already."""
+    nearest = plan.nearest
+    if nearest is None or not any(one.code in NAMES_NEAREST for one in conflicts):
+        return plan
+    return plan.model_copy(update={"summary": plan.summary.replace(nearest.sentence, "").strip()})
 
 
 def _compatibility(spec: TechniqueSpec, obstacle: str | None) -> Compatibility:

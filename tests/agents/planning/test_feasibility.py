@@ -37,6 +37,7 @@ def test_eight_times_smaller_is_out_of_reach_of_eight_bits_and_the_nearest_point
 
     assert found is not None
     assert (found.title, found.unreachable) == ("int8", ("min_size_reduction",))
+    assert found.reaches == {"min_size_reduction": 3.9}
     # The size may turn out two per cent better than predicted, and half of what was asked is missing then.
     assert found.distance == pytest.approx((8 - 3.9 * 1.02) / 8, abs=1e-4)
     assert found.sentence == (

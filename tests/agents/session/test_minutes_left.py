@@ -11,7 +11,7 @@ from apps.agents.contracts.state import SessionState, Status
 from apps.agents.session.candidates import Trial
 from apps.agents.session.search import Search
 from apps.agents.techniques.catalogue import catalogue
-from tests.agents.inmemory import STATIC, InMemoryPipeline, World, resnet
+from tests.agents.inmemory import EXPORT, STATIC, InMemoryPipeline, World, resnet
 from tests.agents.planning.test_cuts import PRUNE, RECOVER, program
 
 BALANCED = PROFILES["balanced"]
@@ -74,9 +74,12 @@ def test_a_training_begins_only_if_it_can_end_within_the_budget():
 
 def test_a_quick_candidate_is_measured_before_a_long_training():
     first = begun()[0]
-    best = search_of(first).options[0].candidate
-    assert best.technique == STATIC
-    assert not any("minutes" in link.parameters for link in best.steps)
+    options = [option.candidate for option in search_of(first).options]
+    trained = [any("minutes" in link.parameters for link in one.steps) for one in options]
+    assert options[0].technique == EXPORT
+    assert options[1].technique == STATIC
+    assert not any(trained[:2])
+    assert any(trained)
     one = first.criteria.model_copy(update={"budget": Budget(minutes=MINUTES, candidates=1)})
     alone = search_of(first.model_copy(update={"criteria": one})).options[0].candidate
     assert any("minutes" in link.parameters for link in alone.steps)

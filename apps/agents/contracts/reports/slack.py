@@ -5,6 +5,8 @@ from __future__ import annotations
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.values import Value
 
+NOTHING_HOLDS = "No technique that may be used can hold these limits."
+
 
 class Slack(Value):
     """One limit and the value next to it. `slack` is what is left up to the limit: negative if the value misses it."""
@@ -47,4 +49,11 @@ class Foreseen(Value):
     """The limits that its prediction misses: fields of `Constraints`."""
     unreachable: tuple[str, ...]
     """Those of them that no prediction reaches, whatever the other limits are."""
+    reaches: dict[str, float] = {}
+    """The value of each missed limit that the prediction would hold, in the limit's unit."""
     sentence: str
+
+    @property
+    def nearest_in_words(self) -> str:
+        """The sentence without its beginning, that nothing holds the limits."""
+        return self.sentence.removeprefix(NOTHING_HOLDS).lstrip()

@@ -113,11 +113,19 @@ def finalists(
 
 def expected_gain(judged: Sequence[Contender], chances: Mapping[str, float]) -> float:
     """Expected gain of judging these in order until one is proven: each gain times its probability of being first."""
-    expected, none_before = 0.0, 1.0
+    return sum(chance * math.log(score) for score, chance in outcomes(judged, chances))
+
+
+def outcomes(judged: Sequence[Contender], chances: Mapping[str, float]) -> tuple[tuple[float, float], ...]:
+    """What judging these in order until one is proven ends with: scores with their probabilities, which add up to 1.
+
+    The last one is 1, the score of the original, which stands if none is proven.
+    """
+    found, none_before = [], 1.0
     for one in judged:
-        expected += none_before * chances[one.key] * math.log(max(one.score, 1.0))
+        found.append((max(one.score, 1.0), none_before * chances[one.key]))
         none_before *= 1 - chances[one.key]
-    return expected
+    return (*found, (1.0, none_before))
 
 
 # --- who is proven ---------------------------------------------------------------------------------------------------

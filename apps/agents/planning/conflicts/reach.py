@@ -1,87 +1,79 @@
 """Demanded gains that are out of reach for this model: by the arithmetic of number types, or by the plan's predictions.
 
-What could be reached is read from the plan of the same criteria without the limits: the largest size ratio or speed-up
-of its candidates is the nearest feasible point.
+The nearest feasible point is that of the plan (`apps.agents.planning.feasibility`), in the plan's own words.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
 from apps.agents.contracts.phrasing import number_of_bytes
+from apps.agents.contracts.reports.slack import Foreseen
 from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.bases import bases_of_model
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
+from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
 from apps.agents.planning.ordering import SIZE_SURPRISE, SURPRISE, size_surprise
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import compatibility
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.variants import variants_of
 
+SIZE_LIMITS = frozenset({"min_size_reduction", "max_size_bytes"})
+NAMES_NEAREST = frozenset({"size_out_of_reach", "speed_out_of_reach"})
+"""Codes of the conflicts whose messages name the nearest point."""
+
 
 def size_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     """The file has to be smaller than any permitted technique can make it."""
     demanded = _demanded_size(criteria, known)
-    if demanded is None or (plan := known.plan(criteria)) is None:
+    if demanded is None or (nearest := _nearest(criteria, known)) is None:
         return
-    surprise = size_surprise(criteria)
-    if any(_size_ratio(one) * surprise >= demanded.ratio for one in plan.candidates) or _exports(plan, known):
+    if demanded.name not in nearest.unreachable:
         return
-    if (best := _best(criteria, known, Objective.SIZE)) is None:
-        return
-    nearest, bound = _size_ratio(best), _arithmetic_bound(criteria, known)
-    if nearest * surprise >= demanded.ratio:
-        return
+    bound = _arithmetic_bound(criteria, known)
     impossible = bound is not None and bound < demanded.ratio
     building = Conflicting(
         "size_out_of_reach", Severity.CONTRADICTION if impossible else Severity.WARNING, demanded.field
     )
-    if nearest > 1.0:
-        building.resolved(
-            "nearest", f"Demand {_floor(nearest):g} times smaller", constraints=_no_tighter(criteria, known, nearest)
-        )
+    reaches = {name: nearest.reaches[name] for name in SIZE_LIMITS if name in nearest.reaches}
+    if (smaller := _smaller(reaches, known)) > 1.0:
+        building.resolved("nearest", f"Demand {smaller:g} times smaller", constraints=_whole_bytes(reaches))
     building.resolved("remove", "Remove the limit on the size", constraints={demanded.name: None})
-    _permit_better(building, criteria, known, Objective.SIZE, demanded.ratio / surprise)
+    _permit_better(building, criteria, known, Objective.SIZE, demanded.ratio / size_surprise(criteria))
     why = (
         f"with the permitted number types the file cannot become more than {bound:.2f} times smaller"
         if impossible
         else "no permitted technique is predicted to reach that"
     )
-    yield building.says(
-        f"{demanded.words}, but {why}. The nearest feasible point: {best.title} reaches about {nearest:.2f} times."
-    )
+    yield building.says(f"{demanded.words}, but {why}. {nearest.nearest_in_words}")
 
 
 def speed_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
-    """The model has to be faster than any permitted technique is predicted to make it, even with a surprise."""
+    """The model has to be faster than any permitted technique is predicted to make it, even with a surprise.
+
+    If the size is out of reach as well, that conflict names the nearest point.
+    """
     limits = criteria.constraints
     by_latency = (
         known.latency_ms / limits.max_latency_ms if limits.max_latency_ms is not None and known.latency_ms else 0.0
     )
     ratio = max(limits.min_speedup or 0.0, by_latency)
-    if ratio <= 1.0 or (plan := known.plan(criteria)) is None:
-        return
-    if any(one.predicted.speedup * SURPRISE >= ratio for one in plan.candidates) or _exports(plan, known):
-        return
-    if (best := _best(criteria, known, Objective.LATENCY)) is None:
-        return
-    nearest = best.predicted.speedup
-    if nearest * SURPRISE >= ratio:
-        return
     name = "min_speedup" if ratio == limits.min_speedup else "max_latency_ms"
+    if ratio <= 1.0 or (nearest := _nearest(criteria, known)) is None or name not in nearest.unreachable:
+        return
     building = Conflicting("speed_out_of_reach", Severity.WARNING, f"constraints.{name}")
-    if nearest > 1.01 and name == "min_speedup":
-        lower = _floor(nearest)
+    if name == "min_speedup" and (lower := nearest.reaches[name]) > 1.01:
         building.resolved("nearest", f"Demand {lower:g}× as fast", constraints={name: lower})
     building.resolved("remove", "Remove the limit on the speed", constraints={name: None})
     _permit_better(building, criteria, known, Objective.LATENCY, ratio / SURPRISE)
+    told = SIZE_LIMITS & set(nearest.unreachable)
     yield building.says(
-        f"The model has to be at least {ratio:.3g}× as fast, but no permitted technique is predicted to come near. The "
-        f"nearest feasible point: {best.title}, predicted to be {nearest:.2f}× as fast. Speeds "
-        "are estimates before the analysis."
+        f"The model has to be at least {ratio:.3g}× as fast, but no permitted technique is predicted to come near. "
+        f"{'' if told else f'{nearest.nearest_in_words} '}Speeds are estimates before the analysis."
     )
 
 
@@ -144,15 +136,15 @@ def _demanded_size(criteria: Criteria, known: Known) -> _DemandedSize | None:
     return tightest if tightest is not None and tightest.ratio > 1.0 else None
 
 
-def _no_tighter(criteria: Criteria, known: Known, ratio: float) -> dict[str, float | int]:
-    """The limits on the size that demand more than `ratio`, eased to what it holds."""
-    limits, size_bytes = criteria.constraints, known.model.size_bytes if known.model else 0
-    eased: dict[str, float | int] = {}
-    if limits.min_size_reduction is not None and limits.min_size_reduction > ratio:
-        eased["min_size_reduction"] = _floor(ratio)
-    if limits.max_size_bytes is not None and size_bytes / limits.max_size_bytes > ratio:
-        eased["max_size_bytes"] = math.ceil(size_bytes / _floor(ratio))
-    return eased
+def _smaller(reaches: Mapping[str, float], known: Known) -> float:
+    """The size ratio that these limits on the size amount to; 0 if there are none."""
+    size_bytes = known.model.size_bytes if known.model else 0
+    ratios = [value if name == "min_size_reduction" else size_bytes / value for name, value in reaches.items()]
+    return math.floor(100 * min(ratios, default=0.0) + 1e-6) / 100
+
+
+def _whole_bytes(reaches: Mapping[str, float]) -> dict[str, float | int]:
+    return {name: int(value) if name == "max_size_bytes" else value for name, value in reaches.items()}
 
 
 def _size_ratio(candidate: CandidateRecord) -> float:
@@ -186,10 +178,30 @@ def _arithmetic_bound(criteria: Criteria, known: Known) -> float | None:
 # --- what could be reached -------------------------------------------------------------------------------------------
 
 
+def _nearest(criteria: Criteria, known: Known) -> Foreseen | None:
+    """The nearest point to the limits, as the plan of these criteria says it; `None` if the limits may hold.
+
+    A plan before the analysis knows no latency. If an earlier session measured it, the candidates of the plans without
+    limits are compared with it.
+    """
+    if (plan := known.plan(criteria)) is None or known.model is None or _exports(plan, known):
+        return None
+    if plan.nearest is not None:
+        return plan.nearest
+    free = [plan for objective in (Objective.SIZE, Objective.LATENCY) if (plan := _free(criteria, known, objective))]
+    points = [Point(one.title, one.predicted) for plan in free for one in plan.candidates]
+    return nearest_feasible(points, criteria, OriginalFacts(known.model.size_bytes, known.latency_ms))
+
+
+def _free(criteria: Criteria, known: Known, objective: Objective) -> Plan | None:
+    """The plan if no limit holds."""
+    free = {"constraints": Constraints(max_metric_drop_points=None), "objective": objective, "required_techniques": ()}
+    return known.plan(criteria.model_copy(update=free))
+
+
 def _best(criteria: Criteria, known: Known, objective: Objective) -> CandidateRecord | None:
     """The candidate that goes furthest if no limit holds."""
-    free = {"constraints": Constraints(max_metric_drop_points=None), "objective": objective, "required_techniques": ()}
-    plan = known.plan(criteria.model_copy(update=free))
+    plan = _free(criteria, known, objective)
     candidates = plan.candidates if plan else ()
     if objective is Objective.SIZE:
         return max(candidates, key=_size_ratio, default=None)
@@ -221,8 +233,3 @@ def _permit_better(building: Conflicting, criteria: Criteria, known: Known, obje
     }
     labels = " and ".join(dict.fromkeys(known.label(name) for name in names))
     building.resolved("permit", f"Permit {labels} as well (predicted: {reached:.2f} times)", **patch)
-
-
-def _floor(ratio: float) -> float:
-    """Rounded down to two decimals, so that what was predicted holds it."""
-    return math.floor(ratio * 100) / 100

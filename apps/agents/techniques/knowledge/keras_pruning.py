@@ -71,7 +71,7 @@ def points_lost(removed: float) -> float:
 
 
 STRUCTURED = KerasPruning(
-    tried_last=True,
+    one_at_a_time=True,
     hands_on_to=("quantization",),
     cuts=(
         Cut({"macs_removed": 0.5, "weights_removed": 0.5}, removed=0.5, lost_points=0.9),

@@ -83,7 +83,7 @@ def points_lost(removed: float) -> float:
 
 
 STRUCTURED = StructuredPruning(
-    tried_last=True,
+    one_at_a_time=True,
     hands_on_to=("quantization",),
     cost_rule=CostRule(
         "layers are fitted one after the other, each on a run of both networks, as measured on the sample ResNet",

@@ -113,8 +113,9 @@ class TechniqueKnowledge:
     """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
-    tried_last: bool = False
-    """Whether it is tried after all candidates that do without it: it takes long, and its loss is uncertain."""
+    one_at_a_time: bool = False
+    """Whether each of its candidates is measured before the next is made: it takes long, its loss is uncertain, and
+    what one loses tells which other is worth trying."""
     hands_on_to: tuple[str, ...] = ()
     """Families of techniques that are also applied to its result, because their gains multiply."""
 

@@ -82,7 +82,7 @@ WIDTH = Width(
         Cut({"removed": 0.5}, removed=0.33, lost_points=1.0, basis=_CUT_BASIS, training=_TRAINING),
         Cut({"removed": 0.75}, removed=0.5, lost_points=3.0, basis=_DEEPER, training=_TRAINING),
     ),
-    tried_last=True,
+    one_at_a_time=True,
     hands_on_to=("quantization",),
     cost_rule=CostRule(
         "layers are fitted one after the other, each on a run of both models, as measured on MiniLM",

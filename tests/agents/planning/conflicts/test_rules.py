@@ -177,7 +177,10 @@ CASES = [
         {"objective": "size", "allowed_techniques": [STATIC], LIMITS: {"min_size_reduction": 3.9}},
         RESNET,
         3,
-        ("cannot become more than 4.00 times smaller", "reaches about 3.92 times"),
+        (
+            "cannot become more than 4.00 times smaller. The nearest is Static int8",
+            "set the limit to 3.92 times smaller.",
+        ),
     ),
     Case(
         "size_out_of_reach",
@@ -186,7 +189,7 @@ CASES = [
         {"objective": "size", "allowed_techniques": [FLOAT16], LIMITS: {"max_size_bytes": SIZE * 6 // 10}},
         RESNET,
         3,
-        ("The file may have at most", "nearest feasible point"),
+        ("The file may have at most", "The nearest is Float16", "is the limit. Allow other techniques"),
     ),
     Case(
         "size_out_of_reach",
@@ -204,7 +207,7 @@ CASES = [
         {LIMITS: {"min_speedup": 3}},
         RESNET,
         2,
-        ("nearest feasible point",),
+        ("come near. The nearest is ", "and 20× is required."),
     ),
     Case(
         "speed_out_of_reach",
@@ -432,6 +435,27 @@ def test_the_nearest_feasible_size_gives_a_plan():
     assert not RESNET.plan(criteria).candidates
     nearest = resolution_of(conflicts_of(criteria, RESNET), "size_out_of_reach/nearest")
     assert RESNET.plan(resolved(criteria, nearest)).candidates
+
+
+def test_the_conflict_names_the_same_point_in_the_same_words_as_the_plan():
+    for limits in ({"min_size_reduction": 8}, {"min_speedup": 30}, {"min_size_reduction": 8, "min_speedup": 30}):
+        criteria = Criteria.model_validate({"allowed_techniques": [STATIC], LIMITS: limits})
+        nearest, conflicts = RESNET.plan(criteria).nearest, conflicts_of(criteria, RESNET)
+        assert nearest.sentence.endswith(nearest.nearest_in_words)
+        assert {one.code.split("_")[0] for one in conflicts} >= {name.split("_")[1][:5] for name in limits} - {"speed"}
+        assert sum(nearest.nearest_in_words in one.message for one in conflicts) == 1
+
+
+def test_a_limit_on_size_and_speed_out_of_reach_are_two_conflicts_and_one_nearest_point():
+    criteria = Criteria.model_validate(
+        {"allowed_techniques": [STATIC], LIMITS: {"min_size_reduction": 8, "min_speedup": 30}}
+    )
+    both = {one.code: one for one in conflicts_of(criteria, RESNET)}
+    assert "The nearest is " in both["size_out_of_reach"].message
+    assert "The nearest is " not in both["speed_out_of_reach"].message
+    for action in ("size_out_of_reach/nearest", "speed_out_of_reach/nearest"):
+        criteria = resolved(criteria, resolution_of(conflicts_of(criteria, RESNET), action))
+    assert RESNET.plan(criteria).candidates, "the point holds both limits"
 
 
 def test_an_export_in_the_plan_leaves_open_what_can_be_reached():
