@@ -21,7 +21,15 @@ from apps.agents.contracts.reports.slack import Nearest
 from apps.agents.contracts.state import Choice, Miss, Outcome, Verdict
 from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too_busy
 
-METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
+METRIC_CONSTRAINTS = frozenset(
+    {
+        "max_metric_drop_points",
+        "max_metric_drop_relative",
+        "max_group_drop_points",
+        "metric_limits",
+        "max_output_deviation",
+    }
+)
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Listed among a candidate's missed constraints if it is no better than the original."""
@@ -410,6 +418,8 @@ _NAMES: Mapping[str, str] = {
     "max_metric_drop_points": "the limit on the metric's loss",
     "max_metric_drop_relative": "the limit on the metric's relative loss",
     "max_group_drop_points": "the limit on a group's loss",
+    "metric_limits": "the limit on another metric's loss",
+    "max_output_deviation": "the limit on the other outputs",
     "max_latency_ms": "the limit on latency",
     "min_speedup": "the required speed-up",
     "max_size_bytes": "the limit on size",
