@@ -39,7 +39,9 @@ def test_a_deviation_is_measured_in_how_much_the_output_varies_not_in_how_large_
     assert found.deviation.value == pytest.approx(0.38, abs=0.01)
     assert found.r2 == pytest.approx(100 * (1 - 0.38**2), abs=1)
     low, high = found.deviation.low, found.deviation.high
-    assert low is not None and high is not None and 0.3 < low < 0.38 < high < 0.46
+    assert low is not None
+    assert high is not None
+    assert 0.3 < low < 0.38 < high < 0.46
     constant = compared(np.full_like(AGE, AGE.mean()))["age"]
     assert constant.deviation.value == pytest.approx(1), "the original's mean explains nothing"
 
@@ -49,7 +51,8 @@ def test_the_judged_output_is_not_among_them_and_words_are_equal_or_not() -> Non
     changed[:20] = "c"
     found = compared(AGE, changed)
     assert list(found) == ["name", "age"], "the largest deviation first"
-    assert found["name"].exact and found["name"].deviation.value == pytest.approx(0.1)
+    assert found["name"].exact
+    assert found["name"].deviation.value == pytest.approx(0.1)
     assert found["age"].deviation.value == found["age"].deviation.high == 0
     assert found["age"].agreement is None, "a single number has no largest entry"
 
@@ -58,7 +61,9 @@ def test_the_intervals_hold_for_all_outputs_at_once() -> None:
     alone = OtherOutputs([TensorSpec(name=name, dtype="float32", shape=("N",)) for name in NAMES[:2]], 0)
     alone.add([SCORES, AGE], [SCORES, noisy(0.38)], None)
     narrow, wide = alone.compared(0.95, seed=1)[0].deviation, compared(noisy(0.38))["age"].deviation
-    assert wide.high is not None and narrow.high is not None and wide.high > narrow.high
+    assert wide.high is not None
+    assert narrow.high is not None
+    assert wide.high > narrow.high
 
 
 def test_an_output_without_an_entry_per_example_is_named_and_left_out() -> None:
@@ -110,7 +115,9 @@ def test_a_deviation_near_the_limit_is_undecided_and_says_what_would_decide() ->
 
 
 def test_without_the_limit_or_without_other_outputs_there_is_no_verdict() -> None:
-    assert "max_output_deviation" not in {one.constraint for one in report(noisy(1), max_output_deviation=None).constraints}
+    assert "max_output_deviation" not in {
+        one.constraint for one in report(noisy(1), max_output_deviation=None).constraints
+    }
     single = rederived(material.evaluation(), Criteria())
     assert "max_output_deviation" not in {one.constraint for one in single.constraints}
 

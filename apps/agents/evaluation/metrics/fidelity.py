@@ -70,8 +70,6 @@ class FidelityScorer(Scorer):
 
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         found = [] if not self._equal else [self._agreement(confidence, seed)]
-        if self._sequences is not None:
-            found.append(self._sequences.comparison(confidence, seed))
         if self._squares:
             unexplained = self._unexplained()
 
@@ -84,6 +82,8 @@ class FidelityScorer(Scorer):
             similar = np.concatenate(self._cosines)
             both = means_of(np.ones_like(similar), similar)
             found.append(compare_by_bootstrap(Metric.COSINE, both, len(similar), confidence, seed))
+        if self._sequences is not None:
+            found.append(self._sequences.comparison(confidence, seed))
         return found
 
     def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
