@@ -86,3 +86,10 @@ def test_null_removes_one_limit_and_old_criteria_have_the_usual_one_on_outputs()
     old = LIMITED.model_dump(mode="json")
     del old["constraints"]["metric_limits"], old["constraints"]["max_output_deviation"]
     assert Criteria.model_validate(old) == Criteria()
+
+
+def test_constraints_with_limits_on_metrics_can_be_keys() -> None:
+    one, other = ({"macro_f1": 2.0, "top5": 0.5}, {"top5": 0.5, "macro_f1": 2.0})
+    known = {Constraints(metric_limits=one): "these"}
+    assert known[Constraints(metric_limits=other)] == "these"
+    assert Constraints() not in known

@@ -99,13 +99,18 @@ class Constraints(Value):
     """The most drop of further metrics of the task, by metric: in points for shares, otherwise in the metric's unit."""
     max_output_deviation: float | None = Field(USUAL_OUTPUT_DEVIATION, ge=0)
     """How far every output other than the judged one may be from the original's: the root of its mean squared error, as
-    a share of the standard deviation of the original's output. For integers, truth values and texts: the share of
-    values that differ. Outputs without an entry per example are not limited."""
+    a share of the standard deviation of the original's output. For integers, truth values and texts: the root of the
+    share of values that differ. Outputs without an entry per example are not limited."""
     max_latency_ms: float | None = Field(None, gt=0)
     min_speedup: float | None = Field(None, gt=0, le=1000)
     max_size_bytes: int | None = Field(None, gt=0)
     min_size_reduction: float | None = Field(None, gt=0, le=1000)
     max_memory_bytes: int | None = Field(None, gt=0)
+
+    def __hash__(self) -> int:
+        """Of all limits, so that constraints can be keys although those on metrics are a mapping."""
+        plain = {name: getattr(self, name) for name in type(self).model_fields if name != "metric_limits"}
+        return hash((*plain.values(), frozenset(self.metric_limits.items())))
 
 
 class Target(Value):

@@ -2,7 +2,8 @@
 
 A model with two heads can keep the judged one and lose the other. Numbers are compared by the root of their mean
 squared error as a share of the standard deviation of the original's output, which is √(1 − R²): 0 for equal outputs, 1
-for outputs as good as the original's mean. Integers, truth values and texts are equal or not.
+for outputs as good as the original's mean. Integers, truth values and texts are equal or not, which is an error of 0 or
+1: the root of the share of values that differ.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class _Output:
             output=self.name,
             exact=self.exact,
             examples=len(losses),
-            deviation=share_of_mean(mean, len(losses), confidence) if self.exact else _root(losses, confidence, seed),
+            deviation=_root_of_share(losses, confidence) if self.exact else _root(losses, confidence, seed),
             r2=None if self.exact else 100 * (1 - mean),
             agreement=100 * float(np.concatenate(self.same_top).mean()) if self.same_top else None,
         )
@@ -98,6 +99,12 @@ class OtherOutputs:
             f"The limit on other outputs does not apply to {', '.join(names)}: without comparable entries per example, "
             "a deviation has no interval.",
         )
+
+
+def _root_of_share(losses: Floats, confidence: float) -> Estimate:
+    """The root of the mean of numbers from 0 to 1, with the roots of Wilson's interval."""
+    share = share_of_mean(float(losses.mean()), len(losses), confidence)
+    return Estimate(value=share.value**0.5, low=(share.low or 0.0) ** 0.5, high=(share.high or 0.0) ** 0.5)
 
 
 def _root(losses: Floats, confidence: float, seed: int) -> Estimate:

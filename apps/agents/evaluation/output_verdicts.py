@@ -9,7 +9,6 @@ from apps.agents.evaluation.deciding import decide, more_needed
 from apps.agents.evaluation.measured import Measurements
 
 UNIT = "of its spread"
-EXACT_UNIT = "of its values"
 
 
 def output_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
@@ -27,7 +26,7 @@ def output_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         subject=worst.output,
         limit=limit,
         measured=worst.deviation,
-        unit=EXACT_UNIT if worst.exact else UNIT,
+        unit="" if worst.exact else UNIT,
         status=status,
         margin=limit - worst.deviation.value,
         sentence=_sentence(worst, len(measured.other_outputs), limit, status, measured.confidence),
@@ -41,12 +40,13 @@ def _sentence(worst: OutputComparison, count: int, limit: float, status: Holds, 
     if several:
         named = f"Of {count:,} other outputs, {worst.output!r} does worst: it"
     if deviation.value == 0:
-        return f"{named} does not differ from the original's, within the limit of {number(limit)}."
+        return f"{named} does not differ from the original's, {against(status, f'the limit of {number(limit)}')}."
     interval = interval_in_words(deviation, confidence)
     interval = interval.replace("interval", "interval for all outputs", 1) if several else interval
     within = f" ({interval})" if interval else ""
     how = (
-        f"differs from the original's in {number(deviation.value)} of its values{within}"
+        f"differs from the original's in {number(100 * deviation.value**2)} % of its values, a deviation of "
+        f"{number(deviation.value)}{within}"
         if worst.exact
         else f"deviates from the original's by {number(deviation.value)} of its standard deviation{within}"
     )

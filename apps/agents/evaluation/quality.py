@@ -180,7 +180,7 @@ class OutputsComparison:
             both = self._passing.outputs(feeds)
             self._meter.add(*(visible(outputs_of, self._outputs, feeds) for outputs_of in both))
             mask = feeds.get(ATTENTION_MASK)
-            self._others.add(*both, mask)
+            self._others.add(both[0], both[1], mask)
             first, second = (judged(self._passing.judged(outputs_of), spec, mask) for outputs_of in both)
             tokens = mask is not None and first.ndim == 3 and first.shape[:2] == mask.shape
             classes = portion.summary.classes

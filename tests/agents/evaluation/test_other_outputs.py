@@ -52,7 +52,7 @@ def test_the_judged_output_is_not_among_them_and_words_are_equal_or_not() -> Non
     found = compared(AGE, changed)
     assert list(found) == ["name", "age"], "the largest deviation first"
     assert found["name"].exact
-    assert found["name"].deviation.value == pytest.approx(0.1)
+    assert found["name"].deviation.value == pytest.approx(0.1**0.5)
     assert found["age"].deviation.value == found["age"].deviation.high == 0
     assert found["age"].agreement is None, "a single number has no largest entry"
 
@@ -84,9 +84,9 @@ def test_padding_counts_as_equal() -> None:
     assert meter.compared(0.95, seed=1)[0].deviation.value == 0
 
 
-def report(age: np.ndarray, **limits: float | None):  # type: ignore[no-untyped-def]
+def report(age: np.ndarray, words: np.ndarray = WORDS, **limits: float | None):  # type: ignore[no-untyped-def]
     measured = material.evaluation(drop=0.0, speedup=3.0).model_copy(
-        update={"other_outputs": tuple(compared(age).values())}
+        update={"other_outputs": tuple(compared(age, words).values())}
     )
     return rederived(measured, Criteria(constraints=Constraints(**limits)))
 
@@ -128,3 +128,16 @@ def test_with_other_outputs_to_judge_every_example_is_used() -> None:
     assert not Question(limited, several_outputs=True).ends_early
     assert Question(free, several_outputs=True).ends_early
     assert not Question(Criteria(constraints=Constraints(metric_limits={"macro_f1": 1.0}))).ends_early
+
+
+@pytest.mark.parametrize(("changed", "status"), [(0, Holds.HOLDS), (2, Holds.HOLDS), (40, Holds.VIOLATED)])
+def test_values_that_are_equal_or_not_have_the_same_limit(changed: int, status: Holds) -> None:
+    words = WORDS.copy()
+    words[:changed] = "c"
+    verdict = next(one for one in report(AGE, words).constraints if one.constraint == "max_output_deviation")
+    assert verdict.status is status
+    assert verdict.subject == "name"
+    if changed:
+        assert (
+            f"'name' does worst: it differs from the original's in {changed / 2:g} % of its values" in verdict.sentence
+        )

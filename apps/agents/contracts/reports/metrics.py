@@ -73,8 +73,8 @@ class OutputComparison(Value):
     """Whether its values are integers, truth values or texts, which are equal or not."""
     examples: int
     deviation: Estimate
-    """The root of the mean squared error, as a share of the standard deviation of the original's output; the share of
-    values that differ if `exact`. Its interval holds for all other outputs at once (Bonferroni)."""
+    """The root of the mean squared error, as a share of the standard deviation of the original's output; the root of
+    the share of values that differ if `exact`. Its interval holds for all other outputs at once (Bonferroni)."""
     r2: float | None = None
     """How much of the original's output the candidate's explains, times 100; `None` if `exact`."""
     agreement: float | None = None

@@ -51,7 +51,7 @@ class SequenceMeter:
             raise OutputUnfit(output="0", shape=list(original.shape), task=Task.FIDELITY, reason=reason)
         blank = classes - 1 if self._blank == -1 else self._blank
         both = [output.argmax(2).astype(np.int64) for output in (original, candidate)]
-        shown = original.any(2) if self._padded else np.ones(original.shape[:2], bool)
+        shown = (original != 0).any(axis=2) if self._padded else np.ones(original.shape[:2], bool)
         pairs = zip(*both, shown, strict=True)
         losses = [distance(*(decoded(steps[keep], blank) for steps in (one, other))) for one, other, keep in pairs]
         self._losses.append(np.asarray(losses, dtype=np.float64))
@@ -83,8 +83,8 @@ def decoded(steps: Steps, blank: int | None) -> Steps:
     """The sequence of the best classes `steps`. With a `blank`, repeats are merged and then the blank is removed."""
     if blank is None or not len(steps):
         return steps
-    merged = steps[np.concatenate([[True], steps[1:] != steps[:-1]])]
-    return merged[merged != blank]
+    merged = steps[np.flatnonzero(np.diff(steps, prepend=steps[0] - 1))]
+    return np.asarray(merged[merged != blank], dtype=np.int64)
 
 
 def distance(one: Steps, other: Steps) -> float:

@@ -73,8 +73,8 @@ def primary_limited_twice(criteria: Criteria, known: Known) -> Iterator[Conflict
         .resolved("keep-second", f"Keep only the limit of {second}", constraints={DROP: None})
         .says(
             f"The {METRICS[primary].label} is the metric that this data set is judged by. Its loss is limited to "
-            f"{first}, and to {second} among the further metrics. Both have to hold, so the tighter one decides. Keep one of "
-            "them."
+            f"{first}, and to {second} among the further metrics. Both have to hold, so the tighter one decides. "
+            "Keep one of them."
         )
     )
 
