@@ -183,6 +183,12 @@ def test_a_metric_that_cannot_be_measured_is_refused_at_every_door(door: Door) -
     answer = door.preview(version, dataset, criteria)
     assert (answer["status_code"], answer["code"]) == (422, "session.metric_unmeasured")
     assert "top-1 accuracy or macro F1" in answer["detail"]
+    named = create(user=door.user, team=version.model.team, name="Top five", criteria=criteria)
+    page = Client()
+    page.force_login(door.user)
+    asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": named.pk}
+    html = page.post("/sessions/new/", asked).content.decode()
+    assert "top-5 accuracy" in html.partition('id="id_criteria_set_error"')[2].partition("</ul>")[0]
     body = {"criteria": criteria.model_dump(mode="json"), "version": version.pk, "dataset": dataset.pk}
     check = door.post("criteria/check", body, status=200)
     conflict = next(one for one in check["conflicts"] if one["code"] == "metric_not_measured")

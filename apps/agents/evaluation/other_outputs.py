@@ -16,7 +16,7 @@ import numpy as np
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.contracts.reports.metrics import OutputComparison
 from apps.agents.contracts.reports.model import TensorSpec
-from apps.agents.evaluation.metrics.classification import class_scores, looks_like_classes, top_of
+from apps.agents.evaluation.metrics.classification import class_scores, looks_like_classes
 from apps.agents.evaluation.metrics.comparing import Array
 from apps.agents.evaluation.metrics.fidelity import Spread, finite_pair, squared_errors
 from apps.agents.measuring.statistics.intervals import Floats, Indices, bootstrap, share_of_mean
@@ -42,7 +42,7 @@ class _Output:
             return
         original, candidate = finite_pair(original, candidate)
         if looks_like_classes(original.shape):
-            first, second = (top_of(class_scores(output), 1)[:, 0] for output in (original, candidate))
+            first, second = (class_scores(output).argmax(1) for output in (original, candidate))
             self.same_top.append((first == second).astype(np.float64))
         padded = mask is not None and original.ndim == 3 and original.shape[:2] == mask.shape
         if mask is not None and padded:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
-from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
+from apps.agents.contracts.phrasing import gains_in_words, listed, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN
@@ -30,6 +30,7 @@ METRIC_CONSTRAINTS = frozenset(
         "max_output_deviation",
     }
 )
+BESIDES_METRIC = frozenset({"metric_limits", "max_output_deviation"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Listed among a candidate's missed constraints if it is no better than the original."""
@@ -99,6 +100,12 @@ class Judgement:
     def loses_metric(self) -> bool:
         """Whether the loss of accuracy is an obstacle."""
         return any(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
+
+    @property
+    def broken_besides_metric(self) -> str:
+        """The limits on further metrics and other outputs that are missed, if the primary metric holds its own."""
+        missed = {constraint for constraint, _ in self.misses} & METRIC_CONSTRAINTS
+        return listed(sorted(map(_name, missed))) if missed and missed <= BESIDES_METRIC else ""
 
     @property
     def only_loses_metric(self) -> bool:

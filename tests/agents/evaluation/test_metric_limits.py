@@ -63,6 +63,8 @@ def test_one_broken_limit_rejects_the_candidate_in_the_metrics_words() -> None:
     judgement = judge(rederived(broken, criteria), criteria)
     assert not judgement.accepted
     assert judgement.misses[0][0] == "metric_limits"
+    assert judgement.broken_besides_metric == "the limit on another metric's loss"
+    assert judgement.only_loses_metric, "so a repair is worthwhile"
     assert "Macro F1 fell by 3 points" in judgement.reason
     verdict = verdict_of({"c01": judgement}, {"c01": "int8"}, criteria)
     assert verdict.binding == "metric_limits"
