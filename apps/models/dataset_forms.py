@@ -80,6 +80,13 @@ class DataSetUploadForm(FileOrUploadForm):
         choices=[("none", "None"), ("first", "First token"), ("mean", "Mean of the tokens")],
         help_text="How token embeddings are combined into one per example.",
     )
+    ctc_blank = forms.IntegerField(
+        required=False,
+        min_value=-1,
+        label="CTC blank",
+        help_text="For outputs [N, T, C] trained with CTC: the class that stands for nothing; −1 is the last one. "
+        "Sequences are then compared without repeats and blanks.",
+    )
     pairs = forms.BooleanField(
         required=False,
         label="Pairs",
@@ -261,6 +268,7 @@ class DataSetUploadForm(FileOrUploadForm):
         spec = {name: answers[name] for name in ("kind", "task", "metric", "label", "output", "pooling")}
         spec["classes"] = words(answers["classes"])
         spec["training_share"] = answers["training_share"]
+        spec["ctc_blank"] = answers["ctc_blank"] if answers["task"] == Task.FIDELITY else None
         if kind != DatasetKind.TEXT:
             spec["inputs"] = answers["inputs"]
         if answers["examples_stay"]:

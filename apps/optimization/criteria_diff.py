@@ -10,6 +10,7 @@ from apps.agents.contracts.phrasing import capitalized
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.catalogue import catalogue
 from apps.optimization.forms import Question, criteria_questions
+from apps.optimization.metric_limits import in_words
 from apps.optimization.models import CriteriaSet
 
 
@@ -61,7 +62,7 @@ def changes_of(versions: Iterable[CriteriaSet]) -> list[tuple[CriteriaSet, tuple
 
 def _leaves(body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in body.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and name != "metric_limits":
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
@@ -76,6 +77,8 @@ def _difference(path: str, question: Question | None, before: Any, after: Any) -
 def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return in_words(value) or "none"
     if isinstance(value, list):
         known = catalogue()
         return ", ".join(known[name].label if name in known else str(name) for name in value) or "none"

@@ -150,6 +150,14 @@ class GroupsUnmeasured(UserError):
     )
 
 
+class MetricUnmeasured(UserError):
+    code = "session.metric_unmeasured"
+    sentence = (
+        "These criteria limit the loss of {metric}, which cannot be measured for {version} on the data set {dataset}. "
+        "Limit {choices} instead, or remove the limit."
+    )
+
+
 class SizeUncounted(UserError):
     code = "session.size_uncounted"
     sentence = (

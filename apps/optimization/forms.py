@@ -18,6 +18,7 @@ from apps.agents.contracts.criteria import CountedSize, Criteria, Device, Object
 from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.edited_plan import PlanEditsField
+from apps.optimization.metric_limits import MetricLimitsField
 from apps.optimization.models import CriteriaSet
 
 
@@ -235,6 +236,12 @@ def _limit_questions() -> Iterator[Question]:
         "Loss of each group at most (points)",
         "For data sets with groups, such as sites or devices. Empty: no limit.",
     )
+    yield Question("metric_limits", ("constraints", "metric_limits"), MetricLimitsField())
+    yield _limit(
+        "max_output_deviation",
+        "Other outputs deviate at most (share)",
+        "Of how much the output varies, for every output that is not judged: 0.25 is an R² of 0.94. Empty: no limit.",
+    )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
     yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the size that counts.", MEGABYTE)
@@ -303,6 +310,8 @@ class CriteriaForm(forms.Form):
                 "max_metric_drop_points",
                 "max_metric_drop_relative",
                 "max_group_drop_points",
+                "metric_limits",
+                "max_output_deviation",
                 "max_latency_ms",
                 "min_speedup",
                 "max_size_bytes_mb",

@@ -276,6 +276,19 @@ class TestDataSets:
         assert response.status_code == 422
         assert not DataSet.objects.exists()
 
+    @pytest.mark.parametrize(("task", "blank"), [("fidelity", 0), ("classification", None)])
+    def test_the_blank_of_ctc_goes_with_fidelity_only(
+        self, browse: Browse, engineer: User, npz_bytes: bytes, task: str, blank: int | None
+    ):
+        answers = {"name": "Speech", "kind": "npz", "task": task, "label": "y", "ctc_blank": "0"}
+        page = browse(engineer)
+        response = page.post("/datasets/upload/", {**answers, "file": upload_of(npz_bytes, "set.npz")})
+        assert response.status_code == 302, text_of(response)
+        assert DataSet.objects.get().spec["ctc_blank"] == blank
+        shown = text_of(page.get(response.url))
+        assert ("CTC blank" in shown) == (blank is not None)
+        assert ("sequence agreement with the original" in shown) == (blank is not None)
+
     def test_images_bring_their_preprocessing(self, browse: Browse, engineer: User):
         answers = {
             "name": "Pictures",

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.values import Value
 
 HIGHEST_CONFIDENCE = 0.999
+USUAL_OUTPUT_DEVIATION = 0.25
+"""An R² of 0.94: above what int8 changes in a healthy output, below a head that is off by a third."""
 
 
 class Objective(StrEnum):
@@ -71,6 +74,12 @@ class Weights(Value):
         return self
 
 
+def _without_removed(limits: Any) -> Any:
+    """Limits by name without those that are null, which removes them."""
+    given = isinstance(limits, Mapping)
+    return {name: limit for name, limit in limits.items() if limit is not None} if given else limits
+
+
 class Constraints(Value):
     """Limits, all of which an accepted candidate holds. `None` means no limit.
 
@@ -84,11 +93,24 @@ class Constraints(Value):
     max_metric_drop_relative: float | None = Field(None, ge=0, le=1)
     max_group_drop_points: float | None = Field(None, ge=0, le=100)
     """The drop of each group that the data set names, including the worst."""
+    metric_limits: Annotated[dict[Metric, Annotated[float, Field(ge=0)]], BeforeValidator(_without_removed)] = Field(
+        default_factory=dict
+    )
+    """The most drop of further metrics of the task, by metric: in points for shares, otherwise in the metric's unit."""
+    max_output_deviation: float | None = Field(USUAL_OUTPUT_DEVIATION, ge=0)
+    """How far every output other than the judged one may be from the original's: the root of its mean squared error, as
+    a share of the standard deviation of the original's output. For integers, truth values and texts: the root of the
+    share of values that differ. Outputs without an entry per example are not limited."""
     max_latency_ms: float | None = Field(None, gt=0)
     min_speedup: float | None = Field(None, gt=0, le=1000)
     max_size_bytes: int | None = Field(None, gt=0)
     min_size_reduction: float | None = Field(None, gt=0, le=1000)
     max_memory_bytes: int | None = Field(None, gt=0)
+
+    def __hash__(self) -> int:
+        """Of all limits, so that constraints can be keys although those on metrics are a mapping."""
+        plain = {name: getattr(self, name) for name in type(self).model_fields if name != "metric_limits"}
+        return hash((*plain.values(), frozenset(self.metric_limits.items())))
 
 
 class Target(Value):

@@ -65,6 +65,7 @@ class Metric(StrEnum):
     COSINE = "cosine"
     SPEARMAN = "spearman"
     AGREEMENT = "agreement"
+    SEQUENCE_AGREEMENT = "sequence_agreement"
     PERPLEXITY = "perplexity"
     NLL = "nll"
     ACCURACY = "accuracy"
@@ -97,6 +98,7 @@ METRICS: dict[Metric, MetricSpec] = {
         MetricSpec(metric=Metric.COSINE, label="mean cosine similarity × 100", unit="points"),
         MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation × 100", unit="points"),
         MetricSpec(metric=Metric.AGREEMENT, label="agreement with the original", unit="%"),
+        MetricSpec(metric=Metric.SEQUENCE_AGREEMENT, label="sequence agreement with the original", unit="%"),
         MetricSpec(metric=Metric.PERPLEXITY, label="perplexity", unit="", higher_is_better=False),
         MetricSpec(metric=Metric.NLL, label="negative log-likelihood", unit="nats per token", higher_is_better=False),
         MetricSpec(metric=Metric.ACCURACY, label="accuracy by log-likelihood", unit="%"),
@@ -109,7 +111,7 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),
     Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),
     Task.EMBEDDING: (Metric.SPEARMAN, Metric.COSINE),
-    Task.FIDELITY: (Metric.AGREEMENT, Metric.R2, Metric.COSINE),
+    Task.FIDELITY: (Metric.AGREEMENT, Metric.SEQUENCE_AGREEMENT, Metric.R2, Metric.COSINE),
     Task.LANGUAGE_MODELING: (Metric.PERPLEXITY, Metric.NLL),
     Task.MULTIPLE_CHOICE: (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD),
 }
@@ -281,6 +283,9 @@ class DatasetSpec(Value):
     pooling: Literal["none", "first", "mean"] = "none"
     """How token embeddings `[N, tokens, size]` become one per example: the first token's, or the mean over the tokens,
     without those that the input `attention_mask` masks, if the model has this input."""
+    ctc_blank: int | None = Field(None, ge=-1, le=1_000_000)
+    """The class that stands for nothing in an output `[N, T, C]` of a model trained with CTC; −1 is the last class.
+    Greedy decoding then merges repeats and removes it, and sequence agreement is the default metric."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -313,6 +318,7 @@ class DatasetSpec(Value):
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must be different from each other")
         self._group_fits()
+        self._sequences_fit()
         return self
 
     def _group_fits(self) -> None:
@@ -324,6 +330,12 @@ class DatasetSpec(Value):
             raise ValueError(f"the array {self.group} fills an input and cannot contain the groups as well")
         if self.group == self.label and self.task is not Task.CLASSIFICATION:
             raise ValueError("the labels can be the groups in task classification only, where they are classes")
+
+    def _sequences_fit(self) -> None:
+        if self.ctc_blank is not None and self.task is not Task.FIDELITY:
+            raise ValueError(f"ctc_blank goes with task fidelity only, not with {self.task}")
+        if self.pooling != "none" and self.primary_metric is Metric.SEQUENCE_AGREEMENT:
+            raise ValueError("pooling leaves one vector per example, which is not a sequence: choose none")
 
     def _shapes_fit(self) -> None:
         if self.shapes and self.kind is not DatasetKind.TABLE:
@@ -357,8 +369,10 @@ class DatasetSpec(Value):
 
     @property
     def primary_metric(self) -> Metric:
-        """The chosen metric, or the task's default. Fidelity without a class output falls back to R²."""
-        return self.metric or self.metric_choices[0]
+        """The chosen metric, or the task's default. Fidelity without a class output falls back to R²: the shape of an
+        output `[N, T, C]` does not tell sequences of classes from other numbers."""
+        decoded = self.metric is None and self.ctc_blank is not None
+        return Metric.SEQUENCE_AGREEMENT if decoded else self.metric or self.metric_choices[0]
 
     @property
     def set_apart(self) -> frozenset[str]:

@@ -27,6 +27,7 @@ from apps.agents.contracts.errors.evaluation import OutputUnfit
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.contracts.values import Value
+from apps.agents.datasets.metric_fit import check_sequences
 from apps.agents.datasets.text_fit import check_text_input, check_texts
 from apps.agents.files.class_numbers import class_count, numbering
 
@@ -66,6 +67,8 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
         raise InputMissing(wanted=str(model.inputs[0]), offered="nothing", field=model.inputs[0].name)
     if dataset.examples < MINIMUM_EXAMPLES:
         raise TooFewExamples(examples=dataset.examples, minimum=MINIMUM_EXAMPLES)
+    if spec is not None:
+        check_sequences(spec, judged_output(model.outputs, spec.output))
     if dataset.kind == DatasetKind.TEXT:
         check_texts(model, dataset, spec, judged_output(model.outputs, spec.output if spec else None))
         bind(model.inputs, dataset)

@@ -73,7 +73,7 @@ class EvaluationAgent:
             candidate,
             dataset.measured_on(part),
             len(dataset.evaluation_indices),
-            Question(criteria, part, finalists, in_portions),
+            Question(criteria, part, finalists, in_portions, several_outputs=len(original.summary.outputs) > 1),
             context,
             machine,
             seed,

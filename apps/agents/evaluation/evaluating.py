@@ -106,6 +106,8 @@ class Evaluation:
             confidence=self.criteria.confidence,
             groups=found.groups,
             group_metric=found.group_metric,
+            metrics=found.metrics,
+            other_outputs=found.other_outputs,
         )
 
     @property
@@ -154,6 +156,7 @@ class Evaluation:
             outputs_s=found.seconds,
             metrics=found.metrics,
             fidelity=fidelity,
+            other_outputs=found.other_outputs,
             flips=found.scorer.flips(),
             classes=found.scorer.classes(),
             groups=found.groups,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison, Pair
-from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
+from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison, OutputComparison
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class MetricMeasured:
     primary: MetricComparison
     examples: int
     confidence: float
+    metrics: tuple[MetricComparison, ...] = field(default=(), kw_only=True)
+    """All metrics that were measured."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,4 @@ class Measurements(MetricMeasured):
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
     counted_size: CountedSize = CountedSize.FILE
+    other_outputs: tuple[OutputComparison, ...] = ()

@@ -15,7 +15,7 @@ from apps.agents.contracts.dataset_spec import DatasetKind, Metric, metric_by_gr
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
+from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison, OutputComparison
 from apps.agents.contracts.reports.selection import Level, PairedOutcomes
 from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
@@ -24,6 +24,7 @@ from apps.agents.evaluation.groups import compare_groups
 from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metrics import Scorer, order_metrics, scorer_for
 from apps.agents.evaluation.metrics.judged import judged
+from apps.agents.evaluation.other_outputs import OtherOutputs
 from apps.agents.evaluation.paired_inference import Passing
 from apps.agents.evaluation.selection_bias import packed
 from apps.agents.evaluation.verdicts import judge_metric
@@ -56,6 +57,7 @@ class Outputs:
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
+    other_outputs: tuple[OutputComparison, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Question:
     finalists: int = 1
     in_portions: bool = False
     """Whether a candidate that is only ranked is dropped as soon as it breaks a limit."""
+    several_outputs: bool = False
+    """Whether the model has outputs other than the judged one."""
 
     @property
     def shared_confidence(self) -> float:
@@ -75,10 +79,12 @@ class Question:
 
     @property
     def ends_early(self) -> bool:
-        """Whether clear evidence on the metric ends the run. With a limit on groups, every example is used."""
+        """Whether clear evidence on the metric ends the run. With a limit on groups, further metrics or other outputs,
+        every example is used."""
         limits = self.criteria.constraints
         limited = limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
-        return limited and limits.max_group_drop_points is None
+        outputs = self.several_outputs and limits.max_output_deviation is not None
+        return limited and limits.max_group_drop_points is None and not limits.metric_limits and not outputs
 
     @property
     def sharing(self) -> tuple[int, ...]:
@@ -130,6 +136,7 @@ class OutputsComparison:
         self._outputs, self._seed = original.summary.outputs, seed
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
         self._meter = FidelityMeter([output.name for output in self._outputs])
+        self._others = OtherOutputs(self._outputs, self._passing.read)
         self._scorer: Scorer | None = None
         self._groups: list[Array] = []
         self._share, self._rest_s, self._clock = share_of_progress, rest_s, clock
@@ -173,10 +180,13 @@ class OutputsComparison:
             both = self._passing.outputs(feeds)
             self._meter.add(*(visible(outputs_of, self._outputs, feeds) for outputs_of in both))
             mask = feeds.get(ATTENTION_MASK)
+            self._others.add(both[0], both[1], mask)
             first, second = (judged(self._passing.judged(outputs_of), spec, mask) for outputs_of in both)
             tokens = mask is not None and first.ndim == 3 and first.shape[:2] == mask.shape
             classes = portion.summary.classes
-            self._scorer = self._scorer or scorer_for(spec, first.shape, classes, tokens=tokens)
+            self._scorer = self._scorer or scorer_for(
+                spec, first.shape, classes, tokens=tokens, limited=self._question.criteria.constraints.metric_limits
+            )
             self._scorer.add(first, second, labels)
             self._done += len(first)
             self._report_progress()
@@ -227,11 +237,20 @@ class OutputsComparison:
             examples=used,
             examples_of_part=total,
             seconds=self._clock() - self._start,
-            notes=(*self._passing.compare_whole(self._meter, self._dataset), *_ended_early(used, total)),
+            notes=(
+                *self._passing.compare_whole(self._meter, self._dataset),
+                *self._unlimited(),
+                *_ended_early(used, total),
+            ),
             looks=looks if len(shares) > 1 else (),
             groups=groups,
             group_metric=by_group if groups else None,
+            other_outputs=self._others.compared(question.shared_confidence, self._seed),
         )
+
+    def _unlimited(self) -> tuple[str, ...]:
+        limited = self._question.criteria.constraints.max_output_deviation is not None
+        return self._others.not_compared() if limited else ()
 
     def _by_group(self, primary: Metric) -> tuple[Metric | None, tuple[GroupComparison, ...]]:
         """The metric compared by group, and the loss of each group; empty for a data set without groups."""
@@ -248,7 +267,7 @@ class OutputsComparison:
     def _level(self, sharing: int, metrics: tuple[MetricComparison, ...], used: int) -> Level:
         question = self._question
         confidence = shared_confidence(question.criteria.confidence, sharing)
-        measured = MetricMeasured(metrics[0], used, confidence)
+        measured = MetricMeasured(metrics[0], used, confidence, metrics=metrics)
         verdicts = judge_metric(question.criteria.constraints, measured)
         return Level(sharing=sharing, confidence=confidence, drop=metrics[0].drop, constraints=verdicts)
 

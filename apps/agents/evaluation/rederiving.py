@@ -8,13 +8,19 @@ candidate has to be measured again.
 from __future__ import annotations
 
 from apps.agents.contracts.criteria import Constraints, Criteria
-from apps.agents.contracts.dataset_spec import Metric
+from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.evaluation.measured import Measurements
 from apps.agents.evaluation.verdicts import judge, overall
 
-_ON_OUTPUTS = ("max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points")
+_ON_OUTPUTS = (
+    "max_metric_drop_points",
+    "max_metric_drop_relative",
+    "max_group_drop_points",
+    "metric_limits",
+    "max_output_deviation",
+)
 """The limits that decide how many examples are compared."""
 
 
@@ -26,6 +32,8 @@ def why_not(report: EvaluationReport, before: Criteria, after: Criteria) -> str 
         return f"its intervals are for a confidence of {before.confidence:g}, not {after.confidence:g}"
     if report.bytes_of(after.counted_size) is None:
         return f"the size of {after.counted_size.subject} was not measured"
+    if missing := after.constraints.metric_limits.keys() - {one.metric for one in report.metrics}:
+        return f"the {METRICS[min(missing)].label} was not measured"
     if _ended_early(report) and _on_outputs(before.constraints) != _on_outputs(after.constraints):
         return "the comparison of outputs ended early, because the evidence was clear for other limits"
     if report.latency.busy:
@@ -54,6 +62,8 @@ def _measurements(report: EvaluationReport) -> Measurements:
         confidence=report.confidence,
         groups=report.groups,
         group_metric=Metric(report.group_metric) if report.group_metric else None,
+        metrics=report.metrics,
+        other_outputs=report.other_outputs,
     )
 
 
@@ -61,5 +71,5 @@ def _ended_early(report: EvaluationReport) -> bool:
     return report.examples_of_part is not None and report.examples < report.examples_of_part
 
 
-def _on_outputs(limits: Constraints) -> tuple[float | None, ...]:
+def _on_outputs(limits: Constraints) -> tuple[object, ...]:
     return tuple(getattr(limits, name) for name in _ON_OUTPUTS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
-from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
+from apps.agents.contracts.phrasing import gains_in_words, listed, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN
@@ -21,7 +21,16 @@ from apps.agents.contracts.reports.slack import Nearest
 from apps.agents.contracts.state import Choice, Miss, Outcome, Verdict
 from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too_busy
 
-METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
+METRIC_CONSTRAINTS = frozenset(
+    {
+        "max_metric_drop_points",
+        "max_metric_drop_relative",
+        "max_group_drop_points",
+        "metric_limits",
+        "max_output_deviation",
+    }
+)
+BESIDES_METRIC = frozenset({"metric_limits", "max_output_deviation"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Listed among a candidate's missed constraints if it is no better than the original."""
@@ -91,6 +100,12 @@ class Judgement:
     def loses_metric(self) -> bool:
         """Whether the loss of accuracy is an obstacle."""
         return any(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
+
+    @property
+    def broken_besides_metric(self) -> str:
+        """The limits on further metrics and other outputs that are missed, if the primary metric holds its own."""
+        missed = {constraint for constraint, _ in self.misses} & METRIC_CONSTRAINTS
+        return listed(sorted(map(_name, missed))) if missed and missed <= BESIDES_METRIC else ""
 
     @property
     def only_loses_metric(self) -> bool:
@@ -410,6 +425,8 @@ _NAMES: Mapping[str, str] = {
     "max_metric_drop_points": "the limit on the metric's loss",
     "max_metric_drop_relative": "the limit on the metric's relative loss",
     "max_group_drop_points": "the limit on a group's loss",
+    "metric_limits": "the limit on another metric's loss",
+    "max_output_deviation": "the limit on the other outputs",
     "max_latency_ms": "the limit on latency",
     "min_speedup": "the required speed-up",
     "max_size_bytes": "the limit on size",

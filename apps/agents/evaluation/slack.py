@@ -30,6 +30,7 @@ def slacks_of(constraints: Sequence[ConstraintVerdict]) -> tuple[Slack, ...]:
     return tuple(
         Slack(
             constraint=one.constraint,
+            subject=one.subject,
             limit=one.limit,
             measured=one.measured.value,
             unit=one.unit,

@@ -12,7 +12,9 @@ from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.evaluation.exact_verdicts import exact_bytes_verdict, size_reduction_verdict, size_verdict
 from apps.agents.evaluation.group_verdicts import group_verdict
 from apps.agents.evaluation.measured import Measurements, MetricMeasured
+from apps.agents.evaluation.metric_limit_verdicts import metric_limit_verdicts
 from apps.agents.evaluation.metric_verdicts import drop_verdict, relative_drop_verdict
+from apps.agents.evaluation.output_verdicts import output_verdict
 from apps.agents.evaluation.speed_verdicts import latency_verdict, speedup_verdict
 
 
@@ -22,7 +24,7 @@ def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintV
 
 
 def judge_metric(limits: Constraints, measured: MetricMeasured) -> tuple[ConstraintVerdict, ...]:
-    """A verdict for every limit on the primary metric."""
+    """A verdict for every limit on the primary metric and on further ones."""
     return tuple(_metric_verdicts(limits, measured))
 
 
@@ -39,6 +41,8 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
     yield from _metric_verdicts(limits, measured)
     if limits.max_group_drop_points is not None:
         yield group_verdict(measured, limits.max_group_drop_points)
+    if limits.max_output_deviation is not None and measured.other_outputs:
+        yield output_verdict(measured, limits.max_output_deviation)
     if limits.max_latency_ms is not None:
         yield latency_verdict(measured, limits.max_latency_ms)
     if limits.min_speedup is not None:
@@ -58,3 +62,4 @@ def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[
         yield drop_verdict(measured, limits.max_metric_drop_points)
     if limits.max_metric_drop_relative is not None:
         yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
+    yield from metric_limit_verdicts(measured, limits.metric_limits)

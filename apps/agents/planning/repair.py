@@ -59,6 +59,12 @@ class Attempt:
         return self.judgement is not None and self.judgement.loses_metric
 
     @property
+    def lost(self) -> str:
+        """What speaks against it, as a clause: `lost 1.5`, or the limits it broke if the primary metric holds."""
+        besides = self.judgement.broken_besides_metric if self.judgement else ""
+        return f"broke {besides}" if besides else f"lost {self.drop_points:.1f}"
+
+    @property
     def repairable(self) -> bool:
         return self.judgement is not None and self.judgement.only_loses_metric
 
@@ -180,7 +186,7 @@ class _Search:
         parameters = {**last.parameters, KEPT_OPERATORS: [*last.operators, culprit]}
         decibels = -10 * log10(noises[culprit])
         reason = (
-            f"Repairs {last.key}, which lost {last.drop_points:.1f}: {culprit} makes {share:.0%} of the "
+            f"Repairs {last.key}, which {last.lost}: {culprit} makes {share:.0%} of the "
             f"quantization noise ({decibels:.1f} dB), so it stays in float."
         )
         return self._repair_if_worthwhile(parameters, reason)
@@ -329,7 +335,7 @@ class _Search:
         elif failing:
             why = f"{failing} of {len(ranked)} nodes in float are too few"
         else:
-            why = f"{foundation.key} lost {foundation.drop_points:.1f}"
+            why = f"{foundation.key} {foundation.lost}"
         plural = "node stays" if count == 1 else "nodes stay"
         reason = f"Repairs {self.chain[-1].key}: {why}; the {count} most sensitive {plural} in float."
         prediction = predict(self.spec, parameters, self.profile, self.criteria, self.knowledge)

@@ -194,13 +194,13 @@ def tolerable(choosing: EvaluationReport | None, judging: EvaluationReport) -> b
     The mean over all examples varies least. So fewer candidates that really break the limit pass than with one part
     only, and more of those that lose nothing.
     """
-    before = {one.constraint: one.measured.value for one in choosing.constraints} if choosing else {}
+    before = {one.key: one.measured.value for one in choosing.constraints} if choosing else {}
     examples = choosing.examples if choosing else 0
     for verdict in judging.constraints:
         if verdict.constraint not in METRIC_CONSTRAINTS or verdict.status is Holds.HOLDS:
             continue
         value = verdict.measured.value
-        first = before.get(verdict.constraint, value)
+        first = before.get(verdict.key, value)
         pooled = (first * examples + value * judging.examples) / (examples + judging.examples)
         if pooled > TOLERATED_SHARE * verdict.limit:
             return False
@@ -213,8 +213,8 @@ def at_level(report: EvaluationReport, sharing: int) -> EvaluationReport:
     if level is None or level is report.levels[0]:
         return report
     primary = report.primary.model_copy(update={"drop": level.drop})
-    found = {one.constraint: one for one in level.constraints}
-    constraints = tuple(found.get(one.constraint, one) for one in report.constraints)
+    found = {one.key: one for one in level.constraints}
+    constraints = tuple(found.get(one.key, one) for one in report.constraints)
     return report.model_copy(
         update={
             "metrics": (primary, *report.metrics[1:]),

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.phrasing import (
     capitalized,
     difference,
@@ -41,6 +42,7 @@ NOTICED_MEMORY_BYTES = 5_000_000
 differ by less."""
 METRIC_LIMITS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
 GROUP_LIMIT = "max_group_drop_points"
+OUTPUT_LIMIT = "max_output_deviation"
 NOTHING_BETTER = "Nothing better was found within the limits"
 
 
@@ -83,7 +85,7 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     same = [one.words for one in changes if one.move in (Move.SAME, Move.UNKNOWN)]
     body = _joined(gains, losses, same)
     harm = _harm(report)
-    words = f"{body}; {metric.words}{harm}"
+    words = f"{body}; {metric.words}{_other_limits(report)}{harm}"
     if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
         return Headline(tone=Tone.MIXED, sentence=capitalized(words))
     if not proven or any(one.move is Move.UNKNOWN for one in changes):
@@ -179,6 +181,14 @@ def _metric(report: EvaluationReport) -> _Change:
     if GROUP_LIMIT in open_ones:
         words += f", no group proven to stay within {with_unit(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
     return _Change(move, words)
+
+
+def _other_limits(report: EvaluationReport) -> str:
+    """The limits on further metrics and on other outputs that are not proven."""
+    open_ones = [one for one in report.constraints if one.status is Holds.INCONCLUSIVE]
+    names = [METRICS[Metric(one.subject)].label for one in open_ones if one.constraint == "metric_limits"]
+    names += [f"the output {one.subject}" for one in open_ones if one.constraint == OUTPUT_LIMIT]
+    return f"; {listed(names)} not proven to stay within the limit" if names else ""
 
 
 def _harm(report: EvaluationReport) -> str:

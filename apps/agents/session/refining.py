@@ -188,7 +188,7 @@ class Refining:
                 candidate=trial.key,
                 setting=setting,
                 objectives=self._objectives(trial),
-                beyond={verdict.constraint: round(-verdict.margin, 6) for verdict in report.constraints},
+                beyond={verdict.key: round(-verdict.margin, 6) for verdict in report.constraints},
             )
 
     def _objectives(self, trial: Trial) -> dict[str, float]:

@@ -16,7 +16,8 @@ from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_g
 from apps.agents.contracts.formats import LITERT_SIZED
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
 from apps.agents.contracts.state import Earlier, Plan
-from apps.agents.datasets.dataset_fit import check_against
+from apps.agents.datasets.dataset_fit import check_against, judged_output
+from apps.agents.datasets.metric_fit import measurable
 from apps.agents.planning.agent import plan_preview
 from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
@@ -33,6 +34,7 @@ from apps.optimization.errors import (
     DataSetNotReady,
     GroupsUnmeasured,
     GroupsUnnamed,
+    MetricUnmeasured,
     NothingToTry,
     SizeUncounted,
     TeamsDiffer,
@@ -213,12 +215,14 @@ def check(
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
     set does not fill), those of `check_student`, `SizeUncounted`, `GroupsUnnamed`, `GroupsUnmeasured`,
-    `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
+    `MetricUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be
+    started belong here.
     """
     check_rows(version, dataset, criteria_set, student)
     spec = DatasetSpec.model_validate(dataset.spec)
     _check_size(version, criteria)
     _check_groups(dataset, spec, criteria)
+    _check_metrics(version, dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
 
@@ -280,6 +284,16 @@ def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> No
         raise GroupsUnnamed(field="dataset", dataset=dataset)
     if metric_by_group(spec.task, spec.primary_metric) is None:
         raise GroupsUnmeasured(field="dataset", dataset=dataset, metric=METRICS[spec.primary_metric].label)
+
+
+def _check_metrics(version: ModelVersion, dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
+    known = measurable(spec, judged_output(version.metadata.summary.outputs, spec.output))
+    for metric in criteria.constraints.metric_limits:
+        if metric not in known:
+            choices = " or ".join(METRICS[one].label for one in known)
+            raise MetricUnmeasured(
+                field="criteria_set", metric=METRICS[metric].label, version=version, dataset=dataset, choices=choices
+            )
 
 
 def _check_techniques(criteria: Criteria) -> None:

@@ -19,6 +19,7 @@ from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
 from apps.agents.contracts.reports.measurements import Estimate, Pair
 from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.contracts.reports.runtimes import Gains
+from apps.agents.contracts.reports.slack import Slack
 from apps.agents.contracts.state import Headline
 from apps.agents.evaluation.decidability import round_up
 from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, REAL_CHANGE
@@ -205,7 +206,12 @@ def _includes_zero(drop: Any) -> bool:
 @register.filter
 def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> ConstraintVerdict:
     """A verdict for tables: the limit and measurement of a drop as changes in the metric, negative if lower."""
-    if verdict.constraint not in METRIC_CONSTRAINTS or not primary.higher_is_better:
+    if verdict.constraint not in METRIC_CONSTRAINTS or verdict.constraint == "max_output_deviation":
+        return verdict
+    higher = primary.higher_is_better
+    if verdict.constraint == "metric_limits":
+        higher = METRICS[Metric(verdict.subject)].higher_is_better
+    if not higher:
         return verdict
     return verdict.model_copy(update={"limit": -verdict.limit, "measured": verdict.measured.negated()})
 
@@ -307,6 +313,8 @@ _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
     "max_group_drop_points": "Loss of each group at most",
+    "metric_limits": "Loss of further metrics at most",
+    "max_output_deviation": "Other outputs deviate at most",
     "max_latency_ms": "Latency at most",
     "min_speedup": "Faster by at least",
     "max_size_bytes": "Size at most",
@@ -321,6 +329,18 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """The label of a field of `Constraints`: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def subject_name(one: ConstraintVerdict | Slack) -> str:
+    """The metric or output that a verdict is about, for people; empty if the limit tells."""
+    return METRICS[Metric(one.subject)].label if one.constraint == "metric_limits" else one.subject
+
+
+@register.filter
+def in_points(metric: str) -> bool:
+    """Whether the loss of a metric is in points."""
+    return METRICS[Metric(metric)].unit in POINT_UNITS
 
 
 @register.filter

@@ -26,6 +26,8 @@ class ConstraintVerdict(Value):
 
     constraint: str
     """The field of `Constraints`."""
+    subject: str = ""
+    """The metric or the output that it is about, if the field does not tell."""
     limit: float = Field(description="For a drop: the largest that is allowed, as a positive number.")
     measured: Estimate = Field(description="For a metric: its drop, so a positive number is a loss.")
     unit: str
@@ -33,3 +35,9 @@ class ConstraintVerdict(Value):
     margin: float
     sentence: str
     to_decide: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Names it among all verdicts of a report: `min_speedup`, `metric_limits.macro_f1`."""
+        by_metric = self.subject and self.constraint == "metric_limits"
+        return f"{self.constraint}.{self.subject}" if by_metric else self.constraint

@@ -16,6 +16,7 @@ from apps.agents.contracts.reports.metrics import (
     Flips,
     GroupComparison,
     MetricComparison,
+    OutputComparison,
 )
 from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.reports.selection import Contest, Level, PairedOutcomes
@@ -63,6 +64,9 @@ class EvaluationReport(Value):
     metrics: tuple[MetricComparison, ...]
     """The first is the primary one, to which the constraints apply."""
     fidelity: Fidelity
+    other_outputs: tuple[OutputComparison, ...] = ()
+    """The outputs other than the judged one, the largest deviation first; empty in older reports. Outputs without an
+    entry per example are left out."""
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
     groups: tuple[GroupComparison, ...] = ()

@@ -65,6 +65,22 @@ class GroupComparison(Value):
     """The p-value corrected for the number of groups (Holm)."""
 
 
+class OutputComparison(Value):
+    """One output other than the judged one, with both models on the same examples."""
+
+    output: str
+    exact: bool
+    """Whether its values are integers, truth values or texts, which are equal or not."""
+    examples: int
+    deviation: Estimate
+    """The root of the mean squared error, as a share of the standard deviation of the original's output; the root of
+    the share of values that differ if `exact`. Its interval holds for all other outputs at once (Bonferroni)."""
+    r2: float | None = None
+    """How much of the original's output the candidate's explains, times 100; `None` if `exact`."""
+    agreement: float | None = None
+    """The share of examples with the same largest number in per cent, if the output may be class scores."""
+
+
 class FindingKind(StrEnum):
     GROUP = "group"
     """A group that loses."""

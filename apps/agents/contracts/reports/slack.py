@@ -13,6 +13,8 @@ class Slack(Value):
 
     constraint: str
     """The field of `Constraints`."""
+    subject: str = ""
+    """The metric or the output that it is about, if the field does not tell."""
     limit: float
     measured: float
     """A drop is positive if it is a loss."""

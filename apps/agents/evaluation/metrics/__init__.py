@@ -5,7 +5,7 @@ Needs numpy and scipy, so only the child imports it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
 from apps.agents.contracts.reports.dataset import Task
@@ -16,14 +16,21 @@ from apps.agents.evaluation.metrics.embedding import PairScorer, VectorScorer
 from apps.agents.evaluation.metrics.fidelity import FidelityScorer
 from apps.agents.evaluation.metrics.likelihood import ContinuationScorer, PerplexityScorer
 from apps.agents.evaluation.metrics.regression import RegressionScorer
+from apps.agents.evaluation.metrics.sequences import SequenceMeter, looks_like_sequences
 
 __all__ = ["Scorer", "order_metrics", "scorer_for"]
 
 
 def scorer_for(
-    spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence[str], *, tokens: bool = False
+    spec: DatasetSpec,
+    output_shape: Sequence[int],
+    classes: Sequence[str],
+    *,
+    tokens: bool = False,
+    limited: Container[Metric] = (),
 ) -> Scorer:
-    """The scorer of a task, for outputs of `output_shape` (batch axis first). `tokens`: they are padded tokens."""
+    """The scorer of a task, for outputs of `output_shape` (batch axis first). `tokens`: they are padded tokens.
+    `limited`: the further metrics that the criteria limit."""
     if spec.task is Task.CLASSIFICATION:
         return ClassificationScorer(spec, classes)
     if spec.task is Task.REGRESSION:
@@ -34,7 +41,10 @@ def scorer_for(
         return PerplexityScorer()
     if spec.task is Task.MULTIPLE_CHOICE:
         return ContinuationScorer()
-    return FidelityScorer(by_class=_by_class(spec, output_shape), tokens=tokens)
+    asked = spec.primary_metric is Metric.SEQUENCE_AGREEMENT or Metric.SEQUENCE_AGREEMENT in limited
+    decoded = asked and spec.pooling == "none" and looks_like_sequences(output_shape)
+    sequences = SequenceMeter(spec.ctc_blank, padded=tokens) if decoded else None
+    return FidelityScorer(by_class=_by_class(spec, output_shape), tokens=tokens, sequences=sequences)
 
 
 def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:

@@ -3,7 +3,7 @@
 The measure depends on the output. For class scores: whether the best class is the same. For integers, truth values and
 texts: whether they are equal. For other numbers: how much of the original's outputs the candidate's explain (R², which
 counts a different scale, sign or offset as error). For vectors also the cosine, the usual measure of embeddings, which
-detects only a different sign.
+detects only a different sign. For sequences of classes, on request: how alike they are after greedy decoding.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from apps.agents.evaluation.metrics.comparing import (
     times,
 )
 from apps.agents.evaluation.metrics.embedding import cosines
+from apps.agents.evaluation.metrics.sequences import SequenceMeter
 from apps.agents.measuring.statistics.intervals import Floats, Indices, mcnemar_p, share
 
 CONSTANT = 1e-3
@@ -37,13 +38,13 @@ BLOCK_ELEMENTS = 1_000_000
 
 
 class FidelityScorer(Scorer):
-    """`by_class`: the output is one score per class. `tokens`: it is `[N, tokens, size]`.
+    """`by_class`: the output is one score per class. `tokens`: it is `[N, tokens, size]`. `sequences`: decodes it.
 
     Tokens that consist only of 0 are padding.
     """
 
-    def __init__(self, *, by_class: bool, tokens: bool = False) -> None:
-        self._by_class, self._tokens = by_class, tokens
+    def __init__(self, *, by_class: bool, tokens: bool = False, sequences: SequenceMeter | None = None) -> None:
+        self._by_class, self._tokens, self._sequences = by_class, tokens, sequences
         self._equal: list[Floats] = []
         self._cosines: list[Floats] = []
         self._squares: list[Floats] = []
@@ -51,6 +52,8 @@ class FidelityScorer(Scorer):
         self._columns = 0
 
     def add(self, original: Array, candidate: Array, labels: Labels) -> None:
+        if self._sequences is not None:
+            self._sequences.add(original, candidate)
         if original.dtype.kind != "f":
             self._equal.append(np.asarray(_rows(original) == _rows(candidate), dtype=np.float64).mean(axis=1))
             self._columns = max(self._columns, _rows(original).shape[1])
@@ -79,6 +82,8 @@ class FidelityScorer(Scorer):
             similar = np.concatenate(self._cosines)
             both = means_of(np.ones_like(similar), similar)
             found.append(compare_by_bootstrap(Metric.COSINE, both, len(similar), confidence, seed))
+        if self._sequences is not None:
+            found.append(self._sequences.comparison(confidence, seed))
         return found
 
     def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
@@ -94,6 +99,8 @@ class FidelityScorer(Scorer):
     def losses(self, metric: Metric) -> Floats | None:
         if metric is Metric.AGREEMENT and self._equal:
             return 100 * (1 - np.concatenate(self._equal))
+        if metric is Metric.SEQUENCE_AGREEMENT and self._sequences is not None:
+            return self._sequences.losses()
         if metric is Metric.COSINE and self._cosines:
             return 100 * (1 - np.concatenate(self._cosines))
         return 100 * self._unexplained() if metric is Metric.R2 and self._squares else None

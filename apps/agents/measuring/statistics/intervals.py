@@ -40,14 +40,19 @@ def confidence_of(quantile: float) -> float:
 
 def share(successes: int, trials: int, confidence: float) -> Estimate:
     """A share with Wilson's score interval (Wilson, JASA 22 (1927)). `trials` must be positive."""
-    value, z = successes / trials, float(scipy.special.ndtri(0.5 + confidence / 2))
+    return share_of_mean(successes / trials, trials, confidence)
+
+
+def share_of_mean(value: float, trials: int, confidence: float) -> Estimate:
+    """Wilson's interval for the mean of `trials` numbers from 0 to 1. It is conservative, unless all are 0 or 1."""
+    z = float(scipy.special.ndtri(0.5 + confidence / 2))
     scale = 2 * (trials + z**2)
     center = (2 * trials * value + z**2) / scale
     reach = z / scale * math.sqrt(4 * trials * value * (1 - value) + z**2)
     return Estimate(
         value=value,
-        low=center - reach if successes else 0.0,
-        high=center + reach if successes < trials else 1.0,
+        low=center - reach if value > 0 else 0.0,
+        high=center + reach if value < 1 else 1.0,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from apps.agents.contracts.criteria import Criteria, merged
-from apps.agents.planning.conflicts import budgets, evidence, limits, naming, reach, reachable, serving
+from apps.agents.planning.conflicts import budgets, evidence, limits, metrics, naming, reach, reachable, serving
 from apps.agents.planning.conflicts.values import Conflict, Known, Resolution, Severity
 
 Rule = Callable[[Criteria, Known], Iterator[Conflict]]
@@ -29,6 +29,10 @@ RULES: tuple[Rule, ...] = (
     limits.size_limit_moot,
     limits.speed_limit_moot,
     limits.weights_unused,
+    metrics.metric_not_measured,
+    metrics.metrics_of_several_tasks,
+    metrics.primary_limited_twice,
+    metrics.outputs_not_limited,
     serving.objective_not_served,
     serving.limit_not_served,
     serving.nothing_to_compress,

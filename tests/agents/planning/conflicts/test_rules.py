@@ -12,6 +12,7 @@ import pytest
 from apps.agents.contracts.criteria import PROFILES, Criteria
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.planning.conflicts.checking import RULES, conflicts_of, contradictions, resolution_of, resolved
 from apps.agents.planning.conflicts.values import Conflict, Known, Severity
 from apps.agents.techniques.catalogue import catalogue
@@ -283,6 +284,46 @@ CASES = [
         Known(latency_ms=10),
         1,
         ("“at least 2× as fast” is the tighter limit",),
+    ),
+    Case(
+        "metric_not_measured",
+        STOP,
+        {LIMITS: {"metric_limits": {"mae": 1.0}}},
+        {LIMITS: {"metric_limits": {"macro_f1": 1.0, "top5": 1.0}}},
+        Known(model=resnet().model, dataset=DATASET, spec=SPEC),
+        resolutions=1,
+        words=("mean absolute error", "or macro F1"),
+        subject="mae",
+    ),
+    Case(
+        "metrics_of_several_tasks",
+        STOP,
+        {LIMITS: {"metric_limits": {"macro_f1": 1.0, "mae": 1.0}}},
+        {LIMITS: {"metric_limits": {"rmse": 1.0, "mae": 1.0}}},
+        words=("macro F1 and mean absolute error",),
+    ),
+    Case(
+        "primary_limited_twice",
+        WARN,
+        {LIMITS: {"metric_limits": {"top1": 3.0}}},
+        {LIMITS: {"metric_limits": {"macro_f1": 3.0}}},
+        Known(dataset=DATASET, spec=SPEC),
+        words=("limited to 1 point", "3 points"),
+    ),
+    Case(
+        "outputs_not_limited",
+        WARN,
+        {LIMITS: {"max_output_deviation": None}},
+        {},
+        Known(
+            model=resnet().model.model_copy(
+                update={"outputs": (*resnet().model.outputs, TensorSpec(name="age", dtype="float32", shape=("N", 1)))}
+            ),
+            dataset=DATASET,
+            spec=SPEC,
+        ),
+        resolutions=1,
+        words=("the output age",),
     ),
     Case(
         "weights_unused",

@@ -1,0 +1,109 @@
+"""Limits on further metrics that do not go with the task, or with another limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.agents.contracts.criteria import USUAL_OUTPUT_DEVIATION, Criteria
+from apps.agents.contracts.dataset_spec import METRICS, TASK_METRICS
+from apps.agents.contracts.errors.datasets import OutputUnknown
+from apps.agents.contracts.phrasing import difference_unit, listed, with_unit
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.datasets.dataset_fit import judged_output
+from apps.agents.datasets.metric_fit import measurable
+from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
+
+FIELD = "metric_limits"
+DROP = "max_metric_drop_points"
+
+
+def metric_not_measured(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """A metric is limited that the data set's task cannot measure on the model's output."""
+    if known.spec is None:
+        return
+    choices = measurable(known.spec, _judged(known))
+    for metric in criteria.constraints.metric_limits:
+        if metric in choices:
+            continue
+        label, path = METRICS[metric].label, f"constraints.{FIELD}"
+        instead = " or ".join(METRICS[one].label for one in choices)
+        yield (
+            Conflicting("metric_not_measured", Severity.CONTRADICTION, path, subject=metric.value)
+            .resolved("remove", f"Remove the limit on {label}", constraints={FIELD: {metric.value: None}})
+            .says(
+                f"The loss of {label} is limited, but it cannot be measured with this data set. "
+                f"Remove the limit, or limit {instead}."
+            )
+        )
+
+
+def metrics_of_several_tasks(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """Metrics are limited that no task measures together."""
+    limited = set(criteria.constraints.metric_limits)
+    if known.spec is not None or any(limited <= set(metrics) for metrics in TASK_METRICS.values()):
+        return
+    names = listed([METRICS[one].label for one in criteria.constraints.metric_limits])
+    building = Conflicting("metrics_of_several_tasks", Severity.CONTRADICTION, f"constraints.{FIELD}")
+    for metric in criteria.constraints.metric_limits:
+        label = METRICS[metric].label
+        building.resolved(
+            f"remove-{metric.value}", f"Remove the limit on {label}", constraints={FIELD: {metric.value: None}}
+        )
+    yield building.says(
+        f"The losses of {names} are limited, but no task measures all of them, so every session would be refused. "
+        "Keep the limits on the metrics of one task."
+    )
+
+
+def primary_limited_twice(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The primary metric has a limit of its own and one among the further metrics: the tighter one decides."""
+    limits = criteria.constraints
+    if known.spec is None or limits.max_metric_drop_points is None:
+        return
+    primary = known.spec.primary_metric
+    again = limits.metric_limits.get(primary)
+    if again is None:
+        return
+    unit = difference_unit(METRICS[primary].unit)
+    first, second = (with_unit(one, unit) for one in (limits.max_metric_drop_points, again))
+    path = f"constraints.{FIELD}"
+    yield (
+        Conflicting("primary_limited_twice", Severity.WARNING, f"constraints.{DROP}", path)
+        .resolved("keep-first", f"Keep only the limit of {first}", constraints={FIELD: {primary.value: None}})
+        .resolved("keep-second", f"Keep only the limit of {second}", constraints={DROP: None})
+        .says(
+            f"The {METRICS[primary].label} is the metric that this data set is judged by. Its loss is limited to "
+            f"{first}, and to {second} among the further metrics. Both have to hold, so the tighter one decides. "
+            "Keep one of them."
+        )
+    )
+
+
+def outputs_not_limited(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The model has several outputs, and only one of them is judged."""
+    judged = _judged(known)
+    if known.model is None or judged is None or criteria.constraints.max_output_deviation is not None:
+        return
+    others = [output.name for output in known.model.outputs if output.name != judged.name]
+    if not others:
+        return
+    name = "max_output_deviation"
+    plain = f"{len(others)} other outputs" if len(others) > 1 else f"the output {others[0]}"
+    yield (
+        Conflicting("outputs_not_limited", Severity.WARNING, f"constraints.{name}")
+        .resolved("limit", "Limit the deviation of the other outputs", constraints={name: USUAL_OUTPUT_DEVIATION})
+        .says(
+            f"Only {judged.name} is judged: nothing limits how far {plain} may be from the original's. Set a limit on "
+            "the other outputs, unless nobody uses them."
+        )
+    )
+
+
+def _judged(known: Known) -> TensorSpec | None:
+    """The judged output; `None` if it is not known, or if the model does not have it (an error of its own)."""
+    if known.model is None or known.spec is None or not known.model.outputs:
+        return None
+    try:
+        return judged_output(known.model.outputs, known.spec.output)
+    except OutputUnknown:
+        return None
