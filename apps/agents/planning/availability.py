@@ -13,7 +13,14 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Omission
 from apps.agents.planning.bases import Bases
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
-from apps.agents.techniques.compatibility import by_framework, compatibility, exporter_for, format_label, formats_taken
+from apps.agents.techniques.compatibility import (
+    by_framework,
+    compatibility,
+    exporter_for,
+    format_label,
+    formats_taken,
+    why_no_teacher,
+)
 
 
 def obstacle_to(
@@ -88,7 +95,7 @@ class Sorting:
     def obstacle(self, spec: TechniqueSpec) -> str | None:
         """Why `spec` cannot be used on the form of the model that it takes; `None` if it can."""
         basis = self.bases.of(spec) or self.bases.original
-        why = obstacle_to(
+        why = why_no_teacher(spec, self.bases.original.model.format) or obstacle_to(
             spec,
             criteria=self.criteria,
             model=basis.model,

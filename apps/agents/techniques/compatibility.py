@@ -24,6 +24,7 @@ QUANTIZED_TYPES = NARROW_TYPES
 PACKED_TYPES = frozenset({"int32"})
 """The type into which some libraries pack narrow weights. Otherwise it is used for indices."""
 _START_FROM_HALVES = frozenset({Framework.TORCH, Framework.ONNX})
+_RUN_IN_TORCH = frozenset({Framework.TORCH, Framework.ONNX})
 _FRAMEWORKS = {
     Framework.ONNX: "ONNX",
     Framework.TORCH: "PyTorch",
@@ -140,6 +141,8 @@ def _obstacle(
     missing = () if installed is None else [name for one in needed for name in missing_libraries(one, installed)]
     if missing:
         return f"No worker has {' and '.join(dict.fromkeys(missing))} installed."
+    if why := why_no_teacher(spec, summary.format):
+        return why
     if strings := strings_against(summary, exporter or spec):
         return f"{strings}."
     lacking = exporter is None and spec.acts_on and not summary.operators.keys() & set(spec.acts_on)
@@ -150,11 +153,24 @@ def _obstacle(
         return nothing_left
     if lacking:
         return f"It works on {', '.join(spec.acts_on)}, but the model has none of them. {what_is_left(summary)}"
+    if exporter is None and (why := spec.knowledge.why_not(summary)):
+        return why
     if spec.needs_training and (dataset is None or dataset.training_examples == 0):
         return "It trains the model, but the data set has no training part (training_share)."
     if spec.needs_calibration and (dataset is None or dataset.examples == 0):
         return "It needs calibration data, but there is no data set."
     return None
+
+
+def why_no_teacher(spec: TechniqueSpec, original_format: str) -> str | None:
+    """Why an original in this format cannot teach in `spec`, in a sentence; `None` if it can, or need not.
+
+    PyTorch runs its own formats and ONNX graphs, and is never imported in one process with TensorFlow.
+    """
+    known = _format(original_format)
+    if known is None or known.framework in _RUN_IN_TORCH or not spec.inputs or "torch" not in spec.requires:
+        return None
+    return f"It learns from the original in PyTorch, which cannot run {_a_model_in(original_format)}."
 
 
 def strings_against(summary: ModelSummary, spec: TechniqueSpec) -> str | None:

@@ -7,7 +7,7 @@ from apps.agents.techniques.knowledge.torch_training import RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.training.parameters import PRECISION, RECOVERY_PARAMETERS
 
-_KEEP_ZEROS = ParameterSpec(
+KEEP_ZEROS = ParameterSpec(
     name="keep_zeros",
     kind="boolean",
     default=True,
@@ -27,7 +27,7 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("torch",),
         inputs=("teacher",),
         needs_training=True,
-        parameters=(*RECOVERY_PARAMETERS, PRECISION, _KEEP_ZEROS),
+        parameters=(*RECOVERY_PARAMETERS, PRECISION, KEEP_ZEROS),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
         knowledge=RECOVERY,
         reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "

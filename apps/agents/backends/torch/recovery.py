@@ -8,6 +8,7 @@ alone. A model that predicts tokens learns them window by window of the texts.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -56,9 +57,7 @@ class RecoveryTraining(BaseOptimizationAgent):
 
     def _trained(self, assignment: Assignment, context: Context, device: str) -> Applied:
         label = assignment.spec.label
-        loaded = load_model(assignment.model, assignment.scratch)
-        learner = trainable(loaded, label)
-        check_same(loaded, learner, next(assignment.batches(2, 2)), label)
+        learner = self._learner(assignment)
         place(learner.module, device)
         recipe = Recipe.of(assignment.parameters, assignment.seed)
         recipe = replace(recipe, precision=chosen(recipe.precision, device))
@@ -66,10 +65,10 @@ class RecoveryTraining(BaseOptimizationAgent):
             assignment.dataset, learner, recipe.batch_size, recipe.seed, device, label, assignment.batch_divisor
         )
         stepper = self._stepper(assignment, learner, examples, recipe)
-        stepper.zeros = zeros_of(learner.module) if assignment.parameters["keep_zeros"] else None
+        stepper.zeros = self._zeros(learner) if assignment.parameters["keep_zeros"] else None
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
-        made = save_model(to_save(learner), assignment.out)
+        made = self._saved(learner, assignment)
         evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision}
         if stepper.zeros is not None:
             evidence["zeros_kept"] = _kept(stepper.zeros, label)
@@ -95,6 +94,21 @@ class RecoveryTraining(BaseOptimizationAgent):
             teacher = Teacher(asked(original, reading), judged, len(examples.part.indices), keeps)
         optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
         return Stepper(learner, teacher, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
+
+    # --- what depends on the format -----------------------------------------------------------------------------------
+
+    def _learner(self, assignment: Assignment) -> TorchModel:
+        """The model with a module that can be trained, which computes what the model does."""
+        label, loaded = assignment.spec.label, load_model(assignment.model, assignment.scratch)
+        learner = trainable(loaded, label)
+        check_same(loaded, learner, next(assignment.batches(2, 2)), label)
+        return learner
+
+    def _zeros(self, learner: TorchModel) -> Zeros | None:
+        return zeros_of(learner.module)
+
+    def _saved(self, learner: TorchModel, assignment: Assignment) -> Path:
+        return save_model(to_save(learner), assignment.out)
 
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
         """What the session started from, as the teacher."""

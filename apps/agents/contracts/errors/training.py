@@ -23,3 +23,8 @@ class TrainingDiverged(UserError):
     sentence = (
         "The loss was not a number any more after {step} steps of {technique}. Try a learning rate below {rate:g}."
     )
+
+
+class OperatorNotRebuilt(UserError):
+    code = "training.operator_not_rebuilt"
+    sentence = "{operator} at {node} cannot be rebuilt in PyTorch, so the model cannot be trained: {reason}."

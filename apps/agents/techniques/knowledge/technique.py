@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usual_rule
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
@@ -152,6 +153,10 @@ class TechniqueKnowledge:
 
     def training(self, minutes: float) -> Parameters | None:
         """Its parameters to learn again in so many minutes what was lost; `None` where it does not train for that."""
+        return None
+
+    def why_not(self, model: ModelSummary) -> str | None:
+        """Why it cannot be applied to a model in a format that it takes, in a sentence; `None` if nothing shows it."""
         return None
 
     def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:

@@ -42,14 +42,19 @@ class Zeros:
 
 
 def zeros_of(module: nn.Module) -> Zeros | None:
-    """The zeros in the weights of linear layers and convolutions; `None` without any.
+    """The zeros in the weights of linear layers and convolutions; `None` without any."""
+    parts = ((name, part) for name, part in module.named_modules() if isinstance(part, _PRUNED))
+    return zeros_in({name: part.weight for name, part in parts})
+
+
+def zeros_in(weights: Mapping[str, Tensor]) -> Zeros | None:
+    """The zeros in these weights of layers, by the layer's name; `None` without any.
 
     A weight that is zero as a whole was not pruned but has not begun to learn, so it may.
     """
     found: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, part in module.named_modules():
-        if isinstance(part, _PRUNED) and part.weight.is_floating_point():
-            where = part.weight.detach() == 0
-            if bool(where.any()) and not bool(where.all()):
-                found[name] = (part.weight, where)
+    for name, weight in weights.items():
+        where = weight.detach() == 0
+        if weight.is_floating_point() and bool(where.any()) and not bool(where.all()):
+            found[name] = (weight, where)
     return Zeros(found) if found else None
