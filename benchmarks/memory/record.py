@@ -29,6 +29,7 @@ from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
 from apps.agents.planning.bases import bases_of_analyses
 from apps.agents.planning.chains import Heads, application_of
+from apps.agents.planning.prediction import suited
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.variants import variants_of
@@ -69,7 +70,8 @@ class Workplace:
         heads = Heads(bases, catalogue(), specs.__contains__)
         for spec in specs.values():
             for variant in variants_of(spec, bases.profile(spec)):
-                yield (*heads.of(spec), application_of(spec, spec.resolve(variant.parameters)))
+                given, _ = suited(spec, variant.parameters, bases.profile(spec), CRITERIA)
+                yield (*heads.of(spec), application_of(spec, spec.resolve(given)))
 
     def _measured(self, chain: Chain, analysis: AnalysisReport) -> Measured | None:
         """`None` if a technique cannot be applied; optional links that cannot be are left out."""

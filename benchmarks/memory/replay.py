@@ -16,7 +16,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
-from apps.agents.contracts.chain import Chain, key_of
+from apps.agents.contracts.chain import Application, Chain, key_of
 from apps.agents.contracts.criteria import Budget, Criteria, Objective
 from apps.agents.contracts.experience import Experience, Fingerprint, Learned, Provenance
 from apps.agents.contracts.reports.evaluation import Part
@@ -29,6 +29,7 @@ from apps.agents.planning.agent import PlanningAgent
 from apps.agents.session.manager import OptimizationManager
 from apps.agents.session.steps import evaluate_key
 from apps.agents.techniques.catalogue import catalogue
+from apps.agents.techniques.knowledge.onnx import REDUCE_RANGE
 from apps.agents.techniques.knowledge.tables import Knowledge
 from benchmarks.memory.recording import LEFT_OUT, Measured, Recording, read_all
 from benchmarks.memory.spread import spread
@@ -136,10 +137,14 @@ class Replay:
         return _done(request, one.report.model_dump(mode="json"), one.measuring_s)
 
     def _recorded(self, chain: Chain) -> Measured | None:
-        """The measurement of a chain, whose optional links count only if they were applied."""
-        plain = key_of(link for link in chain if not link.optional)
-        both = (key_of(chain), plain)
-        return next((one for one in self.recording.measured if key_of(one.steps) in both), None)
+        """The measurement of a chain, whose optional links count only if they were applied.
+
+        Where weights in 7 bits were not recorded, those in 8 bits stand for them: they are as fast and as large.
+        """
+        wide = tuple(_in_eight_bits(link) for link in chain)
+        keys = [key_of(those) for one in (chain, wide) for those in (one, [link for link in one if not link.optional])]
+        known = {key_of(one.steps): one for one in self.recording.measured}
+        return next((known[key] for key in keys if key in known), None)
 
     def experiences(self, session: str) -> list[Experience]:
         specs, fingerprint = catalogue(), self.fingerprint
@@ -155,6 +160,11 @@ class Replay:
             )
             for record, one in self.measured
         ]
+
+
+def _in_eight_bits(link: Application) -> Application:
+    parameters = {name: value for name, value in link.parameters.items() if name != REDUCE_RANGE}
+    return link.model_copy(update={"parameters": parameters})
 
 
 def _done(request: StepRequest, result: dict[str, Any], duration_s: float = 1.0) -> StepRecord:

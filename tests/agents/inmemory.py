@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria, Device
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.refinement import RefineParameters
@@ -25,6 +25,7 @@ from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, Ten
 from apps.agents.contracts.reports.selection import Level
 from apps.agents.contracts.state import ACTIVE, Decision, SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.agents.evaluation import verdicts
+from apps.agents.measuring.machine_class import machine_class
 from apps.agents.measuring.statistics.certainty import quantile, shared_confidence
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.prediction import Scope, scope_of
@@ -34,6 +35,7 @@ from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
 from apps.agents.techniques.knowledge.tables import Knowledge
+from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 
 VNNI = ("avx2", "avx512f", "avx512_vnni")
 STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
@@ -86,6 +88,8 @@ class World:
     """Points lost when the node is quantized, by whatever technique."""
     failing: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Code and sentence by step key, technique or candidate."""
+    saturated_points: float = 0.0
+    """Points lost where sums of products saturate."""
     per_channel_crashes: frozenset[str] = frozenset()
     drop_margin: float = 0.2
     latency_ms: float = 10.0
@@ -180,7 +184,7 @@ class World:
         return Truth(
             speedup=1 / (1 - heavy + heavy / factor),
             size_ratio=self.size_bytes / (self.size_bytes - saved),
-            drop_points=0.0 if technique == FLOAT16 else self._drop(technique, weight, scope),
+            drop_points=0.0 if technique == FLOAT16 else self._drop(technique, parameters, weight, scope),
             drop_margin=self.drop_margin,
         )
 
@@ -190,14 +194,17 @@ class World:
         alone = Truth(1.0, 1.0, 0.0, 0.0) if technique == EXPORT else exported.truth(technique, parameters)
         return replace(alone, speedup=alone.speedup * lead[0], size_ratio=alone.size_ratio * lead[1])
 
-    def _drop(self, technique: str, weight: str, scope: Scope) -> float:
+    def _drop(self, technique: str, parameters: Mapping[str, Any], weight: str, scope: Scope) -> float:
         types = {node.op_type for node in scope.nodes} if technique == STATIC else set()
         names = {node.name for node in scope.nodes}
         every = sum(node.weight_bytes for node in (*scope.nodes, *scope.kept))
         share = sum(node.weight_bytes for node in scope.nodes) / every if every else 0.0
         whole = self.losses.get((technique, weight), 0.0) * share
+        known, machine = catalogue()[technique].knowledge, machine_class(Device.CPU, frozenset(self.flags))
+        saturates = isinstance(known, QuantizationKnowledge) and known.overflows(parameters, machine)
         return (
             whole
+            + (self.saturated_points if saturates else 0.0)
             + sum(points for op_type, points in self.fragile_operators.items() if op_type in types)
             + sum(points for name, points in self.fragile_nodes.items() if name in names)
         )

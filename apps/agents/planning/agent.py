@@ -36,7 +36,7 @@ from apps.agents.planning.edits import edited
 from apps.agents.planning.experience import with_experience, with_experienced_minutes
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, one_at_a_time
-from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of
+from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of, suited
 from apps.agents.planning.room import against_the_workers
 from apps.agents.planning.speed_goals import Pace, pace_of
 from apps.agents.planning.summary import summary
@@ -300,7 +300,8 @@ class PlanningAgent:
     def _weighed(
         self, spec: TechniqueSpec, variant: Variant, head: Chain, profile: GraphProfile, criteria: Criteria
     ) -> Weighed:
-        complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
+        given, why = suited(spec, variant.parameters, profile, criteria)
+        complete = Variant(variant.technique, spec.resolve(given), f"{variant.reason} {why}".strip())
         prediction = predict(spec, complete.parameters, profile, criteria, self.knowledge)
         firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
         reach = sum(node.time_share for node in scope_of(spec, complete.parameters, profile).nodes)

@@ -15,7 +15,7 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.minutes import Minutes
-from apps.agents.planning.prediction import in_turn, predict
+from apps.agents.planning.prediction import in_turn, predict, suited
 from apps.agents.planning.room import with_room
 from apps.agents.planning.summary import describe
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
@@ -68,13 +68,15 @@ class Drafts:
         return None
 
     def chain(self, name: Sequence[NamedLink]) -> Chain:
-        """The named links, with the export and the preparations that planned candidates have, too."""
+        """The named links, with the export and the preparations that planned candidates have, too, and with what the
+        worker's machine needs where a name leaves it open."""
         heads = Heads(self.bases, self.specs, self.available.__contains__)
         exporter = self._exporter(name)
         made: Chain = (application_of(exporter, exporter.resolve({})),) if exporter else ()
         for link in name:
             spec = self.specs[link.technique]
-            made = (*made, *heads.preparation(spec, made), application_of(spec, spec.resolve(link.parameters)))
+            given, _ = suited(spec, link.parameters, self.bases.profile(spec), self.sorting.criteria)
+            made = (*made, *heads.preparation(spec, made), application_of(spec, spec.resolve(given)))
         return made
 
     def again(self, link: Application) -> Application:

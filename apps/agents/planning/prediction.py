@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.criteria import CountedSize, Criteria
+from apps.agents.contracts.criteria import CountedSize, Criteria, Device
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.state import Prediction
 from apps.agents.measuring.machine_class import MachineClass, machine_class
@@ -17,7 +17,7 @@ from apps.agents.planning.experience import as_tables, expected_of, with_experie
 from apps.agents.planning.risk import higher, risk_of
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
 from apps.agents.techniques.knowledge.kernels import Kind, kernel
-from apps.agents.techniques.knowledge.profile import GraphProfile, Lead, Node
+from apps.agents.techniques.knowledge.profile import HEAVY, GraphProfile, Lead, Node
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.technique import Outlook, QuantizationKnowledge
 from apps.agents.techniques.variants import KEPT_NODES, KEPT_OPERATORS
@@ -59,6 +59,15 @@ def scope_of(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphP
     return Scope(tuple(changed), tuple(kept))
 
 
+def suited(
+    spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphProfile, criteria: Criteria
+) -> tuple[Mapping[str, Any], str]:
+    """`parameters`, completed with defaults and with what the worker's machine needs where they leave it open, and why
+    in a sentence; empty if it needs nothing."""
+    complete = {**spec.resolve({}), **parameters}
+    return spec.knowledge.suited(complete, machine_class(criteria.target.device, profile.flags))
+
+
 def predict(
     spec: TechniqueSpec,
     parameters: Mapping[str, Any],
@@ -95,7 +104,8 @@ def _expected(
         size_ratio = _counted_ratio(expected, criteria)
         return _prediction(profile, expected.speedup, size_ratio, expected.metric_drop_points, expected.risk, basis)
     scope = scope_of(spec, parameters, profile)
-    return _Quantization(spec.expectation, known, parameters, profile, scope, knowledge).predict(criteria)
+    device = criteria.target.device
+    return _Quantization(spec.expectation, known, parameters, profile, scope, knowledge, device).predict(criteria)
 
 
 def in_turn(first: Prediction, second: Prediction, profile: GraphProfile, criteria: Criteria) -> Prediction:
@@ -203,8 +213,20 @@ class _Quantization:
     scope: Scope
     knowledge: Knowledge
 
+    device: Device
+
+    @property
+    def _machine(self) -> MachineClass:
+        return machine_class(self.device, self.profile.flags)
+
+    @property
+    def _saturates(self) -> bool:
+        """Whether sums of its products saturate on this class of machine."""
+        products = any(node.kind in HEAVY for node in self.scope.nodes)
+        return products and self.known.overflows(self.parameters, self._machine)
+
     def predict(self, criteria: Criteria) -> Prediction:
-        speedup, sources = self._speedup(criteria)
+        speedup, sources = self._speedup()
         drop, sensitivity = self._loss()
         risk = risk_of(drop, criteria) if drop is not None else self.expectation.risk
         drop = self.expectation.metric_drop_points if drop is None else drop
@@ -229,6 +251,9 @@ class _Quantization:
             return None, "sensitivity not known yet, so the loss is the technique's usual one"
         noise = self.known.noise_scale(self.parameters) * sum(self._by_operator.values())
         source = f"output noise of the changed operators {noise:.2g} of the signal"
+        if self._saturates:
+            noise += self.knowledge.overflow_noise
+            source += f", and {self.knowledge.overflow_noise:.2g} or more because sums of 16 bits saturate"
         if self.profile.perplexity:
             return self.knowledge.perplexity_lost(self.knowledge.nats_per_noise * noise), source
         return self.knowledge.metric_drop_points(noise), source
@@ -242,7 +267,7 @@ class _Quantization:
         if not self.profile.measured or self.profile.perplexity or seen is None:
             return None
         scale = self.known.noise_scale(self.parameters)
-        noise = 0.0
+        noise = self.knowledge.overflow_noise_high if self._saturates else 0.0
         known = self._by_operator
         for op_type in {one.op_type for one in self.scope.nodes if one.op_type in known or one.weight_bytes}:
             measured = known.get(op_type)
@@ -259,10 +284,9 @@ class _Quantization:
         whole = sum(noise_by_operator(self.profile, every).values())
         return sum(self._by_operator.values()) / whole if whole > 0 else 1.0
 
-    def _speedup(self, criteria: Criteria) -> tuple[float, str]:
+    def _speedup(self) -> tuple[float, str]:
         """Original over candidate latency, and the source of the factors."""
-        flags = self.profile.flags
-        machine = machine_class(criteria.target.device, flags)
+        flags, machine = self.profile.flags, self._machine
         activation, weight = self.parameters.get("activation_type"), self.known.weight_type(self.parameters)
         shares: dict[Kind, float] = {}
         for node in self.scope.nodes:

@@ -18,7 +18,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Prediction
 from apps.agents.evaluation.selection import Judgement
 from apps.agents.planning.ordering import obstacle, predicted_gain
-from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
+from apps.agents.planning.prediction import noise_by_operator, predict, scope_of, suited
 from apps.agents.techniques.catalogue import TechniqueSpec
 from apps.agents.techniques.knowledge.kernels import KINDS
 from apps.agents.techniques.knowledge.profile import HEAVY, GraphProfile
@@ -155,6 +155,8 @@ class _Search:
     knowledge: Knowledge
 
     def next(self) -> Repair | Stop:
+        if (repair := self._suit_machine()) is not None:
+            return repair
         by_operator = [attempt for attempt in self._after_base if attempt.nodes == self.base.nodes]
         by_node = [attempt for attempt in self._after_base if attempt.nodes != self.base.nodes]
         if not by_node:
@@ -168,6 +170,14 @@ class _Search:
     @property
     def _after_base(self) -> Sequence[Attempt]:
         return self.chain[self.chain.index(self.base) + 1 :]
+
+    def _suit_machine(self) -> Repair | None:
+        """What the machine needs and the first candidate lacks: sums that saturate lose more than any layer."""
+        given, why = suited(self.spec, self.base.parameters, self.profile, self.criteria)
+        if not why or not self.base.loses_metric or self._after_base:
+            return None
+        parameters = {**self.base.parameters, **given}
+        return self._repair_if_worthwhile(parameters, f"Repairs {self.base.key}: {why}")
 
     # --- operators ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from apps.agents.techniques.knowledge.onnx import FLOAT16, GRAPH
 from apps.agents.techniques.knowledge.onnx_static import SMOOTHQUANT, STATIC
 from apps.agents.techniques.knowledge.onnx_weights import BLOCKS, DYNAMIC
-from apps.agents.techniques.parameters import ALPHA, BITS, CALIBRATION_EXAMPLES, NODES_KEPT, OPERATORS_KEPT, PER_CHANNEL
+from apps.agents.techniques.parameters import (
+    ALPHA,
+    BITS,
+    CALIBRATION_EXAMPLES,
+    NODES_KEPT,
+    OPERATORS_KEPT,
+    PER_CHANNEL,
+    REDUCE_RANGE,
+)
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _WEIGHT_TYPE = ParameterSpec(
@@ -71,6 +79,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             ),
             CALIBRATION_EXAMPLES,
             PER_CHANNEL,
+            REDUCE_RANGE,
             ParameterSpec(
                 name="symmetric_activations",
                 kind="boolean",
@@ -104,6 +113,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         parameters=(
             _WEIGHT_TYPE,
             PER_CHANNEL,
+            REDUCE_RANGE,
             OPERATORS_KEPT,
             NODES_KEPT,
         ),
@@ -197,6 +207,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             _WEIGHT_TYPE,
             CALIBRATION_EXAMPLES,
             PER_CHANNEL,
+            REDUCE_RANGE,
             NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.0, speedup=2.0, metric_drop_points=0.5, risk=Risk.MEDIUM),

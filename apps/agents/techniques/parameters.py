@@ -33,6 +33,15 @@ PER_CHANNEL = ParameterSpec(
     search=(True, False),
     help="One scale for each output channel of a weight instead of one for the whole tensor.",
 )
+REDUCE_RANGE = ParameterSpec(
+    name="reduce_range",
+    kind="boolean",
+    default=False,
+    added_later=True,
+    help="Use 7 of the 8 bits of a weight. x86 without VNNI adds products of 8 bits in 16 bits, and with all 8 bits of "
+    "int8 weights those sums saturate. Such weights are right on every processor. Static int8 leaves depthwise "
+    "convolutions all 8 bits, because their sums do not saturate.",
+)
 CALIBRATION_EXAMPLES = ParameterSpec(
     name="calibration_examples",
     kind="integer",

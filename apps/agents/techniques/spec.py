@@ -57,6 +57,8 @@ class ParameterSpec(Value):
     maximum: float | None = None
     search: tuple[Any, ...] = ()
     help: str
+    added_later: SkipJsonSchema[bool] = Field(default=False, exclude=True)
+    """Left out of complete parameters at its default, so what was stored before it existed keeps its keys."""
 
 
 class Expectation(Value):
@@ -144,13 +146,19 @@ class TechniqueSpec(Value):
         return self.output_format or given
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` completed with defaults. Raises `ValueError` with the parameter, its value and what is allowed."""
+        """`given` completed with defaults, except those of parameters that were `added_later`. Raises `ValueError` with
+        the parameter, its value and what is allowed."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in given.items():
             if name not in known:
                 raise ValueError(f"{self.name} does not have a parameter {name!r}; it has {', '.join(known) or 'none'}")
             _check(self.name, known[name], value)
-        return {name: given.get(name, parameter.default) for name, parameter in known.items()}
+        complete = {name: given.get(name, parameter.default) for name, parameter in known.items()}
+        return {
+            name: value
+            for name, value in complete.items()
+            if not (known[name].added_later and value == known[name].default)
+        }
 
 
 def _check(technique: str, parameter: ParameterSpec, value: object) -> None:

@@ -24,12 +24,13 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueParameters,
 )
 from apps.agents.files import onnx_files
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Assignment, Optimized
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, RESNET, Workshop, loaded, operators, sqnr_db
 from tests.sessions.machine import least_db
 
 ROOT = Path(__file__).resolve().parents[3]
+MOBILENET = ROOT / "samples" / "fashion_mobilenet.onnx"
 
 
 @pytest.fixture
@@ -142,6 +143,42 @@ def test_static_int8_makes_the_resnet_nearly_four_times_smaller(workshop: Worksh
     assert {tensor.data_type for tensor in weights} == {TensorProto.INT8}
     scales = {len(node.input) for node in graph.node if node.op_type == "DequantizeLinear"}
     assert scales == {3}
+
+
+FULL = 127
+SUM_BITS = 2**15
+
+
+def largest_weights(made: Optimized) -> dict[bool, int]:
+    """The largest magnitude of a stored int8 weight, in depthwise convolutions and elsewhere."""
+    graph = loaded(made).graph
+    found = {True: 0, False: 0}
+    for tensor in graph.initializer:
+        if len(tensor.dims) >= 2 and tensor.data_type == TensorProto.INT8:
+            depthwise = len(tensor.dims) == 4 and tensor.dims[1] == 1 and tensor.dims[0] > 32
+            largest = int(np.abs(numpy_helper.to_array(tensor).astype(int)).max())
+            found[depthwise] = max(found[depthwise], largest)
+    return found
+
+
+@pytest.mark.parametrize("technique", ["onnx-static-int8", "onnx-dynamic-int8"])
+def test_no_sum_of_two_products_overflows_16_bits_with_weights_in_7(workshop: Workshop, technique: str):
+    made = workshop.apply(technique, RESNET, reduce_range=True)
+
+    assert 2 * 255 * largest_weights(made)[False] < SUM_BITS
+    assert sqnr_db(made) > 25  # On every processor.
+    assert "processors without VNNI" in " ".join(made.result.checks)
+    assert "VNNI" not in " ".join(workshop.apply(technique, RESNET).result.checks)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_depthwise_convolutions_keep_all_8_bits(workshop: Workshop, per_channel: bool):
+    made = workshop.apply("onnx-static-int8", MOBILENET, reduce_range=True, per_channel=per_channel)
+
+    found = largest_weights(made)
+    assert 2 * 255 * found[False] < SUM_BITS
+    assert found[True] == FULL
+    assert sqnr_db(made) > (25 if per_channel else 10)
 
 
 @pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])

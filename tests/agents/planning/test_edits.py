@@ -305,3 +305,30 @@ def test_what_criteria_forbid_or_operators_switched_off_is_refused_and_may_be_re
     (off,) = wrong(edits, disabled=(STATIC,))
     assert (off.code, "switched off" in off.message) == ("technique_not_applicable", True)
     assert wrong(PlanEdits(removed=(named(STATIC),)), disabled=(STATIC,)) == []
+
+
+# --- what the machine needs -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("named_bits", "planned"), [({}, True), ({"reduce_range": False}, None)])
+def test_an_added_candidate_gets_what_the_machine_needs_unless_the_member_says_otherwise(
+    named_bits: dict[str, bool], planned: bool | None
+) -> None:
+    asked = named((STATIC, {"calibration": "percentile", **named_bits}))
+
+    plan = plan_of(resnet(flags=("avx2",)), PlanEdits(added=(asked,)))
+
+    first = plan.candidates[0]
+    assert first.parameters["calibration"] == "percentile"
+    assert first.parameters.get("reduce_range") is planned
+    assert ("saturate" in first.predicted.basis) is (planned is None)
+
+
+def test_a_candidate_of_the_preview_is_found_in_the_plan_of_a_machine_without_vnni() -> None:
+    preview = plan_preview(resnet().analysis.model, DATASET, FASTEST)
+    name = name_of(next(one for one in preview.candidates if one.technique == STATIC).steps)
+
+    plan = plan_of(resnet(flags=("avx2",)), PlanEdits(removed=(name,)))
+
+    gone = next(one for one in plan.omitted if "A member removed it" in one.reason)
+    assert "weights int8 in 7 bits" in gone.title

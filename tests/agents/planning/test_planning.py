@@ -97,6 +97,58 @@ def test_without_vnni_less_is_predicted():
     assert "x86 without VNNI" in plan.candidates[0].predicted.basis
 
 
+def test_without_vnni_weights_of_int8_use_7_bits_and_the_reason_says_why():
+    plan = plan_of(resnet(flags=("avx2",)), FASTEST)
+
+    static = [
+        one for one in plan.candidates if one.technique == STATIC and PRUNE not in {s.technique for s in one.steps}
+    ]
+    assert {one.parameters["weight_type"]: one.parameters.get("reduce_range") for one in static} == {
+        "int8": True,
+        "uint8": None,
+    }
+    assert static[0].parameters["activation_type"] == "uint8"
+    assert "weights int8 in 7 bits" in static[0].title
+    assert "This processor adds 16-bit sums, which saturate; weights use 7 bits." in static[0].reason
+    chained = [one for one in plan.candidates if one.technique == STATIC and one not in static]
+    assert all(one.parameters.get("reduce_range") for one in chained if one.parameters["weight_type"] == "int8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "device"), [(("avx2", "avx512_vnni"), "cpu"), (("asimddp",), "cpu"), (("avx2",), "cuda")]
+)
+def test_elsewhere_no_candidate_has_the_parameter(flags: tuple[str, ...], device: str):
+    criteria = FASTEST.model_copy(update={"target": Target(device=device)})
+
+    plan = plan_of(resnet(flags=flags), criteria)
+
+    assert not [one for one in plan.candidates for link in one.steps if "reduce_range" in link.parameters]
+    assert "7 bits" not in " ".join(one.reason for one in plan.candidates)
+
+
+@pytest.mark.parametrize(("technique", "types"), [(STATIC, {}), (STATIC, {"activation_type": "int8"}), (DYNAMIC, {})])
+def test_8_bits_are_predicted_to_lose_more_where_sums_saturate(technique: str, types: dict[str, str]):
+    plain, vnni = resnet(flags=("avx2",)), resnet()
+
+    wide, narrow = (predicted(plain, technique, {**types, "reduce_range": seven}) for seven in (False, True))
+
+    assert "sums of 16 bits saturate" in wide.basis
+    assert wide.metric_drop_points > narrow.metric_drop_points
+    assert (wide.metric_drop_high or 0) > 10
+    for harmless in (narrow, predicted(vnni, technique, types), predicted(plain, technique, {"weight_type": "uint8"})):
+        assert "saturate" not in harmless.basis
+
+
+def test_one_bit_less_makes_four_times_the_noise_of_the_weights():
+    static, dynamic = (catalogue()[name].knowledge for name in (STATIC, DYNAMIC))
+
+    def factor(known, **parameters) -> float:
+        return known.noise_scale({**parameters, "reduce_range": True}) / known.noise_scale(parameters)
+
+    assert factor(static) == pytest.approx(1.4, abs=0.1)
+    assert factor(static) < factor(static, per_channel=False) < factor(dynamic) < factor(dynamic, per_channel=False) < 4
+
+
 def test_dynamic_quantization_of_convolutions_is_left_out_for_its_speed():
     reason = omission(plan_of(resnet(), BALANCED), DYNAMIC, "weights int8; per channel Predicted")
 

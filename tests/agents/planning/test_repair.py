@@ -8,6 +8,7 @@ from math import log2
 import pytest
 
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
+from apps.agents.contracts.plan_edits import NamedLink, PlanEdits
 from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.contracts.state import CandidateStatus, Outcome
 from tests.agents.inmemory import (
@@ -68,6 +69,21 @@ def test_an_operator_type_that_explains_the_loss_stays_in_float():
     assert "Repairs c01, which lost 33.3: Add makes" in run.events["repaired/c01r1"]
     assert "fell by 33.3 points" in run.events["ranked/c01"]
     assert "c01 rolled back" in run.events["ranked/c01"]
+
+
+def test_8_bits_that_a_member_asked_for_are_repaired_by_7_where_sums_saturate():
+    asked = NamedLink(technique=STATIC, parameters={"reduce_range": False})
+    edits = PlanEdits(pinned=((asked,),))
+    world = resnet(flags=("avx2",), saturated_points=20.0)
+
+    run = InMemoryPipeline(world, ONLY_STATIC, edits=edits).run()
+
+    lost, repaired = chain(run)
+    assert "reduce_range" not in lost.parameters
+    assert lost.status is CandidateStatus.REJECTED
+    assert repaired.parameters == {**lost.parameters, "reduce_range": True}
+    assert repaired.status is CandidateStatus.SELECTED
+    assert "Repairs c01: This processor adds 16-bit sums, which saturate" in run.events["repaired/c01r1"]
 
 
 @pytest.mark.parametrize("count", [16, 50, 200])

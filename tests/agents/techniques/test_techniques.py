@@ -16,7 +16,8 @@ STATIC = next(spec for spec in BUILTIN if spec.name == "onnx-static-int8")
 
 @pytest.mark.parametrize("spec", BUILTIN, ids=lambda spec: spec.name)
 def test_every_technique_has_a_sound_spec_an_implementation_and_a_paragraph(spec: TechniqueSpec):
-    assert spec.resolve({}) == {parameter.name: parameter.default for parameter in spec.parameters}
+    first = [parameter for parameter in spec.parameters if not parameter.added_later]
+    assert spec.resolve({}) == {parameter.name: parameter.default for parameter in first}
     for parameter in spec.parameters:
         for value in (*parameter.search, *parameter.choices, parameter.default):
             spec.resolve({parameter.name: value})
@@ -62,3 +63,9 @@ def test_what_is_given_wins_over_the_default():
 def test_missing_libraries_are_named_whatever_way_they_are_spelled():
     assert missing_libraries(STATIC, ["ONNX"]) == ("onnxruntime",)
     assert missing_libraries(STATIC.model_copy(update={"requires": ("torch-pruning",)}), ["torch_pruning"]) == ()
+
+
+def test_a_parameter_that_was_added_later_is_left_out_at_its_default():
+    assert "reduce_range" not in STATIC.resolve({})
+    assert STATIC.resolve({"reduce_range": False}) == STATIC.resolve({})
+    assert STATIC.resolve({"reduce_range": True}) == {**STATIC.resolve({}), "reduce_range": True}

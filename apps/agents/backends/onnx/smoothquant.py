@@ -30,6 +30,8 @@ ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 """Values of the search: 0 leaves all the difficulty to the activations, 1 moves all of it into the weights."""
 SEARCH_ROWS = 256
 """Rows of each site (such as tokens) that the search uses."""
+EIGHT_BIT_STEPS, SEVEN_BIT_STEPS = 127, 64
+"""Steps of a weight on either side of zero."""
 SAME_DB = 80.0
 """Smoothing reorders float32 arithmetic, whose rounding stays far below this."""
 _STATIC = {"calibration": "minmax", "symmetric_activations": False, "keep_float_operators": (), "operators": PRODUCTS}
@@ -87,10 +89,12 @@ def _error(smoothing: Smoothing, site: Site, seen: _Seen, alpha: float, paramete
     rows = seen.rows[site.tensor]
     rounded = _rounded_activations(rows / scale, float(low.min()), float(high.max()))
     noise = signal = 0.0
+    steps = SEVEN_BIT_STEPS if parameters.get("reduce_range") else EIGHT_BIT_STEPS
     for product in site.products:
         weight = smoothing.weight(product)
         exact = rows @ weight
-        changed = rounded @ _rounded_weights(weight * scale[:, np.newaxis], per_channel=parameters["per_channel"])
+        grid = _rounded_weights(weight * scale[:, np.newaxis], steps, per_channel=parameters["per_channel"])
+        changed = rounded @ grid
         noise += float(np.square(changed - exact).sum())
         signal += float(np.square(exact).sum())
     return noise / signal if signal else 0.0
@@ -104,10 +108,10 @@ def _rounded_activations(array: Floats, low: float, high: float) -> Floats:
     return np.asarray((np.clip(np.round(array / step) + zero, 0, 255) - zero) * step, np.float32)
 
 
-def _rounded_weights(array: Floats, *, per_channel: bool) -> Floats:
-    """Rounded to signed 8 bits, centred on zero, with one scale per output channel or one in total."""
+def _rounded_weights(array: Floats, steps: int, *, per_channel: bool) -> Floats:
+    """Rounded to `steps` on either side of zero, with one scale per output channel or one in total."""
     largest = np.abs(array).max(0 if per_channel else None)
-    step = np.where(largest > 0, largest / 127, 1.0)
+    step = np.where(largest > 0, largest / steps, 1.0)
     return np.asarray(np.round(array / step) * step, np.float32)
 
 

@@ -16,6 +16,7 @@ from apps.agents.backends.onnx.normalization import normalized, stored_bits
 from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.evaluation.fidelity import OutputFidelity, finite_parts
 from apps.agents.files.onnx_files import subgraphs
 from apps.agents.techniques.base import BATCH, Assignment, Coverage, Estimated, QuantizationAgent
@@ -23,6 +24,16 @@ from apps.agents.techniques.base import BATCH, Assignment, Coverage, Estimated, 
 _FLOAT32_BYTES = 4
 _SMALLEST_AXES = 2
 """Tensors with fewer axes are biases and scales, which are not changed."""
+
+SEVEN_BITS = (
+    "Where they are multiplied in 16-bit sums, they use 7 of their 8 bits, so that these sums do not saturate on "
+    "processors without VNNI; such weights are right on every processor."
+)
+
+
+def in_seven_bits(assignment: Assignment) -> bool:
+    """Whether the weights leave out one of their 8 bits."""
+    return bool(assignment.parameters.get("reduce_range"))
 
 
 class OnnxQuantization(QuantizationAgent):
@@ -68,6 +79,10 @@ class OnnxQuantization(QuantizationAgent):
         decibels = min((meter.sqnr_db for meter in meters if meter.elements), default=None)
         if decibels is not None:
             context.log(f"Rewritten for quantization, the graph's outputs are {decibels:.1f} dB above the noise.")
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        said = super().effect(assignment, before, after)
+        return f"{said} {SEVEN_BITS}" if in_seven_bits(assignment) else said
 
     def graph(self) -> ModelProto:
         """The prepared graph; external weights stay outside."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apps.agents.measuring.machine_class import MachineClass
 from apps.agents.techniques.knowledge.fragility import fragile_operators
 from apps.agents.techniques.knowledge.kernels import KernelRule, Kind
 from apps.agents.techniques.knowledge.profile import HEAVY, GraphProfile, Node
@@ -19,6 +20,9 @@ from apps.agents.techniques.knowledge.variant import Variant
 if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
 
+REDUCE_RANGE = "reduce_range"
+"""The parameter that leaves out one of the 8 bits of a weight."""
+_SEVEN_BITS = "This processor adds 16-bit sums, which saturate; weights use 7 bits."
 DOCUMENTED = "ONNX Runtime's documentation; not measured here"
 PREPARATION = "onnx-graph"
 TABLE_SHARE = 0.05
@@ -48,6 +52,10 @@ class OnnxQuantization(QuantizationKnowledge):
     """The factor on the noise for activations in 16 bits."""
     per_tensor_noise: float = 1.0
     """The factor on the noise for one scale per tensor instead of one per channel."""
+    weights_share: float = 0.0
+    """The share of the noise that comes from weights with one scale per channel."""
+    multiplies_in_8_bits: bool = False
+    """Whether its kernels multiply activations of 8 bits with the weights."""
     measured_on: frozenset[str] | None = None
     """The operators of attention networks on which `noise` was measured. It may be far larger elsewhere. `None` if the
     noise is measured on the model itself, or is too small to have done harm anywhere."""
@@ -63,7 +71,27 @@ class OnnxQuantization(QuantizationKnowledge):
         scale = self.noise
         if str(parameters.get("activation_type", "")).endswith("16"):
             scale *= self.wide_activation_noise
-        return scale * self.per_tensor_noise if parameters.get("per_channel") is False else scale
+        per_tensor = self.per_tensor_noise if parameters.get("per_channel") is False else 1.0
+        if parameters.get(REDUCE_RANGE):
+            # Without one bit, steps are twice as wide, so the weights' part of the noise is four times as large.
+            scale *= 1 + 3 * (1 - (1 - self.weights_share) / per_tensor)
+        return scale * per_tensor
+
+    def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:
+        types = super().number_types(parameters)
+        return (*types, "7 bits") if types and parameters.get(REDUCE_RANGE) else types
+
+    def overflows(self, parameters: Parameters, machine: MachineClass) -> bool:
+        """x86 without VNNI multiplies by VPMADDUBSW, which adds pairs of products of uint8 and int8 in 16 bits. ONNX
+        Runtime uses it for int8 activations as well, and products of two uint8 are added in 32 bits."""
+        narrow = not str(parameters.get("activation_type", "")).endswith("16")
+        eight_bits = self.weight_type(parameters) == "int8" and not parameters.get(REDUCE_RANGE)
+        return self.multiplies_in_8_bits and machine is MachineClass.PLAIN and narrow and eight_bits
+
+    def suited(self, parameters: Parameters, machine: MachineClass) -> tuple[Parameters, str]:
+        if REDUCE_RANGE in parameters or not self.overflows(parameters, machine):
+            return parameters, ""
+        return {**parameters, REDUCE_RANGE: True}, _SEVEN_BITS
 
     def seen(self, parameters: Parameters, profile: GraphProfile) -> frozenset[str] | None:
         if self.measured_on is None:
@@ -72,6 +100,11 @@ class OnnxQuantization(QuantizationKnowledge):
 
     def fragile(self, profile: GraphProfile) -> tuple[str, ...]:
         return fragile_operators(profile, STATIC_OPERATORS - _FUSED_ACTIVATIONS)
+
+
+def weights_in_words(parameters: Parameters) -> str:
+    """`weights int8`, `weights int8 in 7 bits`."""
+    return f"weights {parameters['weight_type']}{' in 7 bits' if parameters.get(REDUCE_RANGE) else ''}"
 
 
 def tables_matter(profile: GraphProfile) -> bool:

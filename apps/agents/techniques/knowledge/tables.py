@@ -26,6 +26,10 @@ class Knowledge:
     unmeasured_noise: float = 0.3
     """The possible noise-to-signal ratio of an operator with weights whose sensitivity was not measured, like an
     LSTM's."""
+    overflow_noise: float = 0.01
+    """The noise-to-signal ratio where sums saturate: 20 and 23 dB were measured on the samples."""
+    overflow_noise_high: float = 0.4
+    """Such noise at worst: 4 dB was measured on networks of depthwise convolutions."""
     typical_perplexity: float = 40.0
     """The perplexity at which a loss in nats is converted before the original's own is known."""
     nats_per_noise: float = 0.08

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.measuring.machine_class import MachineClass
 from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usual_rule
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
@@ -167,6 +168,11 @@ class TechniqueKnowledge:
         """A value that is equal for two variants if the loss of one is evidence for the loss of the other."""
         return _plain(parameters)
 
+    def suited(self, parameters: Parameters, machine: MachineClass) -> tuple[Parameters, str]:
+        """`parameters` with what they leave open and this class of machine needs, and why in a sentence; empty if it
+        needs nothing."""
+        return parameters, ""
+
 
 @dataclass(frozen=True)
 class QuantizationKnowledge(TechniqueKnowledge, ABC):
@@ -188,6 +194,10 @@ class QuantizationKnowledge(TechniqueKnowledge, ABC):
     @abstractmethod
     def noise_scale(self, parameters: Parameters) -> float:
         """Noise relative to 8 bits with fixed ranges, which the sensitivity analysis measures."""
+
+    def overflows(self, parameters: Parameters, machine: MachineClass) -> bool:
+        """Whether its kernels add products in too few bits on this class of machine, so that sums saturate."""
+        return False
 
     @property
     def narrows_all(self) -> bool:
