@@ -106,6 +106,7 @@ class Evaluation:
             confidence=self.criteria.confidence,
             groups=found.groups,
             group_metric=found.group_metric,
+            classes=found.classes,
         )
 
     @property
@@ -155,7 +156,7 @@ class Evaluation:
             metrics=found.metrics,
             fidelity=fidelity,
             flips=found.scorer.flips(),
-            classes=found.scorer.classes(),
+            classes=found.classes,
             groups=found.groups,
             group_metric=found.group_metric,
             latency=measured.latency,

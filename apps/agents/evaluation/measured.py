@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison, Pair
-from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
+from apps.agents.contracts.reports.metrics import ClassComparison, GroupComparison, MetricComparison
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,5 @@ class Measurements(MetricMeasured):
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
+    classes: tuple[ClassComparison, ...] = ()
     counted_size: CountedSize = CountedSize.FILE

@@ -15,7 +15,7 @@ from apps.agents.contracts.dataset_spec import DatasetKind, Metric, metric_by_gr
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
+from apps.agents.contracts.reports.metrics import ClassComparison, GroupComparison, MetricComparison
 from apps.agents.contracts.reports.selection import Level, PairedOutcomes
 from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
@@ -56,6 +56,7 @@ class Outputs:
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
+    classes: tuple[ClassComparison, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ class Question:
 
     @property
     def ends_early(self) -> bool:
-        """Whether clear evidence on the metric ends the run. With a limit on groups, every example is used."""
+        """Whether clear evidence on the metric ends the run. With a limit on groups or classes, every example
+        is used."""
         limits = self.criteria.constraints
-        limited = limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
-        return limited and limits.max_group_drop_points is None
+        limited = limits.drop_limit is not None or limits.max_metric_drop_relative is not None
+        return limited and not limits.limits_parts
 
     @property
     def sharing(self) -> tuple[int, ...]:
@@ -231,6 +233,7 @@ class OutputsComparison:
             looks=looks if len(shares) > 1 else (),
             groups=groups,
             group_metric=by_group if groups else None,
+            classes=self.scorer.classes(question.shared_confidence, identical=self._meter.identical),
         )
 
     def _by_group(self, primary: Metric) -> tuple[Metric | None, tuple[GroupComparison, ...]]:
@@ -243,6 +246,7 @@ class OutputsComparison:
     def _compared(self, confidence: float) -> tuple[MetricComparison, ...]:
         spec = self._dataset.spec
         metrics = order_metrics(self.scorer.comparisons(confidence, self._seed), spec.primary_metric)
+        metrics = tuple(one.model_copy(update={"unit": spec.unit_of(Metric(one.metric))}) for one in metrics)
         return tuple(map(_unchanged, metrics)) if self._meter.identical else metrics
 
     def _level(self, sharing: int, metrics: tuple[MetricComparison, ...], used: int) -> Level:

@@ -14,7 +14,12 @@ from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.evaluation.measured import Measurements
 from apps.agents.evaluation.verdicts import judge, overall
 
-_ON_OUTPUTS = ("max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points")
+_ON_OUTPUTS = (
+    "drop_limit",
+    "max_metric_drop_relative",
+    "group_limit",
+    "max_class_drop_points",
+)
 """The limits that decide how many examples are compared."""
 
 
@@ -28,6 +33,8 @@ def why_not(report: EvaluationReport, before: Criteria, after: Criteria) -> str 
         return f"the size of {after.counted_size.subject} was not measured"
     if _ended_early(report) and _on_outputs(before.constraints) != _on_outputs(after.constraints):
         return "the comparison of outputs ended early, because the evidence was clear for other limits"
+    if after.constraints.max_class_drop_points is not None and any(one.simultaneous is None for one in report.classes):
+        return "the interval of each class's loss was not measured"
     if report.latency.busy:
         return "the machine was too busy to time it"
     return None
@@ -54,6 +61,7 @@ def _measurements(report: EvaluationReport) -> Measurements:
         confidence=report.confidence,
         groups=report.groups,
         group_metric=Metric(report.group_metric) if report.group_metric else None,
+        classes=report.classes,
     )
 
 

@@ -21,7 +21,16 @@ from apps.agents.contracts.reports.slack import Nearest
 from apps.agents.contracts.state import Choice, Miss, Outcome, Verdict
 from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too_busy
 
-METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
+METRIC_CONSTRAINTS = frozenset(
+    {
+        "max_metric_drop_points",
+        "max_metric_drop_unit",
+        "max_metric_drop_relative",
+        "max_group_drop_points",
+        "max_group_drop_unit",
+        "max_class_drop_points",
+    }
+)
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Listed among a candidate's missed constraints if it is no better than the original."""
@@ -409,7 +418,10 @@ _SPEED = SPEED_CONSTRAINTS | {GAIN, BUSY}
 _NAMES: Mapping[str, str] = {
     "max_metric_drop_points": "the limit on the metric's loss",
     "max_metric_drop_relative": "the limit on the metric's relative loss",
+    "max_metric_drop_unit": "the limit on the metric's loss",
     "max_group_drop_points": "the limit on a group's loss",
+    "max_group_drop_unit": "the limit on a group's loss",
+    "max_class_drop_points": "the limit on a class's loss",
     "max_latency_ms": "the limit on latency",
     "min_speedup": "the required speed-up",
     "max_size_bytes": "the limit on size",

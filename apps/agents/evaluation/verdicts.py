@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.evaluation.exact_verdicts import exact_bytes_verdict, size_reduction_verdict, size_verdict
-from apps.agents.evaluation.group_verdicts import group_verdict
+from apps.agents.evaluation.group_verdicts import class_verdict, group_verdict
 from apps.agents.evaluation.measured import Measurements, MetricMeasured
 from apps.agents.evaluation.metric_verdicts import drop_verdict, relative_drop_verdict
 from apps.agents.evaluation.speed_verdicts import latency_verdict, speedup_verdict
@@ -37,8 +37,10 @@ def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
 
 def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[ConstraintVerdict]:
     yield from _metric_verdicts(limits, measured)
-    if limits.max_group_drop_points is not None:
-        yield group_verdict(measured, limits.max_group_drop_points)
+    if limits.group_limit is not None:
+        yield group_verdict(measured, limits.group_limit, in_unit=limits.max_group_drop_unit is not None)
+    if limits.max_class_drop_points is not None:
+        yield class_verdict(measured, limits.max_class_drop_points)
     if limits.max_latency_ms is not None:
         yield latency_verdict(measured, limits.max_latency_ms)
     if limits.min_speedup is not None:
@@ -54,7 +56,7 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
 
 
 def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[ConstraintVerdict]:
-    if limits.max_metric_drop_points is not None:
-        yield drop_verdict(measured, limits.max_metric_drop_points)
+    if limits.drop_limit is not None:
+        yield drop_verdict(measured, limits.drop_limit, in_unit=limits.max_metric_drop_unit is not None)
     if limits.max_metric_drop_relative is not None:
         yield relative_drop_verdict(measured, limits.max_metric_drop_relative)

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
 from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.baseline import is_baseline
@@ -401,7 +402,7 @@ class Search(Overview):
 
         Another number type cannot repair such a loss.
         """
-        limit = self.state.criteria.constraints.max_metric_drop_points
+        limit = planned_limit(self.state.criteria.constraints)
         if limit is None:
             return []
         hopeless = max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit)

@@ -14,7 +14,9 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import CountedSize, Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
 from apps.agents.contracts.formats import LITERT_SIZED
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
+from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
@@ -29,6 +31,7 @@ from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import (
     AcceleratorUnavailable,
+    ClassesUnmeasured,
     CriteriaMissing,
     DataSetNotReady,
     GroupsUnmeasured,
@@ -94,7 +97,8 @@ def session_start(
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     given = wanted_criteria(criteria_set, criteria, overrides)
     judged = _sound(version, dataset, given, criteria_set, student, resolutions)
-    wanted, chosen = judged.criteria, parse_edits(edits)
+    wanted = for_task(judged.criteria, DatasetSpec.model_validate(dataset.spec))
+    chosen = parse_edits(edits)
     _check_plan(version, dataset, wanted, student, chosen, start_anyway)
     session = OptimizationSession(
         team=version.model.team,
@@ -213,12 +217,14 @@ def check(
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
     set does not fill), those of `check_student`, `SizeUncounted`, `GroupsUnnamed`, `GroupsUnmeasured`,
+    `ClassesUnmeasured`,
     `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
     check_rows(version, dataset, criteria_set, student)
     spec = DatasetSpec.model_validate(dataset.spec)
     _check_size(version, criteria)
     _check_groups(dataset, spec, criteria)
+    _check_classes(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
 
@@ -245,6 +251,7 @@ def plan_of(
     edits: PlanEdits = NO_EDITS,
 ) -> Plan:
     """What a session would try with these edits, as far as that is known before the analysis."""
+    criteria = for_task(criteria, DatasetSpec.model_validate(dataset.spec))
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
@@ -274,12 +281,17 @@ def _check_size(version: ModelVersion, criteria: Criteria) -> None:
 
 
 def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
-    if criteria.constraints.max_group_drop_points is None:
+    if for_task(criteria, spec).constraints.group_limit is None:
         return
     if spec.group is None:
         raise GroupsUnnamed(field="dataset", dataset=dataset)
     if metric_by_group(spec.task, spec.primary_metric) is None:
         raise GroupsUnmeasured(field="dataset", dataset=dataset, metric=METRICS[spec.primary_metric].label)
+
+
+def _check_classes(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
+    if criteria.constraints.max_class_drop_points is not None and spec.task is not Task.CLASSIFICATION:
+        raise ClassesUnmeasured(field="dataset", dataset=dataset, task=spec.task.replace("_", " "))
 
 
 def _check_techniques(criteria: Criteria) -> None:
