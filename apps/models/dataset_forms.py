@@ -65,6 +65,12 @@ class DataSetUploadForm(FileOrUploadForm):
         help_text="The array or column with the group of each example, such as a site or a device. Reports then show "
         "the loss of each group. Name the label column to make each class a group.",
     )
+    unit = forms.CharField(
+        required=False,
+        max_length=30,
+        label="Unit of the labels",
+        help_text="Such as °C or kg. Errors, and limits on them, are shown in it.",
+    )
     classes = forms.CharField(
         required=False,
         help_text="Names in the order of the model's output, separated by commas. If empty, numbers keep their order "
@@ -267,6 +273,8 @@ class DataSetUploadForm(FileOrUploadForm):
         kind = answers["kind"]
         spec = {name: answers[name] for name in ("kind", "task", "metric", "label", "output", "pooling")}
         spec["classes"] = words(answers["classes"])
+        if answers["task"] == Task.REGRESSION:
+            spec["unit"] = answers["unit"]
         spec["training_share"] = answers["training_share"]
         spec["ctc_blank"] = answers["ctc_blank"] if answers["task"] == Task.FIDELITY else None
         if kind != DatasetKind.TEXT:

@@ -158,6 +158,14 @@ class MetricUnmeasured(UserError):
     )
 
 
+class ClassesUnmeasured(UserError):
+    code = "session.classes_unmeasured"
+    sentence = (
+        "These criteria limit the loss of each class, but the task of {dataset} is {task}, whose labels are no "
+        "classes. Choose a data set for classification, or remove the limit."
+    )
+
+
 class SizeUncounted(UserError):
     code = "session.size_uncounted"
     sentence = (

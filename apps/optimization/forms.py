@@ -15,6 +15,8 @@ from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import CountedSize, Criteria, Device, Objective
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.edited_plan import PlanEditsField
@@ -120,9 +122,8 @@ class WhatIfForm(forms.Form):
     limit = forms.FloatField(
         label="Loss at most (points)",
         min_value=0,
-        max_value=100,
         required=False,
-        help_text="In the metric's unit if the metric is not a share.",
+        help_text="In the metric's own unit for errors, perplexity and likelihoods.",
         widget=forms.NumberInput({"step": "any"}),
     )
     confidence = forms.FloatField(
@@ -130,12 +131,16 @@ class WhatIfForm(forms.Form):
     )
 
     @staticmethod
-    def answers_of(criteria: Criteria) -> dict[str, Any]:
-        return {"limit": criteria.constraints.max_metric_drop_points, "confidence": criteria.confidence}
+    def answers_of(criteria: Criteria, dataset: DataSet) -> dict[str, Any]:
+        """The absolute limit that `criteria` set for the metric of `dataset`, if they set one."""
+        criteria = for_task(criteria, DatasetSpec.model_validate(dataset.spec))
+        return {"limit": criteria.constraints.drop_limit, "confidence": criteria.confidence}
 
     def put_on(self, criteria: Criteria) -> Criteria:
         """`criteria` with the valid answers applied."""
-        limits = criteria.constraints.model_copy(update={"max_metric_drop_points": self.cleaned_data["limit"]})
+        limit = self.cleaned_data["limit"]
+        given = {"max_metric_drop_points": limit, "max_metric_drop_unit": limit}
+        limits = criteria.constraints.model_copy(update=given)
         return criteria.model_copy(update={"constraints": limits, "confidence": self.cleaned_data["confidence"]})
 
 
@@ -228,9 +233,20 @@ def _limit_questions() -> Iterator[Question]:
     yield _limit(
         "max_metric_drop_points",
         "Loss at most (points)",
-        "For top-1, F1 and other shares. Otherwise in the metric's unit.",
+        "For shares such as top-1 and F1, and for correlations and R², of which 1 is 100 points.",
+    )
+    yield _limit(
+        "max_metric_drop_unit",
+        "Loss at most (metric's own unit)",
+        "For errors, in the unit of the labels, such as °C; for perplexity; for likelihoods, in nats per token.",
     )
     yield _limit("max_metric_drop_relative", "Loss at most (share)", "0.01 is one percent of the original's value.")
+    yield _limit(
+        "default_rise",
+        "Otherwise, errors higher by at most (share)",
+        "For errors, perplexity and likelihoods without another limit: 0.02 is two percent of the original's value. If "
+        "empty, the limit in points counts in the metric's own unit.",
+    )
     yield _limit(
         "max_group_drop_points",
         "Loss of each group at most (points)",
@@ -241,6 +257,16 @@ def _limit_questions() -> Iterator[Question]:
         "max_output_deviation",
         "Other outputs deviate at most (share)",
         "Of how much the output varies, for every output that is not judged: 0.25 is an R² of 0.94. Empty: no limit.",
+    )
+    yield _limit(
+        "max_group_drop_unit",
+        "Loss of each group at most (metric's own unit)",
+        "The same for errors, perplexity and likelihoods.",
+    )
+    yield _limit(
+        "max_class_drop_points",
+        "Loss of each class at most (points)",
+        "Of the class's recall, for classification. Empty: no limit.",
     )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
@@ -308,10 +334,14 @@ class CriteriaForm(forms.Form):
             "Limits",
             (
                 "max_metric_drop_points",
+                "max_metric_drop_unit",
                 "max_metric_drop_relative",
+                "default_rise",
                 "max_group_drop_points",
                 "metric_limits",
                 "max_output_deviation",
+                "max_group_drop_unit",
+                "max_class_drop_points",
                 "max_latency_ms",
                 "min_speedup",
                 "max_size_bytes_mb",

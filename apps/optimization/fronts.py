@@ -134,7 +134,7 @@ class Scatter:
     @cached_property
     def down(self) -> Axis:
         """The loss grows downwards, so up is better."""
-        limit = self.criteria.constraints.max_metric_drop_points
+        limit = self.criteria.constraints.drop_limit
         return Axis.of([*(one.drop.value for one in self.front.points), *_known(limit)], TOP, HEIGHT)
 
     @cached_property
@@ -167,7 +167,7 @@ class Scatter:
     @property
     def loss_limit(self) -> float | None:
         """Where the limit on the loss lies; `None` without one."""
-        limit = self.criteria.constraints.max_metric_drop_points
+        limit = self.criteria.constraints.drop_limit
         return None if limit is None else self.down.at(limit)
 
     @property

@@ -14,7 +14,7 @@ from apps.optimization.models import CriteriaSet
 
 TIGHTER = Criteria(
     objective=Objective.SIZE,
-    constraints=Constraints(max_metric_drop_points=None, max_size_bytes=5_000_000),
+    constraints=Constraints(max_metric_drop_points=None, max_class_drop_points=4.0, max_size_bytes=5_000_000),
     forbidden_techniques=("onnx-float16",),
     accept_inconclusive=False,
 )
@@ -25,6 +25,8 @@ def test_differences_have_labels_units_and_both_values() -> None:
     assert found == {
         "objective": ("Objective", "balanced", "size"),
         "constraints.max_metric_drop_points": ("Loss at most (points)", "1", "not set"),
+        "constraints.default_rise": ("Otherwise, errors higher by at most (share)", "0.02", "not set"),
+        "constraints.max_class_drop_points": ("Loss of each class at most (points)", "not set", "4"),
         "constraints.max_size_bytes": ("Size at most (MB)", "not set", "5"),
         "accept_inconclusive": ("Accept a result that is within the limits but not proven", "yes", "no"),
         "forbidden_techniques": ("Never these techniques", "none", "Float16"),

@@ -19,6 +19,11 @@ from apps.agents.contracts.values import Value
 HIGHEST_CONFIDENCE = 0.999
 USUAL_OUTPUT_DEVIATION = 0.25
 """An R² of 0.94: above what int8 changes in a healthy output, below a head that is off by a third."""
+USUAL_RISE, STRICT_RISE = 0.02, 0.005
+"""Default limits for metrics without a fixed scale, as shares of the original's value: at most two per cent more error.
+Two per cent are about as noticeable as one point of an accuracy near 50 %. Strict is a quarter, rounded."""
+
+_POINTS, _RISE = "max_metric_drop_points", "default_rise"
 
 
 class Objective(StrEnum):
@@ -84,13 +89,20 @@ class Constraints(Value):
     """Limits, all of which an accepted candidate holds. `None` means no limit.
 
     A drop is that of the session's primary metric, original minus candidate, so a positive number is a loss. It is in
-    percentage points for metrics that are shares (top-1, F1, agreement) and in the metric's own unit otherwise. The
-    relative form is a share of the original's value. Ratios are original over candidate: 2.0 is twice as fast or half
-    the size.
+    points for metrics on a fixed scale (top-1, F1, agreement, correlations). Errors, perplexity and likelihoods have no
+    fixed scale: their limit is `max_metric_drop_unit`, else `max_metric_drop_relative`, else `default_rise`, else
+    `max_metric_drop_points` in the metric's own unit. `loss_limits.for_metric` resolves which one holds when a session
+    starts. The relative form is a share of the original's value. Ratios are original over candidate: 2.0 is twice as
+    fast or half the size.
     """
 
     max_metric_drop_points: float | None = Field(1.0, ge=0, le=100)
+    max_metric_drop_unit: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """In the metric's own unit, for metrics without a fixed scale: the label's unit for errors."""
     max_metric_drop_relative: float | None = Field(None, ge=0, le=1)
+    default_rise: float | None = Field(USUAL_RISE, gt=0, le=1)
+    """For metrics without a fixed scale, if no other limit is given for them: a share of the original's value. Left out
+    beside `max_metric_drop_points`, it is null: those points then count in the metric's own unit."""
     max_group_drop_points: float | None = Field(None, ge=0, le=100)
     """The drop of each group that the data set names, including the worst."""
     metric_limits: Annotated[dict[Metric, Annotated[float, Field(ge=0)]], BeforeValidator(_without_removed)] = Field(
@@ -101,6 +113,10 @@ class Constraints(Value):
     """How far every output other than the judged one may be from the original's: the root of its mean squared error, as
     a share of the standard deviation of the original's output. For integers, truth values and texts: the root of the
     share of values that differ. Outputs without an entry per example are not limited."""
+    max_group_drop_unit: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """The same in the metric's own unit, for metrics without a fixed scale."""
+    max_class_drop_points: float | None = Field(None, ge=0, le=100)
+    """Classification: the drop of each class's recall, including the worst."""
     max_latency_ms: float | None = Field(None, gt=0)
     min_speedup: float | None = Field(None, gt=0, le=1000)
     max_size_bytes: int | None = Field(None, gt=0)
@@ -111,6 +127,29 @@ class Constraints(Value):
         """Of all limits, so that constraints can be keys although those on metrics are a mapping."""
         plain = {name: getattr(self, name) for name in type(self).model_fields if name != "metric_limits"}
         return hash((*plain.values(), frozenset(self.metric_limits.items())))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _points_alone_mean_the_unit(cls, body: Any) -> Any:
+        """Criteria from before `default_rise` name their points, and keep their meaning."""
+        if isinstance(body, Mapping) and _POINTS in body and _RISE not in body:
+            return {**body, _RISE: None}
+        return body
+
+    @property
+    def drop_limit(self) -> float | None:
+        """The absolute limit on the drop, in the metric's own unit or in points. Limits must be resolved."""
+        return self.max_metric_drop_points if self.max_metric_drop_unit is None else self.max_metric_drop_unit
+
+    @property
+    def group_limit(self) -> float | None:
+        """The limit on each group's drop, in the metric's own unit or in points. Limits must be resolved."""
+        return self.max_group_drop_points if self.max_group_drop_unit is None else self.max_group_drop_unit
+
+    @property
+    def limits_parts(self) -> bool:
+        """Whether each group or class has a limit, so that every example is needed."""
+        return self.group_limit is not None or self.max_class_drop_points is not None
 
 
 class Target(Value):
@@ -179,13 +218,15 @@ class Criteria(Value):
 
 def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """`body` with `overrides` applied. A group such as `constraints` keeps the fields that the overrides
-    do not name.
+    do not name. Points that replace points count as they would without a default beside them (`default_rise`).
     """
     result = dict(body)
     for name, value in overrides.items():
         inner = result.get(name)
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         result[name] = merged(inner, value) if both else value  # type: ignore[arg-type]
+    if _POINTS in overrides and _RISE not in overrides:
+        result.pop(_RISE, None)
     return result
 
 
@@ -193,6 +234,10 @@ PROFILES: dict[str, Criteria] = {
     "balanced": Criteria(),
     "smallest": Criteria(objective=Objective.SIZE, constraints=Constraints(min_size_reduction=1.05)),
     "fastest": Criteria(objective=Objective.LATENCY, constraints=Constraints(min_speedup=1.1)),
-    "safest": Criteria(constraints=Constraints(max_metric_drop_points=0.2), confidence=0.99, accept_inconclusive=False),
+    "safest": Criteria(
+        constraints=Constraints(max_metric_drop_points=0.2, default_rise=STRICT_RISE),
+        confidence=0.99,
+        accept_inconclusive=False,
+    ),
 }
 """The profiles that every installation starts with. They become rows that operators can edit."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from apps.agents.contracts.phrasing import POINT_UNITS
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.values import Value
 
@@ -77,7 +78,8 @@ class MetricSpec(Value):
     """How a metric is shown.
 
     Shares (`%`), correlations, cosines and R² (`points`) are multiplied by 100, so a drop of 1 is one point of each.
-    Perplexity does not have a unit. Errors are in the label's unit, which is not known here, so `unit` is empty.
+    Perplexity does not have a unit. Errors are in the label's unit, which `DatasetSpec.unit_of` knows, so `unit` is
+    empty.
     """
 
     metric: Metric
@@ -262,6 +264,8 @@ class DatasetSpec(Value):
     group: str | None = Field(None, min_length=1, max_length=200)
     """The array or column with the group of each example, such as a site or a device. Losses are reported group by
     group. It is not an input unless `columns` names it. If it is the label, each class is a group."""
+    unit: str | None = Field(None, min_length=1, max_length=30)
+    """Regression: the unit of the labels, such as `°C`. Errors and limits on them are shown in it."""
     classes: tuple[str, ...] = ()
     images: ImagePreprocessing | None = None
     text: TextReading | None = None
@@ -319,6 +323,7 @@ class DatasetSpec(Value):
             raise ValueError("classes must be different from each other")
         self._group_fits()
         self._sequences_fit()
+        self._unit_fits()
         return self
 
     def _group_fits(self) -> None:
@@ -336,6 +341,14 @@ class DatasetSpec(Value):
             raise ValueError(f"ctc_blank goes with task fidelity only, not with {self.task}")
         if self.pooling != "none" and self.primary_metric is Metric.SEQUENCE_AGREEMENT:
             raise ValueError("pooling leaves one vector per example, which is not a sequence: choose none")
+
+    def _unit_fits(self) -> None:
+        if self.unit is None:
+            return
+        if self.task is not Task.REGRESSION:
+            raise ValueError("unit goes with task regression only: it is the unit of the labels")
+        if self.unit.strip() != self.unit or self.unit in POINT_UNITS:
+            raise ValueError("unit must not begin or end with a space, and not be % or points: write percent instead")
 
     def _shapes_fit(self) -> None:
         if self.shapes and self.kind is not DatasetKind.TABLE:
@@ -366,6 +379,10 @@ class DatasetSpec(Value):
         if self.task is Task.EMBEDDING:
             return (Metric.SPEARMAN,) if self.paired else (Metric.COSINE,)
         return TASK_METRICS[self.task]
+
+    def unit_of(self, metric: Metric) -> str:
+        """The unit in which `metric` is shown: that of the labels for errors, if the member named it."""
+        return self.unit if self.unit and metric in (Metric.MAE, Metric.RMSE) else METRICS[metric].unit
 
     @property
     def primary_metric(self) -> Metric:

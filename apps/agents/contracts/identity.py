@@ -54,4 +54,6 @@ class Work(Value):
     def identity(self) -> str:
         """SHA-256 of all of this, as 64 hexadecimal digits."""
         content = {"revision": REVISION, **self.model_dump(mode="json")}
+        if self.reading.unit is None:  # Keys from before there was a unit stay as they are.
+            content["reading"].pop("unit")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

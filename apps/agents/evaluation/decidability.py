@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
+from apps.agents.contracts.loss_limits import for_task, limit_in_words
 from apps.agents.contracts.phrasing import POINT_UNITS, capitalized, difference_unit, number, with_unit
+from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.values import Value
 from apps.agents.measuring.statistics import power
@@ -82,6 +84,10 @@ class Decidability(Value):
     advice: str = ""
     smallest_group: GroupReach | None = None
     """Set if the criteria limit the loss of every group and the metric counts right and wrong answers."""
+    smallest_class: GroupReach | None = None
+    """The same for classes: set if the criteria limit the loss of every class, and their examples are counted."""
+    loss_limit: str = ""
+    """The limit that holds for the metric, in words and in its unit."""
 
 
 class Earlier(NamedTuple):
@@ -114,11 +120,13 @@ def decidability(
     criteria: Criteria,
     earlier: Sequence[Earlier] = (),
     groups: Mapping[str, int] = MappingProxyType({}),
+    classes: Mapping[str, int] = MappingProxyType({}),
 ) -> Decidability:
     """What a session on `examples` examples (of the whole data set) can decide about the limits on the metric's loss.
 
-    `groups` maps each group to its number of examples in the whole data set.
+    `groups` and `classes` map each group or class to its number of examples in the whole data set.
     """
+    criteria = for_task(criteria, spec)
     question = _Question(spec, examples, criteria, tuple(earlier))
     reaches, measured = question.reaches()
     decides = _decides(question.limit, reaches)
@@ -135,16 +143,39 @@ def decidability(
         sentence=sentence,
         advice=advice,
         smallest_group=_smallest_group(question, examples, groups, reaches),
+        smallest_class=_smallest_class(question, examples, classes, reaches),
+        loss_limit=limit_in_words(criteria, spec, question.original),
     )
 
 
 def _smallest_group(
     question: _Question, examples: int, groups: Mapping[str, int], reaches: Sequence[Reach]
 ) -> GroupReach | None:
-    limit = question.criteria.constraints.max_group_drop_points
+    limit = question.criteria.constraints.group_limit
     by_group = metric_by_group(question.spec.task, question.metric)
     if limit is None or len(groups) < 2 or by_group not in SHARES:
         return None
+    return _smallest(question, examples, groups, reaches, limit, "groups")
+
+
+def _smallest_class(
+    question: _Question, examples: int, classes: Mapping[str, int], reaches: Sequence[Reach]
+) -> GroupReach | None:
+    limit = question.criteria.constraints.max_class_drop_points
+    if limit is None or len(classes) < 2 or question.spec.task is not Task.CLASSIFICATION:
+        return None
+    return _smallest(question, examples, classes, reaches, limit, "classes")
+
+
+def _smallest(
+    question: _Question,
+    examples: int,
+    groups: Mapping[str, int],
+    reaches: Sequence[Reach],
+    limit: float,
+    plural: str,
+) -> GroupReach:
+    """What can be decided for the smallest of the `groups`, which are groups or classes (`plural`)."""
     group = min(groups, key=lambda name: groups[name])
     judging = max(1, groups[group] * question.examples // examples)
     confidence = 1 - (1 - question.criteria.confidence) / len(groups)
@@ -158,7 +189,7 @@ def _smallest_group(
         limit=limit,
         undecided=undecided,
         decides=Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO,
-        sentence=f"Of {len(groups):,} groups, {group} is the smallest: about {judging:,} of its examples judge. "
+        sentence=f"Of {len(groups):,} {plural}, {group} is the smallest: about {judging:,} of its examples judge. "
         f"Whether it loses more than {with_unit(limit, 'points')} stays inconclusive in {_span(undecided)} for "
         "a candidate without any loss.",
     )
@@ -168,7 +199,7 @@ class _Question:
     def __init__(self, spec: DatasetSpec, examples: int, criteria: Criteria, earlier: tuple[Earlier, ...]) -> None:
         self.spec, self.criteria, self.earlier = spec, criteria, earlier
         self.metric = spec.primary_metric
-        self.unit = difference_unit(METRICS[self.metric].unit)
+        self.unit = difference_unit(spec.unit_of(self.metric))
         self.factor = 100.0 if METRICS[self.metric].unit in POINT_UNITS else 1.0
         self.examples = evaluation_count(examples, spec.training_share)
         self.limit = self._limit()
@@ -176,12 +207,17 @@ class _Question:
     def _limit(self) -> float | None:
         """The tighter of the two limits on the loss, in the metric's unit. An unknown original counts as 100."""
         limits = self.criteria.constraints
-        given = [] if limits.max_metric_drop_points is None else [limits.max_metric_drop_points]
+        given = [] if limits.drop_limit is None else [limits.drop_limit]
         if limits.max_metric_drop_relative is not None:
-            known = [one.original for one in self.earlier if one.original > 0]
-            if known or self.factor == 100:
-                given.append(limits.max_metric_drop_relative * (known[0] if known else 100.0))
+            original = self.original or (100.0 if self.factor == 100 else None)
+            if original is not None:
+                given.append(limits.max_metric_drop_relative * original)
         return min(given) if given else None
+
+    @property
+    def original(self) -> float | None:
+        """The original's value of the metric, as an earlier session measured it; `None` if it is not known."""
+        return next((one.original for one in self.earlier if one.original > 0), None)
 
     def reaches(self) -> tuple[tuple[Reach, ...], int]:
         """One entry for each share of discordant examples (or spread), and how many candidates measured them."""
@@ -280,7 +316,7 @@ def _sentence_and_advice(
             "",
         )
     if decides is Decides.NO_LIMIT:
-        return f"{examples}: {_smallest(question, reaches)}. The criteria set no limit on the loss.", ""
+        return f"{examples}: {_smallest_losses(question, reaches)}. The criteria set no limit on the loss.", ""
     limit = f"the limit of {with_unit(question.limit or 0.0, question.unit)}"
     stuck = _undecided(question, reaches, measured)
     if decides is Decides.YES:
@@ -313,7 +349,7 @@ def _span(shares: Sequence[float]) -> str:
     return f"{'up' if min(shares) < NEVER else low.removesuffix(' %')} to {high} of sessions"
 
 
-def _smallest(question: _Question, reaches: Sequence[Reach]) -> str:
+def _smallest_losses(question: _Question, reaches: Sequence[Reach]) -> str:
     drops = [with_unit(round_up(one.smallest_drop), question.unit) for one in reaches]
     if drops[0] == drops[-1]:
         return f"losses of {drops[0]} or more can be excluded"

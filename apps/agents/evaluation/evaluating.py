@@ -108,6 +108,7 @@ class Evaluation:
             group_metric=found.group_metric,
             metrics=found.metrics,
             other_outputs=found.other_outputs,
+            classes=found.classes,
         )
 
     @property
@@ -158,7 +159,7 @@ class Evaluation:
             fidelity=fidelity,
             other_outputs=found.other_outputs,
             flips=found.scorer.flips(),
-            classes=found.scorer.classes(),
+            classes=found.classes,
             groups=found.groups,
             group_metric=found.group_metric,
             latency=measured.latency,

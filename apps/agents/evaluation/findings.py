@@ -49,7 +49,7 @@ def _shortened(found: list[Finding], what: str) -> list[Finding]:
 def _groups(report: EvaluationReport) -> Iterator[Finding]:
     primary, confidence, groups = report.primary, report.confidence, report.groups
     spec = METRICS[Metric(report.group_metric or primary.metric)]
-    unit = difference_unit(spec.unit)
+    unit = difference_unit(primary.unit if spec.metric == primary.metric else spec.unit)
     verb, plural = ("loses", "lose") if spec.higher_is_better else ("gets worse by", "get worse by")
     comparable = report.group_metric == primary.metric and primary.drop.value > 0
     whole = f" All examples together {plural} {with_unit(primary.drop.value, unit)}." if comparable else ""

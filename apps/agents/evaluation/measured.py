@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison, Pair
-from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison, OutputComparison
+from apps.agents.contracts.reports.metrics import ClassComparison, GroupComparison, MetricComparison, OutputComparison
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,6 @@ class Measurements(MetricMeasured):
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
+    classes: tuple[ClassComparison, ...] = ()
     counted_size: CountedSize = CountedSize.FILE
     other_outputs: tuple[OutputComparison, ...] = ()

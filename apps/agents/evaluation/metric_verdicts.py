@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.phrasing import (
     OF_ITS_VALUE,
+    POINT_UNITS,
     against,
     capitalized,
     difference_unit,
@@ -13,13 +14,14 @@ from apps.agents.contracts.phrasing import (
 )
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
+from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.evaluation.deciding import decide
 from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metric_sentences import both_values, examples_to_decide, how_it_changed
 
 
-def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
-    """The primary metric's drop against a limit in points, or in the metric's own unit."""
+def drop_verdict(measured: MetricMeasured, limit: float, *, in_unit: bool = False) -> ConstraintVerdict:
+    """The primary metric's drop against a limit in points, or in the metric's own unit (`in_unit`)."""
     primary = measured.primary
     drop = primary.drop
     unit = difference_unit(primary.unit)
@@ -28,7 +30,7 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     moved = how_it_changed(primary.change, unit, status, interval_text, both_values(primary))
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {with_unit(limit, unit)}')}."
     return ConstraintVerdict(
-        constraint="max_metric_drop_points",
+        constraint="max_metric_drop_unit" if in_unit else "max_metric_drop_points",
         limit=limit,
         measured=drop,
         unit=unit,
@@ -52,7 +54,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
             status=Holds.INCONCLUSIVE,
             margin=0.0,
             sentence=f"The original's {primary.label} is {number(base)}, so a relative drop is undefined.",
-            to_decide="No number of examples would decide: use the limit in points instead.",
+            to_decide="No number of examples would decide: limit the loss in points or in the metric's own unit.",
         )
     drop = Estimate(
         value=primary.drop.value / base,
@@ -69,7 +71,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
     moved = how_it_changed(
         change, OF_ITS_VALUE, status, interval_in_words(change, measured.confidence, OF_ITS_VALUE), both_values(primary)
     )
-    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {number(limit * 100)} %')}."
+    sentence = f"{primary.label} {moved}, {against(status, _share_limit(primary, limit))}."
     return ConstraintVerdict(
         constraint="max_metric_drop_relative",
         limit=limit,
@@ -82,3 +84,11 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
         if status is Holds.INCONCLUSIVE
         else None,
     )
+
+
+def _share_limit(primary: MetricComparison, limit: float) -> str:
+    """A limit that is a share of the original's value, with what that is in a unit of its own: `2 % (0.012 °C)`."""
+    share = f"the limit of {number(limit * 100)} %"
+    if primary.unit in POINT_UNITS:
+        return share
+    return f"{share} ({with_unit(limit * primary.original.value, primary.unit)})"

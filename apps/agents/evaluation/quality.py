@@ -15,7 +15,12 @@ from apps.agents.contracts.dataset_spec import DatasetKind, Metric, metric_by_gr
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison, OutputComparison
+from apps.agents.contracts.reports.metrics import (
+    ClassComparison,
+    GroupComparison,
+    MetricComparison,
+    OutputComparison,
+)
 from apps.agents.contracts.reports.selection import Level, PairedOutcomes
 from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
@@ -58,6 +63,7 @@ class Outputs:
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
     other_outputs: tuple[OutputComparison, ...] = ()
+    classes: tuple[ClassComparison, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,12 @@ class Question:
 
     @property
     def ends_early(self) -> bool:
-        """Whether clear evidence on the metric ends the run. With a limit on groups, further metrics or other outputs,
-        every example is used."""
+        """Whether clear evidence on the metric ends the run. With a limit on groups, classes, further metrics or other
+        outputs, every example is used."""
         limits = self.criteria.constraints
-        limited = limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
+        limited = limits.drop_limit is not None or limits.max_metric_drop_relative is not None
         outputs = self.several_outputs and limits.max_output_deviation is not None
-        return limited and limits.max_group_drop_points is None and not limits.metric_limits and not outputs
+        return limited and not limits.limits_parts and not limits.metric_limits and not outputs
 
     @property
     def sharing(self) -> tuple[int, ...]:
@@ -246,6 +252,7 @@ class OutputsComparison:
             groups=groups,
             group_metric=by_group if groups else None,
             other_outputs=self._others.compared(question.shared_confidence, self._seed),
+            classes=self.scorer.classes(question.shared_confidence, identical=self._meter.identical),
         )
 
     def _unlimited(self) -> tuple[str, ...]:
@@ -262,6 +269,7 @@ class OutputsComparison:
     def _compared(self, confidence: float) -> tuple[MetricComparison, ...]:
         spec = self._dataset.spec
         metrics = order_metrics(self.scorer.comparisons(confidence, self._seed), spec.primary_metric)
+        metrics = tuple(one.model_copy(update={"unit": spec.unit_of(Metric(one.metric))}) for one in metrics)
         return tuple(map(_unchanged, metrics)) if self._meter.identical else metrics
 
     def _level(self, sharing: int, metrics: tuple[MetricComparison, ...], used: int) -> Level:

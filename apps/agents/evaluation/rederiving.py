@@ -15,9 +15,10 @@ from apps.agents.evaluation.measured import Measurements
 from apps.agents.evaluation.verdicts import judge, overall
 
 _ON_OUTPUTS = (
-    "max_metric_drop_points",
+    "drop_limit",
     "max_metric_drop_relative",
-    "max_group_drop_points",
+    "group_limit",
+    "max_class_drop_points",
     "metric_limits",
     "max_output_deviation",
 )
@@ -36,6 +37,8 @@ def why_not(report: EvaluationReport, before: Criteria, after: Criteria) -> str 
         return f"the {METRICS[min(missing)].label} was not measured"
     if _ended_early(report) and _on_outputs(before.constraints) != _on_outputs(after.constraints):
         return "the comparison of outputs ended early, because the evidence was clear for other limits"
+    if after.constraints.max_class_drop_points is not None and any(one.simultaneous is None for one in report.classes):
+        return "the interval of each class's loss was not measured"
     if report.latency.busy:
         return "the machine was too busy to time it"
     return None
@@ -64,6 +67,7 @@ def _measurements(report: EvaluationReport) -> Measurements:
         group_metric=Metric(report.group_metric) if report.group_metric else None,
         metrics=report.metrics,
         other_outputs=report.other_outputs,
+        classes=report.classes,
     )
 
 

@@ -24,8 +24,11 @@ from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too
 METRIC_CONSTRAINTS = frozenset(
     {
         "max_metric_drop_points",
+        "max_metric_drop_unit",
         "max_metric_drop_relative",
         "max_group_drop_points",
+        "max_group_drop_unit",
+        "max_class_drop_points",
         "metric_limits",
         "max_output_deviation",
     }
@@ -424,9 +427,12 @@ _SPEED = SPEED_CONSTRAINTS | {GAIN, BUSY}
 _NAMES: Mapping[str, str] = {
     "max_metric_drop_points": "the limit on the metric's loss",
     "max_metric_drop_relative": "the limit on the metric's relative loss",
+    "max_metric_drop_unit": "the limit on the metric's loss",
     "max_group_drop_points": "the limit on a group's loss",
     "metric_limits": "the limit on another metric's loss",
     "max_output_deviation": "the limit on the other outputs",
+    "max_group_drop_unit": "the limit on a group's loss",
+    "max_class_drop_points": "the limit on a class's loss",
     "max_latency_ms": "the limit on latency",
     "min_speedup": "the required speed-up",
     "max_size_bytes": "the limit on size",

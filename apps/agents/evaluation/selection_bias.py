@@ -172,7 +172,7 @@ def contest_of(
 
 def _limit(report: EvaluationReport, criteria: Criteria) -> float | None:
     """The tighter of the limits on the drop, in the drop's unit."""
-    points, relative = criteria.constraints.max_metric_drop_points, criteria.constraints.max_metric_drop_relative
+    points, relative = criteria.constraints.drop_limit, criteria.constraints.max_metric_drop_relative
     limits = [points] if points is not None else []
     limits += [relative * report.primary.original.value] if relative is not None else []
     return min(limits, default=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.evaluation.exact_verdicts import exact_bytes_verdict, size_reduction_verdict, size_verdict
-from apps.agents.evaluation.group_verdicts import group_verdict
+from apps.agents.evaluation.group_verdicts import class_verdict, group_verdict
 from apps.agents.evaluation.measured import Measurements, MetricMeasured
 from apps.agents.evaluation.metric_limit_verdicts import metric_limit_verdicts
 from apps.agents.evaluation.metric_verdicts import drop_verdict, relative_drop_verdict
@@ -39,8 +39,10 @@ def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
 
 def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[ConstraintVerdict]:
     yield from _metric_verdicts(limits, measured)
-    if limits.max_group_drop_points is not None:
-        yield group_verdict(measured, limits.max_group_drop_points)
+    if limits.group_limit is not None:
+        yield group_verdict(measured, limits.group_limit, in_unit=limits.max_group_drop_unit is not None)
+    if limits.max_class_drop_points is not None:
+        yield class_verdict(measured, limits.max_class_drop_points)
     if limits.max_output_deviation is not None and measured.other_outputs:
         yield output_verdict(measured, limits.max_output_deviation)
     if limits.max_latency_ms is not None:
@@ -58,8 +60,8 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
 
 
 def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[ConstraintVerdict]:
-    if limits.max_metric_drop_points is not None:
-        yield drop_verdict(measured, limits.max_metric_drop_points)
+    if limits.drop_limit is not None:
+        yield drop_verdict(measured, limits.drop_limit, in_unit=limits.max_metric_drop_unit is not None)
     if limits.max_metric_drop_relative is not None:
         yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
     yield from metric_limit_verdicts(measured, limits.metric_limits)

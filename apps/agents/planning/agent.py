@@ -12,6 +12,7 @@ from typing import Any
 
 from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -367,7 +368,7 @@ class PlanningAgent:
 
     def _fewest_in_float(self, item: Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
         profile = item.profile
-        limit = criteria.constraints.max_metric_drop_points or 0.0
+        limit = planned_limit(criteria.constraints) or 0.0
         ranked = [node.name for node in profile.ranking if node.name and node.name in names]
         counts = range(1, len(ranked) // 2 + 1)
 

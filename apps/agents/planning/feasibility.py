@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.phrasing import listed, number, number_of_bytes
 from apps.agents.contracts.reports.slack import NOTHING_HOLDS, Foreseen
 from apps.agents.contracts.state import Prediction
@@ -115,7 +116,7 @@ def _limits(prediction: Prediction, criteria: Criteria, original: OriginalFacts)
 
 def _distance(prediction: Prediction, limits: Sequence[_Limit], wanted: Constraints) -> float:
     """The distance of a prediction from holding every limit, its predicted loss included."""
-    drop = wanted.max_metric_drop_points
+    drop = planned_limit(wanted)
     lost = [] if drop is None else [shortfall(drop, drop - prediction.metric_drop_points)]
     return distance([*(one.shortfall for one in limits), *lost])
 

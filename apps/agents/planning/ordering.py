@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 
 from apps.agents.contracts.criteria import CountedSize, Criteria
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.state import Prediction
 from apps.agents.techniques.catalogue import Risk, TechniqueSpec
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -137,7 +138,7 @@ def obstacle(
 
 def collapse(prediction: Prediction, criteria: Criteria) -> str | None:
     """A sentence about a predicted loss far beyond the limit; `None` if the loss is not that large."""
-    limit = criteria.constraints.max_metric_drop_points
+    limit = planned_limit(criteria.constraints)
     drop = prediction.metric_drop_points
     if limit is None or prediction.risk != Risk.HIGH or drop < max(PREDICTED_COLLAPSE_POINTS, COLLAPSE_POINTS * limit):
         return None

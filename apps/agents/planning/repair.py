@@ -15,6 +15,7 @@ from math import log10
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.state import Prediction
 from apps.agents.evaluation.selection import Judgement
 from apps.agents.planning.ordering import obstacle, predicted_gain
@@ -316,7 +317,7 @@ class _Search:
         """The fewest nodes in float with a loss of at most half the limit, predicted and scaled to the measured
         loss."""
         whole = self._noise(foundation, ranked, 0)
-        limit = self.criteria.constraints.max_metric_drop_points
+        limit = planned_limit(self.criteria.constraints)
         if whole is None or limit is None or foundation.drop_points <= 0:
             return None
         scale = foundation.drop_points / max(self.knowledge.metric_drop_points(whole), 1e-9)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.techniques.catalogue import Risk
 
 
 def risk_of(drop_points: float, criteria: Criteria) -> Risk:
     """The risk that a predicted loss breaks the limit on the loss, or 1 point if there is none."""
-    limit = criteria.constraints.max_metric_drop_points
+    limit = planned_limit(criteria.constraints)
     limit = 1.0 if limit is None else max(limit, 0.05)
     if drop_points <= 0.02 * limit:
         return Risk.NONE

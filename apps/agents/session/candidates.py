@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from apps.agents.contracts.chain import sources
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.loss_limits import drop_in_points
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import (
     ACTIVE,
@@ -126,7 +127,7 @@ class Trial:
             judgement=self.judgement,
             speedup=self.speedup,
             size_ratio=self.size_ratio,
-            drop_points=self.report.primary.drop.value if self.report else 0.0,
+            drop_points=drop_in_points(self.report.primary) if self.report else 0.0,
             error_code=(step.error_code or "failed") if step is not None else None,
         )
 

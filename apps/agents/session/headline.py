@@ -17,6 +17,7 @@ from typing import NamedTuple
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.phrasing import (
+    POINT_UNITS,
     capitalized,
     difference,
     difference_unit,
@@ -40,8 +41,14 @@ NOTICED_MEMORY_CHANGE = 1.25
 NOTICED_MEMORY_BYTES = 5_000_000
 """If the criteria do not concern memory, its growth is mentioned only if it exceeds both: two runs of a model may
 differ by less."""
-METRIC_LIMITS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
-GROUP_LIMIT = "max_group_drop_points"
+RELATIVE_LIMIT = "max_metric_drop_relative"
+METRIC_LIMITS = frozenset({"max_metric_drop_points", "max_metric_drop_unit", RELATIVE_LIMIT})
+PART_LIMITS = {
+    "max_group_drop_points": FindingKind.GROUP,
+    "max_group_drop_unit": FindingKind.GROUP,
+    "max_class_drop_points": FindingKind.CLASS,
+}
+"""The limits on each group or class."""
 OUTPUT_LIMIT = "max_output_deviation"
 NOTHING_BETTER = "Nothing better was found within the limits"
 
@@ -178,8 +185,10 @@ def _metric(report: EvaluationReport) -> _Change:
         words += f", not proven to stay within the limit of {limit}"
     elif move is Move.WORSE and limit:
         words += f", within the limit of {limit}"
-    if GROUP_LIMIT in open_ones:
-        words += f", no group proven to stay within {with_unit(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
+    for limit_name, kind in PART_LIMITS.items():
+        if limit_name in open_ones:
+            most = with_unit(open_ones[limit_name], difference_unit(primary.unit))
+            words += f", no {kind} proven to stay within {most}"
     return _Change(move, words)
 
 
@@ -192,13 +201,14 @@ def _other_limits(report: EvaluationReport) -> str:
 
 
 def _harm(report: EvaluationReport) -> str:
-    """The classes and groups that lose although the metric over all examples does not show it. Groups are left out if a
-    limit allows them a loss."""
+    """The classes and groups that lose although the metric over all examples does not show it. Those are left out
+    to which a limit allows a loss."""
     subjects: dict[FindingKind, list[str]] = {}
     for one in report.findings:
         subjects.setdefault(one.kind, []).append(one.subject)
-    if any(one.constraint == GROUP_LIMIT for one in report.constraints):
-        subjects.pop(FindingKind.GROUP, None)
+    for limit in report.constraints:
+        if limit.constraint in PART_LIMITS:
+            subjects.pop(PART_LIMITS[limit.constraint], None)
     losers = [
         f"the {kind} {those[0]} loses" if len(those) == 1 else f"{len(those)} {plural} lose"
         for kind, plural in ((FindingKind.CLASS, "classes"), (FindingKind.GROUP, "groups"))
@@ -224,9 +234,11 @@ def _limit_in_words(report: EvaluationReport) -> str:
     limit = min(limits, key=lambda one: one.status is not Holds.INCONCLUSIVE, default=None)
     if limit is None:
         return ""
-    if limit.constraint == "max_metric_drop_points":
+    if limit.constraint != RELATIVE_LIMIT:
         return with_unit(limit.limit, difference_unit(report.primary.unit))
-    return f"{number(limit.limit * 100)} % of its value"
+    share = f"{number(limit.limit * 100)} % of its value"
+    unit, original = report.primary.unit, report.primary.original.value
+    return share if unit in POINT_UNITS else f"{share} ({with_unit(limit.limit * original, unit)})"
 
 
 # --- tiles -----------------------------------------------------------------------------------------------------------

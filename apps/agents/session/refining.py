@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.chain import Chain, key_of
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.refinement import SAMPLING_LIBRARY, Dimension, Observed, RefineParameters, Setting
 from apps.agents.contracts.state import ACTIVE, StepKind, StepRequest
@@ -144,7 +145,7 @@ class Refining:
 
     def _is_near(self, trial: Trial) -> bool:
         """Whether it does not lose so much that no parameter will help."""
-        limit = self.search.state.criteria.constraints.max_metric_drop_points
+        limit = planned_limit(self.search.state.criteria.constraints)
         return limit is None or trial.attempt().drop_points <= max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit)
 
     def _is_exhausted(self, group: Group) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from apps.agents.contracts.chain import Chain, key_of
+from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
 from apps.agents.evaluation.selection import REAL_CHANGE
@@ -171,7 +172,7 @@ class Search(Overview):
     def _chance(self, candidate: CandidateRecord) -> float:
         """The chance that the predicted loss will be proven to be within the limit, with intervals as wide as those
         that candidates of the same kind measured; 1 before one is measured."""
-        limit = self.state.criteria.constraints.max_metric_drop_points
+        limit = planned_limit(self.state.criteria.constraints)
         measured = self._measured(candidate)
         if limit is None or not measured:
             return 1.0
@@ -412,7 +413,7 @@ class Search(Overview):
 
         Another number type cannot repair such a loss.
         """
-        limit = self.state.criteria.constraints.max_metric_drop_points
+        limit = planned_limit(self.state.criteria.constraints)
         if limit is None:
             return []
         hopeless = max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit)

@@ -14,6 +14,8 @@ from django.db import transaction
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import CandidateRecord, Earlier, Status, StepKind
 from apps.agents.session.steps import ANALYSE
@@ -59,7 +61,8 @@ def session_continue(
     _check_same("version", "model", row.version, version)
     _check_same("dataset", "data set", row.dataset, dataset)
     given = row.criteria_body if criteria is None and criteria_set is None else criteria
-    wanted = wanted_criteria(criteria_set, given, overrides)
+    spec = DatasetSpec.model_validate(row.dataset.spec)
+    wanted = for_task(wanted_criteria(criteria_set, given, overrides), spec)
     _check_criteria(row, wanted)
     made = session_start(
         user=user,

@@ -18,18 +18,28 @@ MOST_EARLIER = 30
 def what_is_decided(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Decidability:
     """What a session with these inputs can decide about the limit on the loss. The data set must be ready."""
     spec = DatasetSpec.model_validate(dataset.spec)
-    data = dataset.described
-    return decidability(spec, data.examples, criteria, earlier_evaluations(version, dataset, spec), data.groups)
+    data, earlier = dataset.described, earlier_evaluations(version, dataset, spec)
+    return decidability(spec, data.examples, criteria, earlier, data.groups, data.class_counts)
 
 
 def earlier_evaluations(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
-    """How candidates of the same model changed its answers on the same data. Excludes candidates that broke a limit."""
+    """How candidates of the same model changed its answers on the same data. Of candidates that broke a limit, only
+    the original's value is used."""
     rows = EvaluationReport.objects.filter(
         candidate__session__dataset=dataset, candidate__session__version__model=version.model_id
-    ).exclude(verdict=Holds.VIOLATED)
-    newest = rows.order_by("-created_at").select_related("step")[:MOST_EARLIER]
+    ).order_by("-created_at")
+    newest = rows.exclude(verdict=Holds.VIOLATED).select_related("step")[:MOST_EARLIER]
     reports = [Evaluation.model_validate(row.body) for row in newest]
-    return [earlier_of(report) for report in reports if report.primary.metric == spec.primary_metric]
+    found = [earlier_of(report) for report in reports if report.primary.metric == spec.primary_metric]
+    return found or _original_alone(rows.filter(verdict=Holds.VIOLATED).select_related("step").first(), spec)
+
+
+def _original_alone(row: EvaluationReport | None, spec: DatasetSpec) -> list[Earlier]:
+    """What a candidate that broke a limit tells nevertheless: the original's value of the metric."""
+    if row is None:
+        return []
+    primary = Evaluation.model_validate(row.body).primary
+    return [Earlier(primary.original.value)] if primary.metric == spec.primary_metric else []
 
 
 def use_of(dataset: DataSet, criteria: Criteria) -> RepeatedUse:

@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.analysis import Compatibility
 from apps.agents.contracts.state import Plan
@@ -107,7 +108,8 @@ def session_preview(
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     reachable = [spec for spec in catalogue().values() if in_reach(spec, model)]
     beyond = [spec for spec in catalogue().values() if spec not in reachable]
-    known: dict[str, Any] = {"criteria": wanted, "model": model, "dataset": data, "student": taught}
+    held = for_task(wanted, DatasetSpec.model_validate(dataset.spec))
+    known: dict[str, Any] = {"criteria": held, "model": model, "dataset": data, "student": taught}
     known |= {"libraries": libraries, "disabled": disabled}
     judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
@@ -119,7 +121,7 @@ def session_preview(
         contradictory=sound.contradictory,
         decidability=what_is_decided(version, dataset, wanted),
         use=use_of(dataset, wanted),
-        wrong_edits=tuple(wrong_edits_of(chosen, version, dataset, wanted, student)),
+        wrong_edits=tuple(wrong_edits_of(chosen, version, dataset, held, student)),
         layers=layers_of(version),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )

@@ -14,7 +14,9 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import CountedSize, Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
 from apps.agents.contracts.formats import LITERT_SIZED
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
+from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against, judged_output
 from apps.agents.datasets.metric_fit import measurable
@@ -30,6 +32,7 @@ from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import (
     AcceleratorUnavailable,
+    ClassesUnmeasured,
     CriteriaMissing,
     DataSetNotReady,
     GroupsUnmeasured,
@@ -96,7 +99,8 @@ def session_start(
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     given = wanted_criteria(criteria_set, criteria, overrides)
     judged = _sound(version, dataset, given, criteria_set, student, resolutions)
-    wanted, chosen = judged.criteria, parse_edits(edits)
+    wanted = for_task(judged.criteria, DatasetSpec.model_validate(dataset.spec))
+    chosen = parse_edits(edits)
     _check_plan(version, dataset, wanted, student, chosen, start_anyway)
     session = OptimizationSession(
         team=version.model.team,
@@ -215,14 +219,15 @@ def check(
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
     set does not fill), those of `check_student`, `SizeUncounted`, `GroupsUnnamed`, `GroupsUnmeasured`,
-    `MetricUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be
-    started belong here.
+    `MetricUnmeasured`, `ClassesUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New
+    rules on what may be started belong here.
     """
     check_rows(version, dataset, criteria_set, student)
     spec = DatasetSpec.model_validate(dataset.spec)
     _check_size(version, criteria)
     _check_groups(dataset, spec, criteria)
     _check_metrics(version, dataset, spec, criteria)
+    _check_classes(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
 
@@ -249,6 +254,7 @@ def plan_of(
     edits: PlanEdits = NO_EDITS,
 ) -> Plan:
     """What a session would try with these edits, as far as that is known before the analysis."""
+    criteria = for_task(criteria, DatasetSpec.model_validate(dataset.spec))
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
@@ -278,7 +284,7 @@ def _check_size(version: ModelVersion, criteria: Criteria) -> None:
 
 
 def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
-    if criteria.constraints.max_group_drop_points is None:
+    if for_task(criteria, spec).constraints.group_limit is None:
         return
     if spec.group is None:
         raise GroupsUnnamed(field="dataset", dataset=dataset)
@@ -294,6 +300,11 @@ def _check_metrics(version: ModelVersion, dataset: DataSet, spec: DatasetSpec, c
             raise MetricUnmeasured(
                 field="criteria_set", metric=METRICS[metric].label, version=version, dataset=dataset, choices=choices
             )
+
+
+def _check_classes(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
+    if criteria.constraints.max_class_drop_points is not None and spec.task is not Task.CLASSIFICATION:
+        raise ClassesUnmeasured(field="dataset", dataset=dataset, task=spec.task.replace("_", " "))
 
 
 def _check_techniques(criteria: Criteria) -> None:

@@ -312,9 +312,12 @@ def words(code: str) -> str:
 _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
+    "max_metric_drop_unit": "Loss at most",
     "max_group_drop_points": "Loss of each group at most",
     "metric_limits": "Loss of further metrics at most",
     "max_output_deviation": "Other outputs deviate at most",
+    "max_group_drop_unit": "Loss of each group at most",
+    "max_class_drop_points": "Loss of each class at most",
     "max_latency_ms": "Latency at most",
     "min_speedup": "Faster by at least",
     "max_size_bytes": "Size at most",

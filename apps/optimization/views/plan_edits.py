@@ -65,7 +65,7 @@ def _previewed(chosen: dict[str, Any], edits: PlanEdits, resolutions: list[str])
         "check": preview,
         "decides": preview.decidability,
         "use": preview.use,
-        "asked": WhatIfForm(initial=WhatIfForm.answers_of(preview.criteria)),
+        "asked": WhatIfForm(initial=WhatIfForm.answers_of(preview.criteria, chosen["dataset"])),
         "rows": rows(preview.plan, edits),
         "edits": edits,
         "outcomes": shown(preview.plan.edits),

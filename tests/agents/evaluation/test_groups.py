@@ -188,7 +188,7 @@ def test_a_class_that_collapses_is_found_by_the_scorer_and_told() -> None:
     labels = np.array([0, 1] * 50)
     candidate = labels.copy()
     candidate[labels == 1] = np.where(np.arange(50) < 40, 0, 1)
-    classes = classified(labels, candidate, labels).classes()
+    classes = classified(labels, candidate, labels).classes(0.95)
     (found,) = findings(report(classes=classes))
     assert (found.kind, found.subject) == (FindingKind.CLASS, "dog")
     assert "The class dog collapses: its recall falls from 100 to 20 % on 50 examples" in found.sentence
@@ -206,7 +206,7 @@ def test_one_flip_among_many_classes_is_chance() -> None:
     labels = np.array([0, 1] * 50)
     candidate = labels.copy()
     candidate[1] = 0
-    assert findings(report(classes=classified(labels, candidate, labels).classes())) == ()
+    assert findings(report(classes=classified(labels, candidate, labels).classes(0.95))) == ()
 
 
 def test_chance_alone_makes_a_finding_in_one_of_twenty_sessions_at_most() -> None:
@@ -219,7 +219,7 @@ def test_chance_alone_makes_a_finding_in_one_of_twenty_sessions_at_most() -> Non
         scorer = scorer_for(CLASSIFY, (len(labels), 11), ())
         original, candidate = np.where(kind == 1, 10, labels), np.where(kind == 0, 10, labels)
         scorer.add(np.eye(11)[original], np.eye(11)[candidate], labels)
-        told += bool(findings(report(classes=scorer.classes())))
+        told += bool(findings(report(classes=scorer.classes(0.95))))
     assert told / 300 <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
 
 

@@ -58,7 +58,7 @@ def test_classification_counts_top_1_top_5_flips_and_recalls() -> None:
     flips = scorer.flips()
     assert flips is not None
     assert (flips.lost, flips.won, flips.changed, flips.both_right, flips.both_wrong) == (4, 0, 4, 196, 0)
-    first = scorer.classes()[0]
+    first = scorer.classes(0.95)[0]
     assert (first.label, first.examples, first.original_recall, first.candidate_recall) == ("class 0", 25, 100.0, 96.0)
     agreement = scorer.agreement(0.95)
     assert agreement is not None

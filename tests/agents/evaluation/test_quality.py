@@ -67,7 +67,7 @@ def test_a_candidate_that_is_clearly_good_is_judged_on_a_part_of_the_examples(tm
 def test_the_portion_has_each_classs_share_of_a_sorted_file(tmp_path: Path, data: Path) -> None:
     found = compared(tmp_path, data, leaning(0.01), Question(LIMIT))
 
-    counts = [one.examples for one in found.scorer.classes()]
+    counts = [one.examples for one in found.scorer.classes(0.95)]
     assert counts == pytest.approx([found.examples / 3] * 3, rel=0.08)
 
 

@@ -49,6 +49,10 @@ class ClassComparison(Value):
     candidate_recall: float
     p_corrected: float | None = None
     """The p-value of McNemar's test on its examples, corrected for the number of classes (Holm)."""
+    drop: Estimate | None = None
+    """Of the recall, in points: original minus candidate. `None` in reports from before limits on classes."""
+    simultaneous: Estimate | None = None
+    """The same drop with an interval that holds for all classes at once (Bonferroni)."""
 
 
 class GroupComparison(Value):

@@ -15,7 +15,8 @@ from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.reports.metrics import ClassComparison, Flips, MetricComparison
 from apps.agents.datasets.loading import Labels
 from apps.agents.evaluation.metrics.comparing import Array, Bools, Scorer, compare_by_bootstrap, times
-from apps.agents.measuring.statistics.intervals import Floats, Indices, holm, mcnemar_p, share
+from apps.agents.evaluation.metrics.recall_drops import recall_drops
+from apps.agents.measuring.statistics.intervals import Floats, Indices, share
 
 Ints = NDArray[np.int64]
 
@@ -142,23 +143,24 @@ class ClassificationScorer(Scorer):
             changed=int(np.sum(original != candidate)),
         )
 
-    def classes(self) -> tuple[ClassComparison, ...]:
+    def classes(self, confidence: float, *, identical: bool = False) -> tuple[ClassComparison, ...]:
+        """Recall by class, in the order of the classes, each drop with intervals like a group's."""
         labels, original, candidate = self._predictions()
         right, still = original == labels, candidate == labels
         numbers = np.unique(labels)
-        members = [labels == number for number in numbers]
-        p_values = [
-            mcnemar_p(int(np.sum(right[of] & ~still[of])), int(np.sum(~right[of] & still[of]))) for of in members
-        ]
+        members = [np.flatnonzero(labels == number) for number in numbers]
+        drops = recall_drops(right, still, members, confidence, identical=identical)
         return tuple(
             ClassComparison(
                 label=self._names[number] if 0 <= number < len(self._names) else str(number),
-                examples=int(of.sum()),
+                examples=len(of),
                 original_recall=float(np.mean(right[of])) * 100,
                 candidate_recall=float(np.mean(still[of])) * 100,
-                p_corrected=corrected,
+                p_corrected=drop.p_corrected,
+                drop=drop.drop,
+                simultaneous=drop.simultaneous,
             )
-            for number, of, corrected in zip(numbers, members, holm(p_values), strict=True)
+            for number, of, drop in zip(numbers, members, drops, strict=True)
         )
 
 

@@ -69,8 +69,8 @@ class Scorer(ABC):
         """How single predictions changed, if each is right or wrong."""
         return None
 
-    def classes(self) -> tuple[ClassComparison, ...]:
-        """Recall by class, for labelled classification."""
+    def classes(self, confidence: float, *, identical: bool = False) -> tuple[ClassComparison, ...]:
+        """Recall by class, for labelled classification. `identical`: all outputs are equal to the last bit."""
         return ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from apps.agents.contracts.criteria import Criteria, merged
-from apps.agents.planning.conflicts import budgets, evidence, limits, metrics, naming, reach, reachable, serving
+from apps.agents.planning.conflicts import budgets, evidence, limits, metrics, naming, reach, reachable, serving, units
 from apps.agents.planning.conflicts.values import Conflict, Known, Resolution, Severity
 
 Rule = Callable[[Criteria, Known], Iterator[Conflict]]
@@ -38,6 +38,10 @@ RULES: tuple[Rule, ...] = (
     serving.nothing_to_compress,
     evidence.loss_undecidable,
     evidence.group_loss_undecidable,
+    evidence.class_loss_undecidable,
+    units.loss_limit_unscaled,
+    units.group_limit_unanswerable,
+    units.class_limit_unanswerable,
 )
 
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.agents.contracts.criteria import CountedSize, Criteria, Objective, Weights
-from apps.agents.contracts.phrasing import number_of_bytes, with_unit
+from apps.agents.contracts.loss_limits import for_metric
+from apps.agents.contracts.phrasing import difference_unit, number_of_bytes, with_unit
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 
-DROP, RELATIVE = "max_metric_drop_points", "max_metric_drop_relative"
+DROP, UNIT, RELATIVE = "max_metric_drop_points", "max_metric_drop_unit", "max_metric_drop_relative"
 
 
 def both_losses_limited(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     """The loss is limited in points and as a share of the original's value: both hold, so the tighter one decides."""
-    points, share = criteria.constraints.max_metric_drop_points, criteria.constraints.max_metric_drop_relative
+    limits = criteria.constraints
+    if known.spec is not None:
+        limits = for_metric(limits, known.spec.primary_metric)
+    points, share = limits.drop_limit, limits.max_metric_drop_relative
     if points is None or share is None:
         return
-    in_points, in_share = with_unit(points, "points"), f"{100 * share:.3g} % of the original's value"
+    drop = DROP if limits.max_metric_drop_unit is None else UNIT
+    unit = difference_unit(known.spec.unit_of(known.spec.primary_metric)) if known.spec else "points"
+    in_points, in_share = with_unit(points, unit), f"{100 * share:.3g} % of the original's value"
     yield (
-        Conflicting("both_losses_limited", Severity.WARNING, f"constraints.{DROP}", f"constraints.{RELATIVE}")
+        Conflicting("both_losses_limited", Severity.WARNING, f"constraints.{drop}", f"constraints.{RELATIVE}")
         .resolved("keep-points", f"Keep only the limit of {in_points}", constraints={RELATIVE: None})
-        .resolved("keep-share", f"Keep only the limit of {in_share}", constraints={DROP: None})
+        .resolved("keep-share", f"Keep only the limit of {in_share}", constraints={drop: None})
         .says(
             f"The loss is limited to {in_points} and to {in_share}. Both have to hold, so the tighter one decides. "
             "Which one that is depends on the original's value. Keep one of them."

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from apps.agents.contracts.criteria import USUAL_OUTPUT_DEVIATION, Criteria
 from apps.agents.contracts.dataset_spec import METRICS, TASK_METRICS
 from apps.agents.contracts.errors.datasets import OutputUnknown
+from apps.agents.contracts.loss_limits import for_metric
 from apps.agents.contracts.phrasing import difference_unit, listed, with_unit
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.datasets.dataset_fit import judged_output
@@ -14,7 +15,7 @@ from apps.agents.datasets.metric_fit import measurable
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 
 FIELD = "metric_limits"
-DROP = "max_metric_drop_points"
+DROP, UNIT = "max_metric_drop_points", "max_metric_drop_unit"
 
 
 def metric_not_measured(criteria: Criteria, known: Known) -> Iterator[Conflict]:
@@ -57,20 +58,21 @@ def metrics_of_several_tasks(criteria: Criteria, known: Known) -> Iterator[Confl
 
 def primary_limited_twice(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     """The primary metric has a limit of its own and one among the further metrics: the tighter one decides."""
-    limits = criteria.constraints
-    if known.spec is None or limits.max_metric_drop_points is None:
+    if known.spec is None:
         return
     primary = known.spec.primary_metric
-    again = limits.metric_limits.get(primary)
-    if again is None:
+    limits = for_metric(criteria.constraints, primary)
+    limit, again = limits.drop_limit, limits.metric_limits.get(primary)
+    if limit is None or again is None:
         return
-    unit = difference_unit(METRICS[primary].unit)
-    first, second = (with_unit(one, unit) for one in (limits.max_metric_drop_points, again))
+    name = DROP if limits.max_metric_drop_unit is None else UNIT
+    unit = difference_unit(known.spec.unit_of(primary))
+    first, second = (with_unit(one, unit) for one in (limit, again))
     path = f"constraints.{FIELD}"
     yield (
-        Conflicting("primary_limited_twice", Severity.WARNING, f"constraints.{DROP}", path)
+        Conflicting("primary_limited_twice", Severity.WARNING, f"constraints.{name}", path)
         .resolved("keep-first", f"Keep only the limit of {first}", constraints={FIELD: {primary.value: None}})
-        .resolved("keep-second", f"Keep only the limit of {second}", constraints={DROP: None})
+        .resolved("keep-second", f"Keep only the limit of {second}", constraints={name: None})
         .says(
             f"The {METRICS[primary].label} is the metric that this data set is judged by. Its loss is limited to "
             f"{first}, and to {second} among the further metrics. Both have to hold, so the tighter one decides. "

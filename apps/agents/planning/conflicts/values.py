@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Plan
@@ -75,6 +76,7 @@ class Known:
         """What a session with `criteria` would try; `None` without a model and a data set."""
         if self.model is None or self.dataset is None:
             return None
+        criteria = for_task(criteria, self.spec) if self.spec else criteria
         key = criteria.model_dump_json()
         if key not in self._plans:
             self._plans[key] = PlanningAgent(self.specs).preview(

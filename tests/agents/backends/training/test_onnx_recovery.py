@@ -289,7 +289,7 @@ def in_halves(file: Path, out: Path) -> Path:
 
 def test_weights_in_halves_are_refused(shop: Workshop, network: Path, examples: Path) -> None:
     file = in_halves(exported(Head(), shop.root / "head.onnx", torch.zeros(2, 3, 8, 8)), shop.root / "halves.onnx")
-    with pytest.raises(ModelNotTrainable, match="no float parameters|float16") as refused:
+    with pytest.raises(ModelNotTrainable, match=r"no float parameters|float16") as refused:
         shop.apply("onnx-recover", file, examples, LABELLED)
     assert refused.value.code == "training.model_not_trainable"
 

@@ -13,6 +13,7 @@ from apps.agents.contracts.criteria import PROFILES, Criteria
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.evaluation.decidability import Earlier
 from apps.agents.planning.conflicts.checking import RULES, conflicts_of, contradictions, resolution_of, resolved
 from apps.agents.planning.conflicts.values import Conflict, Known, Severity
 from apps.agents.techniques.catalogue import catalogue
@@ -39,6 +40,8 @@ RESNET = Known(model=resnet().model, dataset=DATASET)
 MINILM = Known(model=minilm().model, dataset=DATASET)
 TORCH = Known(model=torch_encoder().model, dataset=DATASET)
 SIZE = resnet().model.size_bytes
+CELSIUS = DatasetSpec(kind=DatasetKind.NPZ, task=Task.REGRESSION, unit="°C")
+NUMBERS = DATASET.model_copy(update={"task": Task.REGRESSION})
 LIMITS, BUDGET = "constraints", "budget"
 
 
@@ -381,6 +384,51 @@ CASES = [
         Known(dataset=DATASET.model_copy(update={"groups": {"north": 1900, "south": 100}}), spec=SPEC),
         1,
         ("south is the smallest",),
+    ),
+    Case(
+        "class_loss_undecidable",
+        WARN,
+        {LIMITS: {"max_metric_drop_points": None, "max_class_drop_points": 0.1}},
+        {LIMITS: {"max_metric_drop_points": None}},
+        Known(dataset=DATASET.model_copy(update={"class_counts": {"cat": 1900, "owl": 100}}), spec=SPEC),
+        1,
+        ("Of 2 classes, owl is the smallest",),
+    ),
+    Case(
+        "loss_limit_unscaled",
+        WARN,
+        {LIMITS: {"max_metric_drop_points": 1.0}},
+        {LIMITS: {"default_rise": 0.02}},
+        Known(dataset=NUMBERS, spec=CELSIUS, earlier=(Earlier(0.05),)),
+        1,
+        ("1 °C", "is only 0.05 °C"),
+    ),
+    Case(
+        "loss_limit_unscaled",
+        WARN,
+        {LIMITS: {"max_metric_drop_points": 1.0}},
+        {LIMITS: {"max_metric_drop_unit": 1.0}},
+        Known(dataset=NUMBERS, spec=CELSIUS),
+        1,
+        ("no session has measured",),
+    ),
+    Case(
+        "group_limit_unanswerable",
+        STOP,
+        {LIMITS: {"max_group_drop_unit": 0.1}},
+        {LIMITS: {"max_metric_drop_unit": 0.1}},
+        Known(dataset=NUMBERS, spec=CELSIUS),
+        1,
+        ("has no groups",),
+    ),
+    Case(
+        "class_limit_unanswerable",
+        STOP,
+        {LIMITS: {"max_class_drop_points": 1.0}},
+        {LIMITS: {"max_group_drop_points": None}},
+        Known(dataset=NUMBERS, spec=CELSIUS),
+        1,
+        ("task is regression",),
     ),
 ]
 
