@@ -25,7 +25,7 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
     interval_text = interval_in_words(primary.change, measured.confidence, unit)
-    moved = how_it_changed(primary.change, unit, status, interval_text, both_values(primary))
+    moved = how_it_changed(primary.change, unit, status, interval_text, both_values(primary), primary.narrow)
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {with_unit(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",

@@ -268,7 +268,8 @@ def _summary(report: EvaluationReport) -> str:
     if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"
     small = f"{report.counted_bytes.ratio:.2f} times smaller{_when(report)}"
-    return f"{fast}, {small}, {report.primary.label} {moved(report.primary)}"
+    metric = moved(report.primary, report.examples, report.confidence)
+    return f"{fast}, {small}, {report.primary.label} {metric}"
 
 
 def _sized(report: EvaluationReport) -> str:
