@@ -65,8 +65,14 @@ class ParametersForm(forms.Form):
 
     @property
     def link(self) -> NamedLink:
-        """The technique with the valid answers."""
-        return NamedLink(technique=self.spec.name, parameters=self.cleaned_data)
+        """The technique with the valid answers. What is left out of complete parameters stays open at its default, so
+        that the plan can set what the worker's machine needs."""
+        open_ones = {one.name for one in self.spec.parameters if one.added_later and self._is_default(one)}
+        answers = {name: value for name, value in self.cleaned_data.items() if name not in open_ones}
+        return NamedLink(technique=self.spec.name, parameters=answers)
+
+    def _is_default(self, one: ParameterSpec) -> bool:
+        return bool(self.cleaned_data[one.name] == one.default)
 
     @property
     def changes(self) -> dict[str, Any]:

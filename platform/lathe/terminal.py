@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.contracts.phrasing import MINUS, duration, gains_in_words, slowdown_in_words
+from apps.agents.contracts.phrasing import MAY_BE_CHANCE, MINUS, duration, gains_in_words, slowdown_in_words
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import LatencyComparison
@@ -159,12 +159,12 @@ def _found(evaluation: EvaluationReport) -> str:
 
 
 def _change(metric: MetricComparison) -> str:
-    """Candidate minus original: negative is lower. `unchanged` if chance explains it."""
+    """Candidate minus original: negative is lower. `unchanged` if chance explains it and a large change is excluded."""
     change = metric.change.value
     shown = f"{change:+.2f}".replace("-", MINUS) if change else ""
     if metric.unchanged:
         return f"unchanged ({shown})" if shown else "unchanged"
-    return shown
+    return f"{shown} ({MAY_BE_CHANCE})" if metric.maybe_chance else shown
 
 
 def _failure(step: SessionStep) -> str:

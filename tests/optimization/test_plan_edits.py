@@ -242,6 +242,19 @@ def test_a_form_built_from_the_specs_adds_a_chain(page: Page) -> None:
     assert "A member added it." in page.text
 
 
+def test_weights_of_7_bits_are_in_the_chain_only_if_they_are_ticked(page: Page) -> None:
+    types = {"link0-activation_type": "uint8", "link0-weight_type": "int8", "link0-calibration": "minmax"}
+    answers = {**types, "link0-calibration_examples": "64"}
+    page.press("session-chain", move="show", technique=STATIC)
+    assert 'name="link0-reduce_range"' in page.text
+    page.press(move="add", technique=STATIC, **answers)
+    page.press(move="add", technique=STATIC, **answers, **{"link0-reduce_range": "on"})
+
+    plain, narrow = (name[-1].parameters for name in page.chosen.added)
+    assert "reduce_range" not in plain
+    assert narrow == {**plain, "reduce_range": True}
+
+
 def test_the_form_offers_what_a_resolution_permits(page: Page, team: Any) -> None:
     asked = {"allowed_techniques": ["onnx-prune", DYNAMIC], "forbidden_techniques": ["onnx-prune"]}
     torn = CriteriaSet.objects.create(team=team, name="Torn", body=Criteria(**asked).model_dump(mode="json"))

@@ -202,6 +202,23 @@ def test_what_chance_explains_is_called_unchanged_wherever_it_stands(
         assert " lost" not in text.split("Flipped")[0]
 
 
+def test_what_chance_may_explain_but_is_large_is_called_unchanged_nowhere(
+    session: OptimizationSession, page: Callable[..., str]
+) -> None:
+    criteria = FASTEST.model_copy(update={"constraints": Constraints(max_metric_drop_points=None)})
+    done = ended(session, Truth(4.2, 3.9, 6.35, 7.75), criteria)
+    html = page("optimization:report", done.pk)
+
+    assert "cannot tell from no change (95 % interval −14.1 to 1.4)" in done.headline.sentence
+    assert "−14.1 to 1.4, may be chance" in html
+    assert "(may be chance)" in html
+    assert "(may be chance)" in terminal.report(done)
+    for text in (html, terminal.report(done), page("optimization:session-detail", done.pk)):
+        assert "top-1 unchanged" not in text
+        assert "unchanged (" not in text
+        assert '<span class="value">unchanged</span>' not in text
+
+
 def test_a_slower_candidate_has_tiles_that_say_so(session: OptimizationSession, page: Callable[..., str]) -> None:
     html = page("optimization:report", ended(session, Truth(0.25, 4.0, 0.0, 0.2), SIZE).pk)
     assert '<span class="label">Slower</span><span class="value">4×</span>' in html

@@ -65,6 +65,8 @@ def test_an_exact_number_has_no_interval() -> None:
         ({"value": 0.06, "low": 0.01, "high": 0.2}, "−0.06"),
         (Estimate(value=-0.06, low=-0.1, high=0.2), "unchanged (+0.06)"),
         (Estimate(value=0.06), "−0.06"),
+        ({"value": 6.35, "low": -1.4, "high": 14.1}, "−6.3 (may be chance)"),
+        (Estimate(value=-6.35, low=-14.1, high=1.4), "+6.3 (may be chance)"),
     ],
 )
 def test_a_drop_is_shown_as_the_change_of_the_metric(drop: Any, shown: str) -> None:

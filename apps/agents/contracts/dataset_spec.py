@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from apps.agents.contracts.phrasing import POINT_UNITS
 from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.metrics import POINT_UNITS
 from apps.agents.contracts.values import Value
 
 MINIMUM_EXAMPLES = 20

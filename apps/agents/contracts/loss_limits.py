@@ -11,8 +11,8 @@ import math
 
 from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS, capitalized, difference_unit, number, with_unit
-from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.phrasing import capitalized, difference_unit, number, with_unit
+from apps.agents.contracts.reports.metrics import POINT_UNITS, MetricComparison
 
 
 def has_scale(metric: Metric) -> bool:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.metrics import POINT_UNITS, MetricComparison
 from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.reports.slowdown import Slowdown
 
-POINT_UNITS = frozenset({"%", "points"})
-"""Units whose differences are called points."""
 POINT_DECIMALS = 2
+MAY_BE_CHANCE = "may be chance"
+"""Said of a change whose interval includes 0 and reaches far from it."""
 OF_ITS_VALUE = "% of its value"
 """The unit of a relative difference."""
 MINUS = "\N{MINUS SIGN}"
@@ -143,11 +143,19 @@ def signed(value: float, unit: str) -> str:
     return f"+{text}" if value > 0 and not text.startswith("0 ") and text != "0" else text
 
 
-def moved(metric: MetricComparison) -> str:
-    """How a metric changed: `fell 0.3 points`, `rose 0.12`, or `unchanged (+0.06 points)` if chance explains it."""
+def moved(metric: MetricComparison, examples: int | None = None, confidence: float = 0.95) -> str:
+    """How a metric changed: `fell 0.3 points`, `rose 0.12`, or `unchanged (+0.06 points)` if chance explains it.
+
+    If chance may explain a change of which more is possible, what was measured, on how many `examples`, and the
+    interval at `confidence`.
+    """
     change, unit = metric.change, difference_unit(metric.unit)
     if metric.unchanged:
         return f"unchanged ({signed(change.value, unit)})" if change.value else "unchanged"
+    if metric.maybe_chance:
+        on = "the examples" if examples is None else f"{examples:,} examples"
+        shown = signed(change.value, unit)
+        return f"{shown}, which {on} cannot tell from no change{interval(change, confidence, unit)}"
     return f"{'fell' if change.value < 0 else 'rose'} {with_unit(abs(change.value), unit)}"
 
 

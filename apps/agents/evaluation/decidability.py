@@ -15,9 +15,10 @@ from typing import NamedTuple
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
 from apps.agents.contracts.loss_limits import for_task, limit_in_words
-from apps.agents.contracts.phrasing import POINT_UNITS, capitalized, difference_unit, number, with_unit
+from apps.agents.contracts.phrasing import capitalized, difference_unit, number, with_unit
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.metrics import POINT_UNITS
 from apps.agents.contracts.values import Value
 from apps.agents.measuring.statistics import power
 from apps.agents.measuring.statistics.certainty import quantile

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from apps.agents.contracts.phrasing import POINT_UNITS, from_to, signed, with_unit
+from apps.agents.contracts.phrasing import from_to, signed, with_unit
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.metrics import NARROW_POINTS, POINT_UNITS, MetricComparison
 from apps.agents.evaluation.deciding import more_needed
 
 
@@ -29,17 +29,20 @@ def examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) -
     return f"About {more_examples:,} more examples would decide, if the drop stays at {with_unit(drop.value, unit)}."
 
 
-def how_it_changed(change: Estimate, unit: str, status: Holds, interval_text: str, values: str = "") -> str:
-    """How a metric changed: *unchanged* if the constraint holds and its interval includes 0.
+def how_it_changed(
+    change: Estimate, unit: str, status: Holds, interval_text: str, values: str = "", narrow: float = NARROW_POINTS
+) -> str:
+    """How a metric changed: *unchanged* if the constraint holds and the interval includes 0 and reaches no further
+    from it than `narrow`.
 
-    If the evidence does not decide, only the measured value is stated.
+    If a large change is possible, only the measured value is stated.
     """
     if (change.value, change.low or 0.0, change.high or 0.0) == (0.0, 0.0, 0.0):
         return "did not change"
     within = f" ({interval_text})" if interval_text else ""
     if not change.includes(0.0):
         return f"{'fell' if change.value < 0 else 'rose'} {values}by {with_unit(abs(change.value), unit)}{within}"
-    if status is Holds.HOLDS:
+    if status is Holds.HOLDS and change.within(narrow):
         return f"is unchanged ({values}{signed(change.value, unit)}, {interval_text})"
     if not change.value:
         return f"measured {values}the same{within}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apps.agents.contracts.phrasing import (
     OF_ITS_VALUE,
-    POINT_UNITS,
     against,
     capitalized,
     difference_unit,
@@ -14,7 +13,7 @@ from apps.agents.contracts.phrasing import (
 )
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
-from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.metrics import POINT_UNITS, MetricComparison
 from apps.agents.evaluation.deciding import decide
 from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metric_sentences import both_values, examples_to_decide, how_it_changed
@@ -27,7 +26,7 @@ def drop_verdict(measured: MetricMeasured, limit: float, *, in_unit: bool = Fals
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
     interval_text = interval_in_words(primary.change, measured.confidence, unit)
-    moved = how_it_changed(primary.change, unit, status, interval_text, both_values(primary))
+    moved = how_it_changed(primary.change, unit, status, interval_text, both_values(primary), primary.narrow)
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {with_unit(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_unit" if in_unit else "max_metric_drop_points",

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
 from apps.agents.contracts.number_types import BITS
-from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, with_unit
+from apps.agents.contracts.phrasing import difference_unit, number, number_of_bytes, with_unit
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.metrics import POINT_UNITS, MetricComparison
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 

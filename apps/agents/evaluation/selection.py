@@ -2,11 +2,11 @@
 
 The delivered model is never worse than the original: a candidate is accepted only if it meets every limit and its gain
 exceeds noise. If no candidate does, the original stands.
-beyond noise. If none does, the original stands.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,8 +50,8 @@ REAL_CHANGE = 1.01
 REAL_MEMORY_CHANGE = 1.05
 """Peak memory varies by a few per cent from run to run."""
 _TIE = 0.99
-_ALIKE = 0.97
-"""Two candidates of equal score whose speed and size together differ by less are ranked by their loss."""
+_MOST_NOISE = 1.1
+"""Noise beyond this does not make two candidates alike."""
 
 
 class Standing(StrEnum):
@@ -90,6 +90,8 @@ class Judgement:
     """Why its speed is not known, in a sentence."""
     timed_runs: int = 0
     disturbed_runs: int = 0
+    noise: float = 1.0
+    """How far its measured speed may be off, as a factor: 1 or more."""
 
     @property
     def accepted(self) -> bool:
@@ -183,9 +185,16 @@ def judge(
         examples=report.examples,
         ruled_out=ruled_out,
         speed_unknown=speed_unknown(report.latency) if busy else None,
+        noise=_noise_of(report),
         timed_runs=report.latency.runs,
         disturbed_runs=report.latency.disturbed,
     )
+
+
+def _noise_of(report: EvaluationReport) -> float:
+    """The factor between the middle and the ends of the speed-up's interval."""
+    low, high = report.latency.speedup.low, report.latency.speedup.high
+    return 1.0 if low is None or high is None or low <= 0 else max(1.0, (high / low) ** 0.5)
 
 
 def _speed_counts(report: EvaluationReport, criteria: Criteria) -> bool:
@@ -277,7 +286,8 @@ def _summary(report: EvaluationReport) -> str:
     if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"
     small = f"{report.counted_bytes.ratio:.2f} times smaller{_when(report)}"
-    return f"{fast}, {small}, {report.primary.label} {moved(report.primary)}"
+    metric = moved(report.primary, report.examples, report.confidence)
+    return f"{fast}, {small}, {report.primary.label} {metric}"
 
 
 def _sized(report: EvaluationReport) -> str:
@@ -291,17 +301,18 @@ def _when(report: EvaluationReport) -> str:
 # --- choosing --------------------------------------------------------------------------------------------------------
 
 
-def ranked(judged: Mapping[str, Judgement]) -> tuple[str, ...]:
+def ranked(judged: Mapping[str, Judgement], links: Mapping[str, int] | None = None) -> tuple[str, ...]:
     """Keys of the candidates that may still be delivered, the best first.
 
     The highest score wins. Among scores within one per cent, the better speed and size together win; if these differ
-    only by noise, the smallest loss wins. Candidates that nothing speaks against come first.
+    by less than the measured noise, the smallest loss wins, then the fewest `links`, then the key. Candidates that
+    nothing speaks against come first.
     """
     left = {key: one for key, one in judged.items() if not one.ruled_out}
     order: list[str] = []
     while left:
         accepted = {key: one for key, one in left.items() if one.accepted}
-        order.append(_top(accepted or left))
+        order.append(_top(accepted or left, links or {}))
         del left[order[-1]]
     return tuple(order)
 
@@ -309,7 +320,7 @@ def ranked(judged: Mapping[str, Judgement]) -> tuple[str, ...]:
 def best(judged: Mapping[str, Judgement]) -> str | None:
     """The key of the best candidate; `None` if none is accepted."""
     accepted = {key: one for key, one in judged.items() if one.accepted}
-    return _top(accepted) if accepted else None
+    return _top(accepted, {}) if accepted else None
 
 
 def bar(judged: Mapping[str, Judgement]) -> float:
@@ -323,12 +334,17 @@ def bar(judged: Mapping[str, Judgement]) -> float:
     )
 
 
-def _top(those: Mapping[str, Judgement]) -> str:
+def _top(those: Mapping[str, Judgement], links: Mapping[str, int]) -> str:
     limit = max(judgement.score for judgement in those.values()) * _TIE
-    near = [key for key, judgement in those.items() if judgement.score >= limit]
-    widest = max(those[key].overall for key in near)
-    alike = [key for key in near if those[key].overall >= widest * _ALIKE]
-    return min(alike, key=lambda key: (those[key].drop, -those[key].overall))
+    near = {key: judgement for key, judgement in those.items() if judgement.score >= limit}
+    widest = max(near.values(), key=lambda one: one.overall)
+    alike = [key for key, one in near.items() if one.overall * _noise_between(one, widest) >= widest.overall]
+    return min(alike, key=lambda key: (those[key].drop, links.get(key, 0), key))
+
+
+def _noise_between(one: Judgement, other: Judgement) -> float:
+    """How far noise alone moves two measurements apart, as a factor."""
+    return min(_MOST_NOISE, math.exp(math.hypot(math.log(one.noise), math.log(other.noise))))
 
 
 def verdict_of(

@@ -32,7 +32,9 @@ USUAL_SHARE = 0.25
 def contenders(trials: Mapping[str, Trial], criteria: Criteria) -> tuple[Contender, ...]:
     """The candidates that may be judged, the best first: accepted ones, and ones that more examples may prove."""
     judgements = {key: trial.judgement for key, trial in trials.items() if trial.judgement is not None}
-    found = (_contender(trials[key], judgement.score) for key in ranked(judgements) if (judgement := judgements[key]))
+    links = {key: sum(not link.optional for link in trials[key].planned.steps) for key in judgements}
+    order = ranked(judgements, links)
+    found = (_contender(trials[key], judgements[key].score) for key in order)
     return tuple(one for one in found if judgements[one.key].accepted or one.chance(criteria.confidence) >= HOPELESS)
 
 

@@ -2,9 +2,9 @@
 
 Speed has changed if its interval excludes 1 by more than the noise that the control shows; the size of the file, from
 one per cent on; memory, from its usual variation between runs on; the metric, if the interval of its change excludes 0.
-A smaller difference is called unchanged. `good` means that every constraint is proven and nothing got worse. A loss of
-the metric that is proven to be within its limit is allowed by the criteria, so it is `good` too: the sentence states
-it, but without celebrating.
+A smaller difference is called unchanged, unless its interval reaches far from 0. `good` means that every constraint is
+proven and nothing got worse. A loss of the metric that is proven to be within its limit is allowed by the criteria, so
+it is `good` too: the sentence states it, but without celebrating.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.phrasing import (
-    POINT_UNITS,
+    MAY_BE_CHANCE,
     capitalized,
     difference,
     difference_unit,
@@ -32,7 +32,7 @@ from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison
-from apps.agents.contracts.reports.metrics import FindingKind, MetricComparison
+from apps.agents.contracts.reports.metrics import POINT_UNITS, FindingKind, MetricComparison
 from apps.agents.contracts.state import Headline, Outcome, Tone, Verdict
 from apps.agents.evaluation.selection import REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
 
@@ -58,7 +58,7 @@ class Move(StrEnum):
     WORSE = "worse"
     SAME = "same"
     UNKNOWN = "unknown"
-    """The interval is not bounded, because the machine was too busy."""
+    """The interval is not bounded, because the machine was too busy; or it includes both no change and a large one."""
 
 
 class _Change(NamedTuple):
@@ -95,7 +95,7 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     words = f"{body}; {metric.words}{_other_limits(report)}{harm}"
     if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
         return Headline(tone=Tone.MIXED, sentence=capitalized(words))
-    if not proven or any(one.move is Move.UNKNOWN for one in changes):
+    if not proven or any(one.move is Move.UNKNOWN for one in (*changes, metric)):
         return Headline(tone=Tone.OPEN, sentence=capitalized(words))
     if metric.move is Move.WORSE:
         return Headline(tone=Tone.GOOD, sentence=capitalized(words))
@@ -169,7 +169,7 @@ def _memory(report: EvaluationReport, criteria: Criteria) -> list[_Change]:
 def _metric(report: EvaluationReport) -> _Change:
     primary, open_ones = report.primary, _open(report)
     worse = Move.WORSE if primary.drop.value > 0 else Move.BETTER
-    move = Move.SAME if primary.unchanged else worse
+    move = Move.SAME if primary.unchanged else Move.UNKNOWN if primary.maybe_chance else worse
     limit = _limit_in_words(report)
     is_open = bool(METRIC_LIMITS & open_ones.keys())
     if is_open and primary.drop.value > 0:
@@ -180,7 +180,7 @@ def _metric(report: EvaluationReport) -> _Change:
             move,
             f"{primary.label} {fell} {with_unit(primary.drop.value, unit)}, within the limit of {limit}, not proven",
         )
-    words = f"{primary.label} {moved(primary)}"
+    words = f"{primary.label} {moved(primary, report.examples, report.confidence)}"
     if is_open:
         words += f", not proven to stay within the limit of {limit}"
     elif move is Move.WORSE and limit:
@@ -271,14 +271,15 @@ def size_tile(report: EvaluationReport) -> Tile:
 
 
 def metric_tile(metric: MetricComparison) -> Tile:
-    """The change, candidate minus original: negative is lower. *unchanged* if its interval includes 0."""
+    """The change, candidate minus original: negative is lower. *unchanged* if chance explains it and a large change is
+    excluded."""
     unit, change = difference_unit(metric.unit), metric.change
     label = "Change, in points" if unit == "points" else "Change"
     shown = signed(change.value, unit).removesuffix(unit).removesuffix("point").strip()
     if metric.unchanged:
         measured = f"measured {shown}, " if change.value else ""
         return Tile(label, "unchanged", f"{measured}{_range(change, unit)}" if _range(change) else "exactly")
-    return Tile(label, shown, _range(change, unit))
+    return Tile(label, shown, f"{_range(change, unit)}{f', {MAY_BE_CHANCE}' if metric.maybe_chance else ''}")
 
 
 def _inverse(value: float | None) -> float | None:

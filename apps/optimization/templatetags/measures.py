@@ -12,12 +12,12 @@ from typing_extensions import TypeIs
 from apps.agents.contracts import phrasing
 from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_in_words, scaled_bytes
+from apps.agents.contracts.phrasing import MAY_BE_CHANCE, column_number, gains_in_words, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
 from apps.agents.contracts.reports.measurements import Estimate, Pair
-from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.metrics import NARROW_POINTS, POINT_UNITS, MetricComparison
 from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.reports.slack import Slack
 from apps.agents.contracts.state import Headline
@@ -177,9 +177,12 @@ def _bound(value: float) -> str:
 def change(drop: Any, higher_is_better: bool = True) -> str:
     """A drop of the metric as a change, candidate minus original: `−0.23` means lower.
 
-    `drop` is a number or an `Estimate` (value or mapping). The result is *unchanged* if it is 0 or its interval
-    includes 0.
+    `drop` is a number, an `Estimate` (value or mapping), or a metric with its drop. The result is *unchanged* if it is
+    0, or if its interval includes 0 and excludes a large change.
     """
+    narrow = NARROW_POINTS
+    if isinstance(drop, MetricComparison):
+        drop, narrow = drop.drop, drop.narrow
     if unknown(drop):
         return UNKNOWN
     value = drop if isinstance(drop, (int, float)) else _part(drop, "value")
@@ -188,7 +191,10 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
     moved = -value if higher_is_better else value
     text = column_number(abs(moved), 2)
     shown = f"{'−' if moved < 0 else '+'}{text}"
-    return f"unchanged ({shown})" if _includes_zero(drop) else shown
+    if not _includes_zero(drop):
+        return shown
+    small = max(abs(_part(drop, "low")), abs(_part(drop, "high"))) <= narrow
+    return f"unchanged ({shown})" if small else f"{shown} ({MAY_BE_CHANCE})"
 
 
 @register.filter

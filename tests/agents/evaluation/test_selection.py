@@ -223,6 +223,36 @@ def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
     assert best({**candidates, "faster": judged(1.2, 1.5, 0.6, criteria=SIZE)}) == "faster"
 
 
+def noisy(speedup: float, drop: float, noise: float) -> Judgement:
+    report = report_of(speedup, 3.9, drop, criteria=SIZE)
+    wide = Estimate(value=speedup, low=speedup / noise, high=speedup * noise)
+    return judge(report.model_copy(update={"latency": report.latency.model_copy(update={"speedup": wide})}), SIZE)
+
+
+@pytest.mark.parametrize(("noise", "winner"), [(1.005, "faster"), (1.05, "closer"), (3.0, "closer")])
+def test_the_smaller_loss_decides_only_within_the_measured_noise(noise: float, winner: str):
+    assert best({"faster": noisy(2.1, 0.5, noise), "closer": noisy(2.0, 0.1, noise)}) == winner
+
+
+def test_noise_never_makes_a_much_slower_candidate_alike():
+    assert best({"faster": noisy(0.65, 0.5, 5.0), "closer": noisy(0.26, 0.0, 5.0)}) == "faster"
+
+
+def test_of_alike_candidates_with_equal_loss_the_simpler_recipe_wins_then_the_key():
+    alike = {key: judged(2.0, 3.9, 0.1, criteria=SIZE) for key in ("c03", "c01", "c02")}
+
+    assert ranked(alike) == ("c01", "c02", "c03")
+    assert ranked(alike, {"c01": 2, "c02": 1, "c03": 1}) == ("c02", "c03", "c01")
+
+
+@pytest.mark.parametrize("criteria", [FASTEST, BALANCED])
+def test_one_that_is_slower_than_the_original_is_never_delivered_where_latency_counts(criteria: Criteria):
+    slow = {"c01": judged(0.65, 9.0, criteria=criteria), "c02": judged(0.26, 9.0, -1.0, criteria=criteria)}
+
+    assert best(slow) is None
+    assert not any(one.accepted for one in slow.values())
+
+
 def test_a_perplexity_rises_or_falls_and_is_not_lost():
     report = report_of(1.0, 1.5, 0.12, criteria=SIZE)
     rise = Estimate(value=0.12, low=0.1, high=0.2)

@@ -70,3 +70,16 @@ def test_without_a_proof_at_the_strictest_level_nothing_is_proven() -> None:
     assert proven_by_holm({"first": (False, True), "second": (False, True)}, 2) == {}
     assert proven_by_holm({"first": (True, True)}, 2) == {"first": 2}
     assert proven_by_holm({}, 3) == {}
+
+
+def test_of_equal_scores_the_one_that_ranks_higher_is_judged_first_although_it_loses_more() -> None:
+    faster, closer = contender("faster", 3.9, 0.2, 0.4), contender("closer", 3.91, -0.1, 0.4)
+    assert faster.chance(0.95) < closer.chance(0.95)
+
+    assert finalists([faster, closer], 0.95)[0] == "faster"
+
+
+def test_one_that_would_hardly_be_proven_does_not_keep_a_safe_one_from_being_judged() -> None:
+    risky, safe = contender("risky", 4.0, 0.95, 0.4), contender("safe", 3.9, 0.0, 0.4)
+
+    assert "safe" in finalists([risky, safe], 0.95)

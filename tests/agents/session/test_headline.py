@@ -53,6 +53,33 @@ def test_proven_and_nothing_worse_is_celebrated() -> None:
     )
 
 
+def test_a_change_that_few_examples_cannot_tell_from_none_is_not_called_unchanged() -> None:
+    report = measured(4.2, 3.9, 6.35, 7.75, UNLIMITED).model_copy(update={"examples": 47})
+
+    tone, sentence = told(report, UNLIMITED)
+
+    assert tone is Tone.OPEN
+    assert sentence.endswith(
+        "top-1 −6.35 points, which 47 examples cannot tell from no change (95 % interval −14.1 to 1.4)"
+    )
+    assert CELEBRATION not in sentence
+    assert "47 examples cannot tell" in judge(report, UNLIMITED).reason
+    assert metric_tile(report.primary) == Tile("Change, in points", "−6.35", "−14.1 to 1.4, may be chance")
+
+
+def test_a_large_limit_does_not_make_a_large_possible_change_unchanged() -> None:
+    criteria = Criteria(constraints=Constraints(max_metric_drop_points=20.0))
+    report = measured(4.2, 3.9, 6.35, 7.75, criteria)
+
+    (verdict,) = (one for one in report.constraints if one.constraint == "max_metric_drop_points")
+    assert verdict.status is Holds.HOLDS
+    assert verdict.sentence.startswith("Top-1 measured 6.35 points lower (95 % interval −14.1 to 1.4), within")
+
+
+def test_no_measured_change_is_unchanged_however_wide_the_interval() -> None:
+    assert told(measured(4.2, 3.9, 0.0, 7.75, UNLIMITED), UNLIMITED)[1].endswith("; top-1 unchanged")
+
+
 @pytest.mark.parametrize(("drop", "shown"), [(-0.06, "+0.06 points"), (0.1, "−0.1 points")])
 def test_what_chance_explains_is_unchanged(drop: float, shown: str) -> None:
     tone, sentence = told(measured(4.2, 3.9, drop))

@@ -49,6 +49,12 @@ class Estimate(Value):
         high = self.value if self.high is None else self.high
         return low <= number <= high
 
+    def within(self, reach: float) -> bool:
+        """Whether the whole interval, or the exact number, lies within `reach` on either side of 0."""
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        return -reach <= low and high <= reach
+
     def negated(self) -> Estimate:
         """The estimate with the opposite sign."""
         low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))

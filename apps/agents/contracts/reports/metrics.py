@@ -9,6 +9,12 @@ from pydantic import Field
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.values import Value
 
+POINT_UNITS = frozenset({"%", "points"})
+"""Units whose differences are called points."""
+NARROW_POINTS = 1.0
+NARROW_SHARE = 0.01
+"""The same for metrics in other units, as a share of the original's value."""
+
 
 class MetricComparison(Value):
     """One metric of both models on the same examples. Shares (top-1, F1, agreement) are in per cent, differences in
@@ -37,9 +43,19 @@ class MetricComparison(Value):
         return self.drop.negated() if self.higher_is_better else self.drop
 
     @property
-    def unchanged(self) -> bool:
-        """Whether chance explains the change: its interval includes 0."""
+    def narrow(self) -> float:
+        """How far from 0 the interval of an unchanged metric may reach, in the unit of the difference."""
+        return NARROW_POINTS if self.unit in POINT_UNITS else NARROW_SHARE * abs(self.original.value)
+
+    @property
+    def maybe_chance(self) -> bool:
+        """Whether the examples cannot tell the change from none: its interval includes 0."""
         return self.drop.includes(0.0)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether none was measured, or chance explains the change and a large one is excluded."""
+        return self.maybe_chance and (self.drop.value == 0 or self.drop.within(self.narrow))
 
 
 class ClassComparison(Value):

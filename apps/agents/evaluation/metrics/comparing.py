@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.reports.metrics import ClassComparison, Flips, MetricComparison
+from apps.agents.contracts.reports.metrics import POINT_UNITS, ClassComparison, Flips, MetricComparison
 from apps.agents.datasets.loading import Labels
 from apps.agents.measuring.statistics.intervals import (
     Floats,

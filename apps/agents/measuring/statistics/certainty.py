@@ -19,6 +19,9 @@ from apps.agents.contracts.reports.measurements import Estimate
 MOST_FINALISTS = 3
 WORTH_ANOTHER = 1.02
 """A further finalist must increase the expected gain by this factor, because judging it widens every interval."""
+WORTH_PASSING_OVER = 1.1
+"""A contender that ranks lower is judged instead of a higher one only if it increases the expected gain by this factor.
+Of equal scores, the expected gain alone would prefer the smaller loss, however slow the candidate is."""
 HOPELESS = 0.1
 """If no contender has a better chance of being proven than this, one is judged: more would only add lucky results."""
 LOOKED_AT = 8
@@ -89,8 +92,9 @@ def finalists(
     """Which of `ranked` (best first) are judged, in their order: the number that maximizes the expected gain.
 
     The gain of a score is its logarithm. Finalists are judged in order until one is proven. Each is judged with
-    `shared_confidence`, so one more is worth its cost only if another may well fail. `before` is how many were judged
-    on the same examples earlier: they share the chance of error as well.
+    `shared_confidence`, so one more is worth its cost only if another may well fail. What ranks highest is judged first
+    unless that costs much of the expected gain. `before` is how many were judged on the same examples earlier: they
+    share the chance of error as well.
     """
     if not ranked or all(one.chance(confidence) < HOPELESS for one in ranked):
         return tuple(one.key for one in ranked[:1])
@@ -100,15 +104,29 @@ def finalists(
     }
     hopes = sorted(ranked, key=lambda one: -chances[1][one.key] * math.log(max(one.score, 1.0)))[:LOOKED_AT]
     looked_at = [one for one in ranked if one in hopes]
-    chosen, most_expected = tuple(looked_at[:1]), 0.0
-    for count in range(1, min(most, len(looked_at)) + 1):
-        expected, best = max(
-            ((expected_gain(some, chances[count]), some) for some in combinations(looked_at, count)),
-            key=lambda found: found[0],
-        )
+    most_expected, chosen = _best_set(looked_at, looked_at, chances, most)
+    for first in looked_at[: looked_at.index(chosen[0])]:
+        expected, some = _best_set(looked_at, [first], chances, most)
+        if expected * WORTH_PASSING_OVER >= most_expected:
+            chosen = some
+            break
+    return tuple(one.key for one in chosen)
+
+
+def _best_set(
+    ranked: Sequence[Contender], firsts: Sequence[Contender], chances: Mapping[int, Mapping[str, float]], most: int
+) -> tuple[float, tuple[Contender, ...]]:
+    """The largest expected gain, and the contenders judged for it, of which one of `firsts` ranks highest."""
+    chosen, most_expected = tuple(firsts[:1]), 0.0
+    for count in range(1, min(most, len(ranked)) + 1):
+        sets = [some for some in combinations(ranked, count) if some[0] in firsts]
+        if not sets:
+            break
+        best = max(sets, key=lambda some: expected_gain(some, chances[count]))
+        expected = expected_gain(best, chances[count])
         if expected > most_expected * (WORTH_ANOTHER if count > 1 else 1.0):
             chosen, most_expected = best, expected
-    return tuple(one.key for one in chosen)
+    return most_expected, chosen
 
 
 def expected_gain(judged: Sequence[Contender], chances: Mapping[str, float]) -> float:
