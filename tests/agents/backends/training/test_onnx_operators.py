@@ -227,6 +227,12 @@ def test_what_is_not_known_is_refused_by_name(case: Case, said: str) -> None:
     assert "the/node cannot be rebuilt in PyTorch, so the model cannot be trained" in refused.value.message
 
 
+def test_a_number_type_that_pytorch_lacks_is_refused() -> None:
+    names = np.array([b"a", b"b"], dtype=object)
+    with pytest.raises(OperatorNotRebuilt, match="w0 has a number type that PyTorch does not have"):
+        GraphModule(Case("Identity", (), (names,)).model())
+
+
 def test_an_operator_of_another_domain_is_refused() -> None:
     model = Case("Gelu", (ROWS,)).model()
     model.graph.node[0].domain = "com.microsoft"

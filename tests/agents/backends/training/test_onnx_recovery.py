@@ -17,6 +17,7 @@ from torch import nn
 
 from apps.agents.backends.torch.onnx_graph.module import GraphModule
 from apps.agents.backends.torch.onnx_graph.weights import write_weights
+from apps.agents.backends.torch.placing import place
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
@@ -130,6 +131,18 @@ def test_a_transformer_computes_what_onnx_runtime_does_and_its_mask_is_no_weight
     assert weights == sum(weight.numel() for weight in module.parameters())
 
 
+def test_on_another_device_only_shapes_stay_on_the_cpu(tmp_path: Path, network: Path) -> None:
+    """PyTorch's device without memory refuses other devices' tensors as CUDA does."""
+    tokens = exported(Transformer(), tmp_path / "model.onnx", torch.zeros(3, 12, dtype=torch.int64))
+    feeds = ((tokens, torch.zeros(2, 12, dtype=torch.int64)), (network, torch.zeros(2, 3, 8, 8)))
+    for file, given in (*feeds, (RESNET, torch.zeros(2, 1, 28, 28)), (DEPTHWISE, torch.zeros(2, 1, 28, 28))):
+        proto = graph_of(file)
+        module = place(GraphModule(proto), "meta")
+        (made,) = module(**{proto.graph.input[0].name: given.to("meta")}).values()
+        assert made.device.type == "meta"
+        assert len(made) == 2
+
+
 def test_a_table_that_is_also_the_head_is_one_parameter() -> None:
     table = numpy_helper.from_array(np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32), "table")
     nodes = [
@@ -170,6 +183,16 @@ def test_a_network_learns_and_everything_but_its_weights_stays(shop: Workshop, n
         assert (one.name, one.dims, one.data_type) == (other.name, other.dims, other.data_type)
         other.CopyFrom(one)
     assert after == before
+
+
+def test_steps_compute_in_bfloat16_if_they_are_asked_to(shop: Workshop, network: Path, examples: Path) -> None:
+    mixed, exact = (
+        shop.apply("onnx-recover", network, examples, LABELLED, **SHORT, precision=precision).result.evidence
+        for precision in ("bfloat16", "float32")
+    )
+    assert mixed["held_out_loss_before"] == exact["held_out_loss_before"]
+    assert mixed["held_out_loss_after"] == pytest.approx(exact["held_out_loss_after"], rel=0.1)
+    assert mixed["held_out_loss_after"] != exact["held_out_loss_after"]
 
 
 def test_batch_norms_learn_their_statistics(shop: Workshop, network: Path, examples: Path) -> None:
