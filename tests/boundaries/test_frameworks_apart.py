@@ -45,8 +45,8 @@ OWN: dict[str, tuple[Framework, ...]] = {
     "torch": (Framework.TORCH, Framework.ONNX),
     "tensorflow": (Framework.TENSORFLOW, Framework.LITERT),
 }
-"""What sessions on models of these frameworks load of the two: ONNX graphs are trained in PyTorch, and a TensorFlow Lite
-model becomes ONNX by tf2onnx, which brings TensorFlow."""
+"""What sessions on models of these frameworks load of the two: ONNX graphs are trained in PyTorch, and a TensorFlow
+Lite model becomes ONNX by tf2onnx, which brings TensorFlow."""
 
 
 def test_each_framework_has_its_case() -> None:
