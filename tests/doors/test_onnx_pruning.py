@@ -54,6 +54,14 @@ def test_where_nothing_can_be_cut_the_plan_says_so(door: Door):
     assert PRUNE not in {link["technique"] for one in plan.result["candidates"] for link in one["steps"]}
 
 
+def test_without_a_training_part_the_plan_says_why_nothing_is_trained(door: Door):
+    model, data = door.model(DEPTHWISE), door.data(FASHION, CLASSES)
+    preview = door.preview(model, data, quick(PRUNE, RECOVER, STATIC, budget=Budget(minutes=30.0, candidates=4)))
+    reasons = {one["technique"]: one["reason"] for one in preview["plan"]["omitted"]}
+    assert reasons[RECOVER] == "It trains the model, but the data set has no training part (training_share)."
+    assert RECOVER not in str(preview["plan"]["candidates"])
+
+
 @pytest.mark.nightly
 def test_a_network_is_pruned_trained_again_and_quantized_as_one_candidate(door: Door):
     chain = (PRUNE, RECOVER, GRAPH, STATIC)

@@ -233,6 +233,14 @@ def test_a_number_type_that_pytorch_lacks_is_refused() -> None:
         GraphModule(Case("Identity", (), (names,)).model())
 
 
+def test_statistics_that_are_also_a_bias_are_refused() -> None:
+    """Exporters store equal tensors once, and the two would learn different numbers."""
+    model = Case("BatchNormalization", (IMAGE,), (floats(4), floats(4), floats(4), positive(4))).model()
+    model.graph.node[0].input[3] = model.graph.node[0].input[2]
+    with pytest.raises(OperatorNotRebuilt, match="another operator reads one of its two statistics"):
+        GraphModule(model)
+
+
 def test_an_operator_of_another_domain_is_refused() -> None:
     model = Case("Gelu", (ROWS,)).model()
     model.graph.node[0].domain = "com.microsoft"

@@ -129,10 +129,13 @@ class GraphModule(nn.Module):  # type: ignore[misc, unused-ignore]
 
     def _add_norm(self, node: NodeProto, call: Call) -> None:
         """Its statistics become buffers that learn; two norms with the same statistics share them."""
-        mean, variance = (node.input[place] for place in STATISTICS)
-        if mean in self._norm_of:
+        mean, variance = names = tuple(node.input[place] for place in STATISTICS)
+        if names in self.statistics.values():
             return
-        if mean not in self.constants and mean not in self.small:
+        taken_already = {name for pair in self.statistics.values() for name in pair} | self.places.keys()
+        if taken_already & set(names):
+            raise call.refused("another operator reads one of its two statistics as something else")
+        if not (self.constants.keys() | self.small.keys()).issuperset(names):
             raise call.refused("its statistics are computed, not stored")
         key = f"norm_{len(self.statistics)}"
         taken = [self._constant(name).reshape(-1).clone() for name in (mean, variance)]
