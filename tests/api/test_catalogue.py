@@ -38,7 +38,7 @@ def test_the_page_is_written_by_the_command(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().out == page()
 
 
-PRODUCT_NAMES = ("TensorFlow", "SavedModel", "saved_model.pb")
+PRODUCT_NAMES = ("PyTorch", "TensorFlow", "SavedModel", "saved_model.pb")
 """Written as their makers write them."""
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from apps.agents.contracts.formats import FORMATS, Format, Framework
 from apps.agents.techniques.catalogue import Family, catalogue
+from apps.agents.techniques.compatibility import why_no_teacher
 
 LOAD = """
 import importlib, pkgutil, sys
@@ -30,21 +31,22 @@ def reached(start: Format) -> set[Format]:
     return {start} | {Format(str(spec.output_format)) for spec in exports if start in spec.formats}
 
 
-def code_for(formats: set[Format]) -> list[str]:
-    """Dotted paths of all that opens, analyses or changes models of these formats."""
+def code_for(start: Format) -> list[str]:
+    """Dotted paths of all that opens, analyses or changes models in a session on a model of the format `start`."""
+    formats = reached(start)
     opening = [path for format in formats for path in (FORMATS[format].engine, FORMATS[format].analysis_engine)]  # noqa: A001
     opening += [FORMATS[format].inspector for format in formats]  # noqa: A001
-    changing = [spec.implementation for spec in catalogue().values() if formats & set(spec.formats)]
+    usable = [spec for spec in catalogue().values() if why_no_teacher(spec, start) is None]
+    changing = [spec.implementation for spec in usable if formats & set(spec.formats)]
     return sorted({*opening, *changing})
 
 
 OWN: dict[str, tuple[Framework, ...]] = {
-    "": (Framework.ONNX,),
-    "torch": (Framework.TORCH,),
+    "torch": (Framework.TORCH, Framework.ONNX),
     "tensorflow": (Framework.TENSORFLOW, Framework.LITERT),
 }
-"""What sessions on models of these frameworks load of the two; a TensorFlow Lite model becomes ONNX by tf2onnx, which
-brings TensorFlow."""
+"""What sessions on models of these frameworks load of the two: ONNX graphs are trained in PyTorch, and a TensorFlow
+Lite model becomes ONNX by tf2onnx, which brings TensorFlow."""
 
 
 def test_each_framework_has_its_case() -> None:
@@ -56,7 +58,7 @@ def test_each_framework_has_its_case() -> None:
 def test_sessions_load_one_of_them_at_most(own: str) -> None:
     """All that they may load comes into one process: what the whole does not bring, no part of it brings."""
     starts = [start for start in Format if FORMATS[start].framework in OWN[own]]
-    paths = sorted({path for start in starts for path in code_for(reached(start))})
+    paths = sorted({path for start in starts for path in code_for(start)})
     done = subprocess.run(
         [sys.executable, "-c", LOAD, *paths],
         capture_output=True,

@@ -10,11 +10,11 @@ import pytest
 from apps.agents.contracts.criteria import Budget, Constraints, Objective
 from apps.agents.contracts.state import Outcome, StepKind
 from tests.agents.backends.onnx_pruning.nets import Net, pictures
-from tests.agents.workshop import DEPTHWISE, FASHION
+from tests.agents.workshop import DEPTHWISE, FASHION, RESNET
 from tests.door import Door, quick, shorter_sensitivity, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
-PRUNE, STATIC = "onnx-prune", "onnx-static-int8"
+PRUNE, RECOVER, GRAPH, STATIC = "onnx-prune", "onnx-recover", "onnx-graph", "onnx-static-int8"
 CLASSES = {"kind": "npz", "task": "classification"}
 FIDELITY = {"kind": "npz", "task": "fidelity"}
 
@@ -53,6 +53,33 @@ def test_where_nothing_can_be_cut_the_plan_says_so(door: Door):
     reasons = {one["technique"]: one["reason"] for one in plan.result["omitted"]}
     assert reasons[PRUNE] == "No channels of it can be cut: only goes to the output only.y."
     assert PRUNE not in {link["technique"] for one in plan.result["candidates"] for link in one["steps"]}
+
+
+def test_without_a_training_part_the_plan_says_why_nothing_is_trained(door: Door):
+    model, data = door.model(DEPTHWISE), door.data(FASHION, CLASSES)
+    preview = door.preview(model, data, quick(PRUNE, RECOVER, STATIC, budget=Budget(minutes=30.0, candidates=4)))
+    reasons = {one["technique"]: one["reason"] for one in preview["plan"]["omitted"]}
+    assert reasons[RECOVER] == "It trains the model, but the data set has no training part (training_share)."
+    assert RECOVER not in str(preview["plan"]["candidates"])
+
+
+@pytest.mark.nightly
+def test_a_network_is_pruned_trained_again_and_quantized_as_one_candidate(door: Door):
+    chain = (PRUNE, RECOVER, GRAPH, STATIC)
+    model, data = door.model(RESNET), door.data(FASHION, {**CLASSES, "training_share": 0.5})
+    smaller = Constraints(max_metric_drop_points=10.0, min_size_reduction=12.0)  # Than 8 bits alone can make it.
+    criteria = quick(
+        *chain, constraints=smaller, required_techniques=(RECOVER,), budget=Budget(minutes=5.0, candidates=1)
+    )
+    with shorter_sensitivity(2.0):
+        session = door.verdict(model, data, criteria)
+    assert session.outcome == Outcome.IMPROVED, told(session)
+    (candidate,) = session.candidates.filter(status="selected")
+    assert tuple(link["technique"] for link in candidate.steps) == chain
+    step = session.steps.get(kind=StepKind.OPTIMIZE, technique=RECOVER)
+    assert step.parents["teacher"] == "original"
+    trained = step.result["evidence"]
+    assert trained["held_out_loss_after"] < trained["held_out_loss_before"]
 
 
 @pytest.mark.nightly

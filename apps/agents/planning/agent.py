@@ -269,7 +269,8 @@ class PlanningAgent:
         original, criteria = bases.original, minutes.criteria
         lessons = lessons_of(criteria, minutes.dataset.training_examples, minutes.facts(original).forward_s)
         made: list[Weighed] = []
-        for cut in trained_cuts(available, lessons, original.model.format, bases.student_share, pace):
+        suited = {name: spec for name, spec in available.items() if spec.knowledge.cuts_suit(original.profile)}
+        for cut in trained_cuts(suited, lessons, original.model.format, bases.student_share, pace):
             last = cut.chain[-1]
             variant = Variant(last.technique, last.parameters, cut.reason)
             spec = available[last.technique]

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from apps.agents.contracts.criteria import PROFILES, Budget, Constraints, Criteria, Objective
-from apps.agents.contracts.reports.analysis import Compatibility
+from apps.agents.contracts.reports.analysis import AnalysisReport, Compatibility
 from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.session.manager import OptimizationManager
@@ -15,6 +15,7 @@ from apps.agents.techniques.knowledge.onnx_pruning import points_lost
 from tests.agents.inmemory import DATASET, GRAPH, PRUNE, STATIC, InMemoryPipeline, Run, minilm, resnet
 
 FASTEST = PROFILES["fastest"]
+RECOVER = "onnx-recover"
 
 
 def _plan(criteria: Criteria = FASTEST, **known) -> Plan:
@@ -43,6 +44,43 @@ def test_every_share_is_planned_alone_and_with_the_best_number_types_after_it():
         }
         assert found >= grid
     assert {(one.parameters["activation_type"], one.parameters["weight_type"]) for one in both} == {("uint8", "int8")}
+
+
+def _trained(minutes: float, training: int, of: AnalysisReport | None = None) -> Plan:
+    criteria = FASTEST.model_copy(update={"budget": Budget(minutes=minutes, candidates=6)})
+    dataset = DATASET.model_copy(update={"training_examples": training})
+    return PlanningAgent().plan(of or resnet().analysis, criteria, dataset)
+
+
+def test_deeper_cuts_are_trained_again_where_there_is_a_training_part_and_time():
+    found = _pruned(_trained(30, 800), PRUNE, RECOVER, GRAPH, STATIC)
+    assert {one.steps[0].parameters["macs_removed"] for one in found} == {0.8, 0.9}
+    assert [one.steps[1].parameters["minutes"] for one in found] == [6.0, 6.0]
+    assert [one.steps[1].inputs for one in found] == [{"teacher": ()}] * 2
+    assert len(_pruned(_trained(5, 800), PRUNE, RECOVER, GRAPH, STATIC)) == 1
+    for plan in (_trained(3, 800), _trained(30, 0)):
+        assert not any(RECOVER in _techniques(one) for one in plan.candidates)
+
+
+def test_without_a_training_part_the_plan_is_what_it_was_and_says_why_nothing_is_trained():
+    plan, trained = _trained(30, 0), _trained(30, 800)
+    others = [one for one in trained.candidates if RECOVER not in _techniques(one)]
+    assert [(one.steps, one.predicted) for one in others] == [(one.steps, one.predicted) for one in plan.candidates]
+    (reason,) = (one.reason for one in plan.omitted if one.technique == RECOVER)
+    assert reason == "It trains the model, but the data set has no training part (training_share)."
+
+
+def test_attention_networks_are_not_cut_and_trained():
+    assert not any(PRUNE in _techniques(one) for one in _trained(30, 800, minilm().analysis).candidates)
+
+
+def test_a_model_that_cannot_be_rebuilt_is_not_trained_and_the_plan_names_the_operators():
+    analysis = resnet().analysis
+    strange = analysis.model.model_copy(update={"operators": {**analysis.model.operators, "GridSample": 1}})
+    plan = _trained(30, 800, analysis.model_copy(update={"model": strange}))
+    assert not any(RECOVER in _techniques(one) for one in plan.candidates)
+    (reason,) = (one.reason for one in plan.omitted if one.technique == RECOVER)
+    assert reason == "GridSample cannot be rebuilt in PyTorch, so the model cannot be trained."
 
 
 def test_they_come_after_all_candidates_that_do_without():

@@ -39,7 +39,8 @@ def _judged(
 
 def test_a_float_network_takes_every_technique_and_is_told_on_what_it_works() -> None:
     judged = _judged(_summary(operators={"Conv": 5, "MatMul": 1, "Relu": 4, "LayerNormalization": 1}))
-    assert all(judged[spec.name].compatible for spec in BUILTIN if "onnx" in spec.formats)
+    untrained = [spec for spec in BUILTIN if "onnx" in spec.formats and not spec.needs_training]
+    assert all(judged[spec.name].compatible for spec in untrained)
     assert judged["onnx-static-int8"].reason == "It works on 5 Conv, 1 MatMul."
 
 
@@ -97,9 +98,32 @@ def test_without_data_only_what_calibrates_is_out() -> None:
     judged = _judged(_summary(operators={"MatMul": 1, "LayerNormalization": 1}), dataset=None)
     assert "calibration" in judged["onnx-static-int8"].reason
     assert {name for name, entry in judged.items() if not entry.compatible} == {
-        *("onnx-static-int8", "onnx-smoothquant", "onnx-prune"),
+        *("onnx-static-int8", "onnx-smoothquant", "onnx-prune", "onnx-recover"),
         *("PyTorch", "TensorFlow", "LiteRT"),
     }
+
+
+def test_an_onnx_model_is_trained_if_there_is_a_training_part_and_every_operator_can_be_rebuilt() -> None:
+    def said(training: int = 40, installed: tuple[str, ...] | None = None, **changes: Any) -> Compatibility:
+        dataset = DATA.model_copy(update={"training_examples": training})
+        return _judged(_summary(**changes), installed, dataset)["onnx-recover"]
+
+    assert said().compatible
+    assert said(training=0).reason == "It trains the model, but the data set has no training part (training_share)."
+    assert said(installed=LIBRARIES).reason == "No worker has torch installed."
+    strange = said(operators={"Conv": 5, "GridSample": 1, "Round": 2})
+    assert not strange.compatible
+    assert strange.reason == "GridSample and Round cannot be rebuilt in PyTorch, so the model cannot be trained."
+    assert "too coarse for small steps" in said(weight_dtypes={"float16": 10, "float32": 990}).reason
+
+
+def test_what_runs_in_pytorch_has_no_teacher_in_other_frameworks() -> None:
+    data = DATA.model_copy(update={"training_examples": 40})
+    for given in ("keras", "tflite"):
+        entry = _judged(_summary(format=given), None, data)["onnx-recover"]
+        assert not entry.compatible
+        assert entry.reason.startswith("It learns from the original in PyTorch, which cannot run a")
+    assert _judged(_summary(format="torch-export"), None, data)["onnx-recover"].compatible
 
 
 def test_operators_that_a_technique_needs_and_the_model_lacks_are_named() -> None:

@@ -73,6 +73,13 @@ def test_a_preparation_that_cannot_come_before_a_technique_is_left_out() -> None
     assert heads.of(wrong) == ()
 
 
+def test_an_onnx_model_is_pruned_then_trained_then_quantized() -> None:
+    assert after("onnx-recover", "onnx-prune", of=Format.ONNX) is None
+    for quantized in ("onnx-static-int8", "onnx-dynamic-int8"):
+        assert after(quantized, "onnx-prune", "onnx-recover", of=Format.ONNX) is None
+        assert (after("onnx-recover", quantized, of=Format.ONNX) or "").startswith("It starts from float weights")
+
+
 @pytest.mark.parametrize("sparse", ["torch-magnitude", "torch-wanda", "torch-sparsegpt"])
 def test_a_sparse_model_may_be_trained_because_its_zeros_stay(sparse: str) -> None:
     assert after("torch-recover", sparse, of=Format.TRANSFORMERS) is None

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
+from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.onnx_graph.module import GraphModule
@@ -51,6 +52,7 @@ class OnnxRecoveryTraining(RecoveryTraining):
         Raises `OperatorNotRebuilt`, `ModelNotTrainable`, and `TechniqueInvalidOutput` if it computes anything else.
         """
         super().check(assignment, context)
+        use_threads(assignment.threads)
         engine, label = assignment.engine(), assignment.spec.label
         self._rebuilt = rebuilt(assignment.model, assignment.scratch, engine)
         trainable(self._rebuilt.model, label)

@@ -152,6 +152,10 @@ class TechniqueKnowledge:
         """Whether it changes this node, whose type is one of `operators`."""
         return True
 
+    def cuts_suit(self, profile: GraphProfile) -> bool:
+        """Whether its `cuts` may be tried on this form of the model."""
+        return True
+
     def training(self, minutes: float) -> Parameters | None:
         """Its parameters to learn again in so many minutes what was lost; `None` where it does not train for that."""
         return None

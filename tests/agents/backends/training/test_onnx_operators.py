@@ -227,6 +227,20 @@ def test_what_is_not_known_is_refused_by_name(case: Case, said: str) -> None:
     assert "the/node cannot be rebuilt in PyTorch, so the model cannot be trained" in refused.value.message
 
 
+def test_a_number_type_that_pytorch_lacks_is_refused() -> None:
+    names = np.array([b"a", b"b"], dtype=object)
+    with pytest.raises(OperatorNotRebuilt, match="w0 has a number type that PyTorch does not have"):
+        GraphModule(Case("Identity", (), (names,)).model())
+
+
+def test_statistics_that_are_also_a_bias_are_refused() -> None:
+    """Exporters store equal tensors once, and the two would learn different numbers."""
+    model = Case("BatchNormalization", (IMAGE,), (floats(4), floats(4), floats(4), positive(4))).model()
+    model.graph.node[0].input[3] = model.graph.node[0].input[2]
+    with pytest.raises(OperatorNotRebuilt, match="another operator reads one of its two statistics"):
+        GraphModule(model)
+
+
 def test_an_operator_of_another_domain_is_refused() -> None:
     model = Case("Gelu", (ROWS,)).model()
     model.graph.node[0].domain = "com.microsoft"

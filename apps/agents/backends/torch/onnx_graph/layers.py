@@ -37,7 +37,7 @@ def einsum(call: Call, *factors: Tensor) -> Tensor:
 
 
 def _spatial(call: Call, known: dict[int, object], x: Tensor) -> int:
-    axes = x.ndim - 2
+    axes: int = x.ndim - 2
     if axes not in known:
         raise call.refused(f"its input has {axes} spatial axes")
     return axes

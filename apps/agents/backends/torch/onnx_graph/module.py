@@ -28,7 +28,7 @@ class Step:
     done: tuple[str, ...]
 
 
-class Norm(nn.modules.batchnorm._BatchNorm):
+class Norm(nn.modules.batchnorm._BatchNorm):  # type: ignore[misc, unused-ignore]
     """The statistics of a batch norm, which learn in training mode."""
 
     def __init__(self, mean: Tensor, variance: Tensor) -> None:
@@ -39,7 +39,7 @@ class Norm(nn.modules.batchnorm._BatchNorm):
         """Any number of axes."""
 
 
-class GraphModule(nn.Module):
+class GraphModule(nn.Module):  # type: ignore[misc, unused-ignore]
     """The graph of `model`, whose external data is loaded. Takes and returns tensors by the graph's names.
 
     Raises `OperatorNotRebuilt` for what cannot be run here; what depends on a node's input is refused when it runs.
@@ -108,9 +108,14 @@ class GraphModule(nn.Module):
 
     def _steps(self, graph: GraphProto, opset: int) -> list[Step]:
         last = {name: place for place, node in enumerate(graph.node) for name in node.input}
+        fed = {one.name for one in graph.input} - self.types.keys()
+        unknown = (fed | {one.name for one in graph.initializer}) - self.places.keys() - self.small.keys()
+        unknown = (unknown - self.constants.keys()) | {one.values.name for one in graph.sparse_initializer}
         steps = []
         for place, node in enumerate(graph.node):
             call = call_of(node, opset)
+            if strange := sorted(unknown & set(node.input)):
+                raise call.refused(f"{strange[0]} has a number type that PyTorch does not have, or is sparse")
             if node.op_type == "Constant":
                 made = OPERATORS[node.op_type].function(call)
                 assert isinstance(made, Tensor)
@@ -124,10 +129,13 @@ class GraphModule(nn.Module):
 
     def _add_norm(self, node: NodeProto, call: Call) -> None:
         """Its statistics become buffers that learn; two norms with the same statistics share them."""
-        mean, variance = (node.input[place] for place in STATISTICS)
-        if mean in self._norm_of:
+        mean, variance = names = tuple(node.input[place] for place in STATISTICS)
+        if names in self.statistics.values():
             return
-        if mean not in self.constants and mean not in self.small:
+        taken_already = {name for pair in self.statistics.values() for name in pair} | self.places.keys()
+        if taken_already & set(names):
+            raise call.refused("another operator reads one of its two statistics as something else")
+        if not (self.constants.keys() | self.small.keys()).issuperset(names):
             raise call.refused("its statistics are computed, not stored")
         key = f"norm_{len(self.statistics)}"
         taken = [self._constant(name).reshape(-1).clone() for name in (mean, variance)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apps.agents.contracts.errors.training import OperatorNotRebuilt
 
-Result = Tensor | tuple[Tensor, ...]
+Result: TypeAlias = "Tensor | tuple[Tensor, ...]"
 Function = Callable[..., Result]
 """Takes the `Call` and the node's inputs in their order, `None` for those that are left out."""
 STANDARD = ("", "ai.onnx")

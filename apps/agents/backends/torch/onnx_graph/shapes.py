@@ -79,7 +79,8 @@ def split(call: Call, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, .
             raise call.refused("it does not say into how many parts it splits")
         each = -(-x.shape[axis] // count)
         wanted = [each] * (count - 1) + [x.shape[axis] - each * (count - 1)]
-    return torch.split(x, list(wanted), dim=axis)
+    parts: tuple[Tensor, ...] = torch.split(x, list(wanted), dim=axis)
+    return parts
 
 
 @operator("Slice", attributes="starts ends axes", sizes=(1, 2, 3, 4))
