@@ -44,8 +44,6 @@ from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 NO_EFFECT = TechniqueNoEffect.code
 _KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
 """Families of techniques that keep the number of weights and do not train them."""
-ALMOST_SURE = 0.8
-"""The probability from which on a score counts as reached."""
 
 
 @dataclass(frozen=True)
@@ -228,27 +226,16 @@ class Overview:
         """
         finals = self.new_finals()
         if finals is None:
-            return ((self._best_accepted, 1.0),)
+            return ((self.bar, 1.0),)
         confidence = shared_confidence(self.state.criteria.confidence, finals.sharing)
         chosen = [one for one in self.contenders if one.key in finals.keys]
         chances = {one.key: one.chance(confidence) for one in chosen}
         if all(chance < HOPELESS for chance in chances.values()):
-            return ((self._best_accepted, 1.0),)
+            return ((self.bar, 1.0),)
         return outcomes(chosen, chances)
 
     @cached_property
     def bar(self) -> float:
-        """The score that a candidate must exceed to change the result: the one that is almost surely reached without
-        it. A leader that may well fail when it is judged does not end the search for one that holds."""
-        reached = 0.0
-        for score, chance in self.held:
-            reached += chance
-            if reached >= ALMOST_SURE:
-                return min(score, self._best_accepted)
-        return 1.0
-
-    @cached_property
-    def _best_accepted(self) -> float:
         return bar(self.judged)
 
     def against_baseline(self, *, closed: bool) -> Mapping[str, str]:

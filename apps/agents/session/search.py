@@ -12,7 +12,7 @@ from apps.agents.contracts.chain import Chain, key_of
 from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
-from apps.agents.evaluation.selection import REAL_CHANGE
+from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.measuring.statistics.certainty import Prospect
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.choosing import TYPE_CHOICES, type_choice
@@ -38,6 +38,8 @@ from apps.agents.techniques.catalogue import Risk
 _Kind = tuple[str, tuple[str, ...]]
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
+INSURANCE = 0.05
+"""What a candidate that cannot beat the leader must be expected to add to the logarithm of the delivered score."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -261,12 +263,18 @@ class Search(Overview):
             return None
         correction, known, surprise = self._correction(candidate), self._measured(candidate), self._surprise(candidate)
         hope = optimistic_gain(candidate.predicted, criteria, correction if known else None, surprise)
-        if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
+        if hope > self.bar * (REAL_CHANGE if self.judged else 1.0) or self._insures(candidate, hope):
             return None
-        against = (
-            f"{leader} ranks with {self.judged[leader].score:.2f}" if (leader := self._leader) else "the original has 1"
-        )
+        leader = best(self.judged)
+        against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
         return f"Left out: its score is at best {hope:.2f}{_corrected(correction)}, but {against}."
+
+    def _insures(self, candidate: CandidateRecord, hope: float) -> bool:
+        """Whether a candidate is worth trying that cannot beat the leader, because the leader may fail when it is
+        judged."""
+        chance = min(SUCCESS[candidate.predicted.risk], self._chance(candidate))
+        more = sum(probability * max(0.0, math.log(hope / score)) for score, probability in self.held)
+        return chance * more > INSURANCE
 
     def _barred(self, trial: Trial) -> str | None:
         """Why a candidate that was not started cannot be made; `None` if it can."""
@@ -288,13 +296,6 @@ class Search(Overview):
 
     def _surprise(self, candidate: CandidateRecord) -> float:
         return KNOWN_SURPRISE if self._is_known_choice(candidate) else surprise_of(candidate.predicted)
-
-    @cached_property
-    def _leader(self) -> str | None:
-        """The candidate that a further one has to beat: the highest ranked of those that hold `bar`; `None` if it is
-        the original."""
-        reaching = [key for key, one in self.judged.items() if one.accepted and one.score >= self.bar]
-        return min(reaching, key=lambda key: (self.judged[key].score, key), default=None) if self.bar > 1 else None
 
     @cached_property
     def _owed(self) -> frozenset[str]:

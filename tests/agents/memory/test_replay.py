@@ -16,7 +16,7 @@ def test_with_a_history_the_best_candidate_is_found_and_fewer_are_measured() -> 
     assert (others.found, again.found) == (1.0, 1.0)
     # Of two that are predicted alike, the quicker one comes first; a history moves minutes by a few per cent.
     assert max(others.trials, again.trials) <= bare.trials + 0.1
-    assert again.measured < others.measured < bare.measured
+    assert again.measured <= others.measured < bare.measured
 
 
 def test_a_replay_is_the_same_every_time() -> None:

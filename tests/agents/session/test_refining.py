@@ -67,8 +67,10 @@ def test_every_refinement_says_why():
     around = step.parameters["around"]["key"]
     assert session.events[f"refining/{step.key}"] == step.reason
     assert around == "c02"
-    assert step.reason.startswith("c02 misses only the limit on the metric and scores 2.50. Between it and what was")
-    assert "macs removed from 0.5 to 0.6" in step.reason
+    assert step.reason == (
+        "Proposes further candidates like c02, with parameters between those that were measured. c02 misses only the "
+        "limit on the metric and scores 2.50. What varies: macs removed from 0.5 to 0.6."
+    )
     told = session.events[f"refined/{session.last.verdict.candidate}"]
     assert re.search(rf"Refines {around}: macs removed 0\.\d+ instead of 0\.6.* Proposed by a tree-structured", told)
 
