@@ -263,7 +263,7 @@ def size_tile(report: EvaluationReport) -> Tile:
 def metric_tile(metric: MetricComparison) -> Tile:
     """The change, candidate minus original: negative is lower. *unchanged* if its interval includes 0."""
     unit, change = difference_unit(metric.unit), metric.change
-    label = "Change, in points" if unit == "points" else "Change"
+    label = f"Change, in {unit}" if unit else "Change"
     shown = signed(change.value, unit).removesuffix(unit).removesuffix("point").strip()
     if metric.unchanged:
         measured = f"measured {shown}, " if change.value else ""
