@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.loss_limits import absolute_limit
 from apps.agents.contracts.phrasing import difference, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.front import ORIGINAL_POINT, Front, FrontPoint
@@ -120,6 +121,8 @@ class Scatter:
     front: Front
     criteria: Criteria
     metric: str = "metric"
+    limit: float | None = None
+    """The largest loss that the criteria allow, in the metric's unit."""
 
     @property
     def shown(self) -> bool:
@@ -134,8 +137,7 @@ class Scatter:
     @cached_property
     def down(self) -> Axis:
         """The loss grows downwards, so up is better."""
-        limit = self.criteria.constraints.drop_limit
-        return Axis.of([*(one.drop.value for one in self.front.points), *_known(limit)], TOP, HEIGHT)
+        return Axis.of([*(one.drop.value for one in self.front.points), *_known(self.limit)], TOP, HEIGHT)
 
     @cached_property
     def marks(self) -> list[Mark]:
@@ -167,8 +169,7 @@ class Scatter:
     @property
     def loss_limit(self) -> float | None:
         """Where the limit on the loss lies; `None` without one."""
-        limit = self.criteria.constraints.drop_limit
-        return None if limit is None else self.down.at(limit)
+        return None if self.limit is None else self.down.at(self.limit)
 
     @property
     def unit(self) -> str:
@@ -196,7 +197,11 @@ class Scatter:
 def scatter_of(measured: Sequence[tuple[str, str, str, EvaluationReport]], criteria: Criteria) -> Scatter:
     """The picture of candidates, each given as key, title, status and latest evaluation."""
     front = front_of([Measured(*one) for one in measured])
-    return Scatter(front, criteria, measured[0][3].primary.label if measured else "metric")
+    if not measured:
+        return Scatter(front, criteria)
+    primary = measured[0][3].primary
+    limit = absolute_limit(criteria.constraints, primary.original.value)
+    return Scatter(front, criteria, primary.label, limit)
 
 
 def _known(limit: float | None) -> list[float]:

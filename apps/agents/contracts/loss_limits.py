@@ -47,6 +47,13 @@ def for_metric(limits: Constraints, metric: Metric) -> Constraints:
     )
 
 
+def absolute_limit(limits: Constraints, original: float) -> float | None:
+    """The tighter of the resolved limits on the drop, in the drop's unit. `original` is the original's value."""
+    share = limits.max_metric_drop_relative
+    found = [limits.drop_limit, None if share is None else share * original]
+    return min((one for one in found if one is not None), default=None)
+
+
 def planned_limit(limits: Constraints) -> float | None:
     """The limit in the points in which losses are predicted; `None` without one.
 

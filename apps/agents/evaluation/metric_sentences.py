@@ -51,4 +51,6 @@ def how_it_changed(
 
 def both_values(metric: MetricComparison) -> str:
     """Both values of a metric in its own unit, which give the difference a meaning; empty for shares."""
-    return "" if metric.unit in POINT_UNITS else f"{from_to(metric.original.value, metric.candidate.value)}, "
+    if metric.unit in POINT_UNITS:
+        return ""
+    return f"{from_to(metric.original.value, metric.candidate.value)} {metric.unit}".strip() + ", "

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.loss_limits import absolute_limit
 from apps.agents.contracts.phrasing import capitalized, difference_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.selection import Contest, Corrected, PairedOutcomes
@@ -172,7 +173,4 @@ def contest_of(
 
 def _limit(report: EvaluationReport, criteria: Criteria) -> float | None:
     """The tighter of the limits on the drop, in the drop's unit."""
-    points, relative = criteria.constraints.drop_limit, criteria.constraints.max_metric_drop_relative
-    limits = [points] if points is not None else []
-    limits += [relative * report.primary.original.value] if relative is not None else []
-    return min(limits, default=None)
+    return absolute_limit(criteria.constraints, report.primary.original.value)

@@ -274,7 +274,7 @@ def metric_tile(metric: MetricComparison) -> Tile:
     """The change, candidate minus original: negative is lower. *unchanged* if chance explains it and a large change is
     excluded."""
     unit, change = difference_unit(metric.unit), metric.change
-    label = "Change, in points" if unit == "points" else "Change"
+    label = f"Change, in {unit}" if unit else "Change"
     shown = signed(change.value, unit).removesuffix(unit).removesuffix("point").strip()
     if metric.unchanged:
         measured = f"measured {shown}, " if change.value else ""

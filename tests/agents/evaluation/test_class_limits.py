@@ -136,7 +136,7 @@ def test_an_error_is_told_in_the_unit_of_the_labels() -> None:
     )  # fmt: skip
     shared = Constraints(max_metric_drop_points=None, max_metric_drop_relative=0.02)
     assert only(shared, measured(error)).sentence == (
-        "Mean absolute error rose from 0.600 to 0.630, by 5 % of its value (95 % interval 3.33 to 6.67), beyond the "
+        "Mean absolute error rose from 0.600 to 0.630 °C, by 5 % of its value (95 % interval 3.33 to 6.67), beyond the "
         "limit of 2 % (0.012 °C)."
     )
     own = Constraints(max_metric_drop_points=None, max_metric_drop_unit=0.1)
