@@ -33,6 +33,7 @@ CODES = {
     "session.teams_differ": 422,
     "session.groups_unnamed": 422,
     "session.metric_unmeasured": 422,
+    "session.classes_unmeasured": 422,
     "session.size_uncounted": 422,
     "session.groups_unmeasured": 422,
     "session.technique_unavailable": 422,

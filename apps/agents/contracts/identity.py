@@ -25,6 +25,10 @@ class InputFile(Value):
     format: str
 
 
+_ADDED_LATER = ("unit", "ctc_blank")
+"""Fields of the data set's reading that count once they are set, so that keys from before they were there stay."""
+
+
 class Work(Value):
     """All that decides the result of a step that makes or measures something.
 
@@ -54,6 +58,7 @@ class Work(Value):
     def identity(self) -> str:
         """SHA-256 of all of this, as 64 hexadecimal digits."""
         content = {"revision": REVISION, **self.model_dump(mode="json")}
-        if self.reading.unit is None:  # Keys from before there was a unit stay as they are.
-            content["reading"].pop("unit")
+        for name in _ADDED_LATER:
+            if getattr(self.reading, name) is None:
+                content["reading"].pop(name)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -319,6 +319,7 @@ _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
     "max_metric_drop_unit": "Loss at most",
+    "default_rise": "Errors higher by at most, unless limited",
     "max_group_drop_points": "Loss of each group at most",
     "metric_limits": "Loss of further metrics at most",
     "max_output_deviation": "Other outputs deviate at most",
