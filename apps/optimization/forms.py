@@ -252,12 +252,6 @@ def _limit_questions() -> Iterator[Question]:
         "Loss of each group at most (points)",
         "For data sets with groups, such as sites or devices. Empty: no limit.",
     )
-    yield Question("metric_limits", ("constraints", "metric_limits"), MetricLimitsField())
-    yield _limit(
-        "max_output_deviation",
-        "Other outputs deviate at most (share)",
-        "Of how much the output varies, for every output that is not judged: 0.25 is an R² of 0.94. Empty: no limit.",
-    )
     yield _limit(
         "max_group_drop_unit",
         "Loss of each group at most (metric's own unit)",
@@ -267,6 +261,12 @@ def _limit_questions() -> Iterator[Question]:
         "max_class_drop_points",
         "Loss of each class at most (points)",
         "Of the class's recall, for classification. Empty: no limit.",
+    )
+    yield Question("metric_limits", ("constraints", "metric_limits"), MetricLimitsField())
+    yield _limit(
+        "max_output_deviation",
+        "Other outputs deviate at most (share)",
+        "Of how much the output varies, for every output that is not judged: 0.25 is an R² of 0.94. Empty: no limit.",
     )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
@@ -338,10 +338,10 @@ class CriteriaForm(forms.Form):
                 "max_metric_drop_relative",
                 "default_rise",
                 "max_group_drop_points",
-                "metric_limits",
-                "max_output_deviation",
                 "max_group_drop_unit",
                 "max_class_drop_points",
+                "metric_limits",
+                "max_output_deviation",
                 "max_latency_ms",
                 "min_speedup",
                 "max_size_bytes_mb",

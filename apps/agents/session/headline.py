@@ -95,9 +95,10 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     words = f"{body}; {metric.words}{_other_limits(report)}{harm}"
     if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
         return Headline(tone=Tone.MIXED, sentence=capitalized(words))
-    if not proven or any(one.move is Move.UNKNOWN for one in (*changes, metric)):
+    open_ones = changes if _limited(report) else [*changes, metric]  # A loss that holds its limit is proven to do so.
+    if not proven or any(one.move is Move.UNKNOWN for one in open_ones):
         return Headline(tone=Tone.OPEN, sentence=capitalized(words))
-    if metric.move is Move.WORSE:
+    if metric.move in (Move.WORSE, Move.UNKNOWN):
         return Headline(tone=Tone.GOOD, sentence=capitalized(words))
     return Headline(tone=Tone.GOOD, sentence=f"{CELEBRATION}: {words}")
 

@@ -76,6 +76,14 @@ def test_a_large_limit_does_not_make_a_large_possible_change_unchanged() -> None
     assert verdict.sentence.startswith("Top-1 measured 6.35 points lower (95 % interval −14.1 to 1.4), within")
 
 
+def test_what_may_be_chance_and_holds_its_limit_is_proven_and_not_celebrated() -> None:
+    """Between −0.85 and 1.25 points of accuracy won: no more than one is lost, and nobody knows whether any is won."""
+    tone, sentence = told(measured(4.0, 3.9, -0.2, 1.05))
+    assert tone is Tone.GOOD
+    assert CELEBRATION not in sentence
+    assert "cannot tell from no change" in sentence
+
+
 def test_no_measured_change_is_unchanged_however_wide_the_interval() -> None:
     assert told(measured(4.2, 3.9, 0.0, 7.75, UNLIMITED), UNLIMITED)[1].endswith("; top-1 unchanged")
 
