@@ -38,6 +38,8 @@ from apps.agents.techniques.catalogue import Risk
 _Kind = tuple[str, tuple[str, ...]]
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
+LEAST_CHANCE = 0.25
+"""The chance that a loss predicted to take the whole limit holds it: a prediction alone rules nothing out."""
 INSURANCE = 0.05
 """What a candidate that cannot beat the leader must be expected to add to the logarithm of the delivered score."""
 FAILURES_END_TECHNIQUE = 3
@@ -172,13 +174,18 @@ class Search(Overview):
         return Option(candidate, improvement / max(1.0, self.time_left.needs_s(candidate)), improvement)
 
     def _chance(self, candidate: CandidateRecord) -> float:
-        """The chance that the predicted loss will be proven to be within the limit, with intervals as wide as those
-        that candidates of the same kind measured; 1 before one is measured."""
-        limit = planned_limit(self.state.criteria.constraints)
+        """The chance that the predicted loss will be proven to be within the limit.
+
+        With intervals as wide as those that candidates of the same kind measured. Before one is measured, it falls with
+        the share of the limit that the loss is predicted to take: what should lose nothing is tried first.
+        """
+        limit, predicted = planned_limit(self.state.criteria.constraints), candidate.predicted.metric_drop_points
         measured = self._measured(candidate)
-        if limit is None or not measured:
+        if limit is None:
             return 1.0
-        return min(_chance_of(trial, candidate.predicted.metric_drop_points, limit) for trial in measured)
+        if not measured:
+            return max(LEAST_CHANCE, 1 - max(0.0, predicted or 0.0) / limit) if limit else 1.0
+        return min(_chance_of(trial, predicted, limit) for trial in measured)
 
     def _largest_while_it_fits(self, options: list[Option]) -> list[Option]:
         """Puts the candidate that improves most before all others if there is no time, or no candidate of the budget,

@@ -169,12 +169,13 @@ def test_what_comes_after_a_technique_that_is_switched_off_is_left_out():
     assert decision.requests != ()
 
 
-def test_a_small_budget_is_spent_on_the_quick_one_and_on_the_one_that_gains_most():
+def test_a_small_budget_is_spent_on_the_safe_one_and_on_one_that_gains_much_more():
     criteria = FASTEST.model_copy(update={"budget": Budget(minutes=30, candidates=2)})
     session = InMemoryPipeline(resnet(), criteria, disabled=()).run()
     tried = [session.candidate(request.candidate) for request in session.tried]
     assert [_techniques(one) for one in tried] == [[GRAPH, STATIC], [PRUNE, GRAPH, STATIC]]
-    assert tried[1].predicted.speedup == max(one.predicted.speedup for one in session.last.candidates)
+    assert tried[0].predicted.metric_drop_points < 0.1
+    assert tried[1].predicted.speedup > 2 * tried[0].predicted.speedup
 
 
 def test_a_pruned_candidate_is_named_after_the_cut_as_well():
