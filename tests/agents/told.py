@@ -39,3 +39,16 @@ class Told:
     def keep_checkpoint(self, file: Path) -> None:
         self.kept.append(file.read_bytes())
         file.unlink()
+
+
+class Killed(Exception):
+    """What a test raises in the middle of a training."""
+
+
+class Killing(Told):
+    """Ends the training after its second checkpoint."""
+
+    def keep_checkpoint(self, file: Path) -> None:
+        super().keep_checkpoint(file)
+        if len(self.kept) == 2:
+            raise Killed

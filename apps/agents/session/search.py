@@ -10,10 +10,8 @@ from functools import cached_property
 
 from apps.agents.contracts.chain import Chain, key_of
 from apps.agents.contracts.loss_limits import planned_limit
-from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
 from apps.agents.evaluation.selection import REAL_CHANGE, best
-from apps.agents.measuring.statistics.certainty import Prospect
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.choosing import TYPE_CHOICES, type_choice
 from apps.agents.planning.experience import MOSTLY
@@ -31,6 +29,7 @@ from apps.agents.planning.ordering import (
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
+from apps.agents.session.chances import chance_to_hold
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
 from apps.agents.techniques.catalogue import Risk
@@ -38,8 +37,6 @@ from apps.agents.techniques.catalogue import Risk
 _Kind = tuple[str, tuple[str, ...]]
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
-LEAST_CHANCE = 0.25
-"""The chance that a loss predicted to take the whole limit holds it: a prediction alone rules nothing out."""
 INSURANCE = 0.05
 """What a candidate that cannot beat the leader must be expected to add to the logarithm of the delivered score."""
 FAILURES_END_TECHNIQUE = 3
@@ -174,18 +171,9 @@ class Search(Overview):
         return Option(candidate, improvement / max(1.0, self.time_left.needs_s(candidate)), improvement)
 
     def _chance(self, candidate: CandidateRecord) -> float:
-        """The chance that the predicted loss will be proven to be within the limit.
-
-        With intervals as wide as those that candidates of the same kind measured. Before one is measured, it falls with
-        the share of the limit that the loss is predicted to take: what should lose nothing is tried first.
-        """
-        limit, predicted = planned_limit(self.state.criteria.constraints), candidate.predicted.metric_drop_points
-        measured = self._measured(candidate)
-        if limit is None:
-            return 1.0
-        if not measured:
-            return max(LEAST_CHANCE, 1 - max(0.0, predicted or 0.0) / limit) if limit else 1.0
-        return min(_chance_of(trial, predicted, limit) for trial in measured)
+        """The chance that the predicted loss will be proven to be within the limit."""
+        limit = planned_limit(self.state.criteria.constraints)
+        return chance_to_hold(candidate.predicted.metric_drop_points, limit, self._measured(candidate))
 
     def _largest_while_it_fits(self, options: list[Option]) -> list[Option]:
         """Puts the candidate that improves most before all others if there is no time, or no candidate of the budget,
@@ -482,17 +470,6 @@ class Search(Overview):
 def _kind(candidate: CandidateRecord) -> _Kind:
     """The techniques that make a candidate, without those that keep the network."""
     return candidate.technique, tuple(link.technique for link in candidate.essential_links)
-
-
-def _chance_of(trial: Trial, points: float, limit: float) -> float:
-    """The chance that a loss of so many points is proven to be within the limit, with the interval of `trial`."""
-    report = trial.report
-    drop = report.primary.drop if report else None
-    if report is None or drop is None or drop.high is None:
-        return 1.0
-    expected = Estimate(value=points, high=points + drop.high - drop.value)
-    share = report.examples / (report.judging_examples or report.examples)
-    return Prospect(expected, limit, report.confidence, share).chance(report.confidence)
 
 
 def _mean_ratio(ratios: list[float]) -> float:

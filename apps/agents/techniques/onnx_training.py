@@ -5,8 +5,7 @@ from __future__ import annotations
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.onnx_training import RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
-from apps.agents.techniques.torch_training import KEEP_ZEROS
-from apps.agents.techniques.training.parameters import PRECISION, RECOVERY_PARAMETERS
+from apps.agents.techniques.training.parameters import KEEP_ZEROS, PRECISION, RECOVERY_PARAMETERS
 
 _RATE = 0.0003
 """A pruned model whose layers were fitted again starts well. Larger steps would first lose what fitting gained."""

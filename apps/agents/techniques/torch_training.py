@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import TORCH_FORMATS
 from apps.agents.techniques.knowledge.torch_training import RECOVERY
-from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
-from apps.agents.techniques.training.parameters import PRECISION, RECOVERY_PARAMETERS
-
-KEEP_ZEROS = ParameterSpec(
-    name="keep_zeros",
-    kind="boolean",
-    default=True,
-    help="Weights of linear layers and convolutions that pruning has set to zero stay zero. Off: they learn like all "
-    "others.",
-)
+from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
+from apps.agents.techniques.training.parameters import KEEP_ZEROS, PRECISION, RECOVERY_PARAMETERS
 
 TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(

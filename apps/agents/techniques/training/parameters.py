@@ -84,4 +84,12 @@ PRECISION = ParameterSpec(
     "float32. auto: bfloat16 on a CUDA device that has it, float32 elsewhere.",
 )
 """For PyTorch only."""
+KEEP_ZEROS = ParameterSpec(
+    name="keep_zeros",
+    kind="boolean",
+    default=True,
+    help="Weights of linear layers and convolutions that pruning has set to zero stay zero. Off: they learn like all "
+    "others.",
+)
+"""For PyTorch only."""
 RECOVERY_PARAMETERS = (*LENGTH, *RATE, *DISTILLATION, *PICTURES)

@@ -21,7 +21,7 @@ from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, Optimized
 from tests.agents.backends.pruning.test_torch_prune import Residual, accuracy, examples, exported, residual
-from tests.agents.told import Told
+from tests.agents.told import Killed, Told
 from tests.agents.training_lessons import EXAMPLES, pictures
 from tests.agents.workshop import Workshop
 
@@ -94,10 +94,6 @@ def test_without_labels_it_learns_the_originals_outputs(shop: Workshop, teacher:
     data = shop.examples(x=pictures())
     found = shop.run(shop.assignment("torch-distill", teacher, data, UNLABELLED, round_to=1, initial="fresh", **SHORT))
     assert found.result.evidence["held_out_loss_after"] < 0.7 * found.result.evidence["held_out_loss_before"]
-
-
-class Killed(Exception):
-    """What the test raises in the middle of the training."""
 
 
 def test_a_killed_distillation_ends_with_the_same_file(

@@ -30,7 +30,7 @@ from apps.agents.techniques.training import trainer
 from apps.agents.techniques.training.recipe import Recipe
 from tests.agents import language_models, text_folders
 from tests.agents.language_models import PERPLEXITY, TEXTS
-from tests.agents.told import Told
+from tests.agents.told import Killed, Killing, Told
 from tests.agents.workshop import Workshop
 from tests.assets import models
 
@@ -219,19 +219,6 @@ def test_a_real_model_without_half_of_its_weights_gets_better_on_stories_that_it
 
 
 # --- interruptions --------------------------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    """What a test raises in the middle of a training."""
-
-
-class Killing(Told):
-    """Ends the training after its second checkpoint."""
-
-    def keep_checkpoint(self, file: Path) -> None:
-        super().keep_checkpoint(file)
-        if len(self.kept) == 2:
-            raise Killed
 
 
 def resumed_like_undisturbed(shop: Workshop, monkeypatch: pytest.MonkeyPatch, sparse: Path, texts: Path) -> None:

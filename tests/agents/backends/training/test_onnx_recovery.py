@@ -26,7 +26,7 @@ from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, agent_for
 from apps.agents.techniques.training import trainer
-from tests.agents.told import Told
+from tests.agents.told import Killed, Killing, Told
 from tests.agents.torch_models import Convolutional
 from tests.agents.training_lessons import EXAMPLES, pictures
 from tests.agents.workshop import CLASSIFICATION, DEPTHWISE, FASHION, RESNET, Workshop
@@ -253,19 +253,6 @@ def test_zeros_stay_zeros_if_they_are_asked_to(shop: Workshop, network: Path, ex
     assert kept.result.evidence["zeros_kept"] == sum(int(where.sum()) for where in zeros.values()) > 0
     assert all((after[name][where] == 0).all() for name, where in zeros.items())
     assert any((without[name][where] != 0).any() for name, where in zeros.items())
-
-
-class Killed(Exception):
-    """What a test raises in the middle of a training."""
-
-
-class Killing(Told):
-    """Ends the training after its second checkpoint."""
-
-    def keep_checkpoint(self, file: Path) -> None:
-        super().keep_checkpoint(file)
-        if len(self.kept) == 2:
-            raise Killed
 
 
 def test_a_killed_training_continues_to_the_same_file(

@@ -13,7 +13,7 @@ from apps.agents.backends.torch.training.precision import chosen
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.contracts.errors.training import TrainingDiverged
 from apps.agents.techniques.training.recipe import Recipe
-from tests.agents.told import Told
+from tests.agents.told import Killed, Told
 from tests.agents.training_lessons import EXAMPLES, Clock, network, trainer
 
 SHORT = Recipe(steps=36, batch_size=16, learning_rate=0.01, patience=100)
@@ -40,10 +40,6 @@ def test_checks_compute_in_float32_as_the_delivered_model_does(tmp_path: Path) -
 def test_by_default_the_cpu_computes_in_float32() -> None:
     assert chosen("auto", "cpu") == "float32"
     assert chosen("bfloat16", "cpu") == "bfloat16"
-
-
-class Killed(Exception):
-    """What a test raises in the middle of a training."""
 
 
 def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:

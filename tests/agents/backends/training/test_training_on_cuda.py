@@ -17,7 +17,7 @@ from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.training.recipe import Recipe
 from tests.agents import torch_models, torch_uploads
 from tests.agents.backends.training.test_recovery import LABELLED, SHORT, UPLOADS, examples
-from tests.agents.told import Told
+from tests.agents.told import Killed, Told
 from tests.agents.training_lessons import Clock, network, pictures, trainer
 from tests.agents.workshop import Workshop
 
@@ -71,10 +71,6 @@ def test_the_same_seed_gives_the_same_file(tmp_path: Path, precision: str) -> No
         workshop.apply("torch-recover", file, data, LABELLED, precision=precision, **SHORT) for _ in range(2)
     )
     assert first.artifact.read_bytes() == second.artifact.read_bytes()
-
-
-class Killed(Exception):
-    """What a test raises in the middle of a training."""
 
 
 def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_path: Path) -> None:
