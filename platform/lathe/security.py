@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 POLICY = {
     "default-src": "'self'",
     "script-src": "'self'",
-    # plotly and Netron set style attributes and insert style elements.
+    # Netron and htmx set style attributes and insert style elements.
     "style-src": "'self' 'unsafe-inline'",
     "img-src": "'self' data: blob:",
     "font-src": "'self' data:",

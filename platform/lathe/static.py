@@ -22,10 +22,7 @@ class Vendor(NamedTuple):
     patterns: tuple[str, ...]
 
 
-VENDORS = (
-    Vendor("plotly", "plotly/package_data", ("plotly.min.js",)),
-    Vendor("netron", "netron", ("*.js", "*.css", "*.html", "*.json", "*.png", "*.ico")),
-)
+VENDORS = (Vendor("netron", "netron", ("*.js", "*.css", "*.html", "*.json", "*.png", "*.ico")),)
 """htmx is not listed: it is in the static folder of the app django_htmx."""
 
 
@@ -39,7 +36,7 @@ def installed_folder(folder: str) -> Path:
 
 
 class VendorFinder(BaseFinder):
-    """Finds only `vendor/plotly/plotly.min.js` and `vendor/netron/…` in the installed packages."""
+    """Finds only `vendor/netron/…` in the installed packages."""
 
     def __init__(self, app_names: Any = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -32,7 +32,7 @@ function showOffline(offline) {
 }
 
 document.addEventListener("DOMContentLoaded", restore);
-document.addEventListener("htmx:wsBeforeMessage", remember);
-document.addEventListener("htmx:wsAfterMessage", restore);
+for (const name of ["htmx:wsBeforeMessage", "lathe:beforeSwap"]) document.addEventListener(name, remember);
+for (const name of ["htmx:wsAfterMessage", "lathe:afterSwap"]) document.addEventListener(name, restore);
 document.addEventListener("htmx:wsOpen", () => showOffline(false));
 document.addEventListener("htmx:wsClose", () => showOffline(true));

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from selenium.webdriver import Chrome
+from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.wait import WebDriverWait
@@ -81,6 +81,39 @@ def test_a_push_leaves_the_reader_where_they_are(logged_in: Chrome, portal: Port
     assert len(unfolded) == 1, "what was unfolded stays unfolded"
 
 
+PUSH = """
+const [name, text] = arguments;
+const part = document.getElementById(name).cloneNode(true);
+part.querySelector('.badge').textContent = text;
+part.setAttribute('hx-swap-oob', 'true');
+htmx.swap('#session-announcement', part.outerHTML, {swapStyle: 'none'});
+"""
+
+
+@pytest.mark.parametrize("way", ["pointer", "space bar"])
+def test_a_press_held_across_a_push_counts(logged_in: Chrome, portal: Portal, demo_session: str, way: str) -> None:
+    """A push while a button is down waits for the release, so that the press is not lost with the old button."""
+    open_session(logged_in, portal.url, demo_session)
+    button = wait(logged_in, "#session-delete")
+    logged_in.execute_script("arguments[0].addEventListener('click', () => { window.pressed = true; })", button)
+    logged_in.execute_script("document.addEventListener('submit', (event) => event.preventDefault(), true)")
+    logged_in.execute_script("window.confirm = () => false; arguments[0].focus()", button)
+    hands = ActionChains(logged_in)
+    down, up = {
+        "pointer": (lambda: hands.click_and_hold(button), lambda: hands.release()),
+        "space bar": (lambda: hands.key_down(" "), lambda: hands.key_up(" ")),
+    }[way]
+    down().perform()
+    for text in ("older", "newer"):
+        logged_in.execute_script(PUSH, "session-head", text)
+    assert logged_in.find_element(By.CSS_SELECTOR, "#session-head .badge").text.lower() not in ("older", "newer")
+    up().perform()
+    assert logged_in.execute_script("return window.pressed === true")
+    wait_for_text(logged_in, "#session-head .badge", "newer")
+    logged_in.execute_script(PUSH, "session-head", "at once")
+    wait_for_text(logged_in, "#session-head .badge", "at once")
+
+
 def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, portal: Portal, demo_session: str) -> None:
     logged_in.get(f"{portal.url}/sessions/new/?version=1&dataset=1&criteria_set=1")
     wait(logged_in, "#preview-plan tbody tr")
@@ -89,7 +122,7 @@ def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, porta
     wait(logged_in, "#session-steps .badge-live", 60)
     logged_in.execute_script("window.sameDocument = true")
     wait(logged_in, "#session-cancel")
-    # By the script: a push may replace the button between finding and pressing it.
+    # Found by the script: a push may replace the button between finding and pressing it.
     logged_in.execute_script("setTimeout(() => document.getElementById('session-cancel').click())")
     WebDriverWait(logged_in, 30).until(alert_is_present()).accept()
     wait_for_text(logged_in, "#session-head .badge", "Cancelled")

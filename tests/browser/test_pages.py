@@ -47,8 +47,7 @@ PAGES = {
     "password": "/accounts/password/change/",
     "not-found": "/models/999999/",
 }
-PLOTTED = ".plot .main-svg"
-DRAWN = {"session": "#session-front svg", "report": PLOTTED, "version": PLOTTED}
+DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}
 """By page: what is seen once it is drawn."""
 
 

@@ -77,8 +77,13 @@ def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, porta
     fill(logged_in, "name", "uploaded sample")
     press(logged_in, "Upload")
     wait(logged_in, "[data-progress] progress")
+    logged_in.execute_script("window.sameDocument = true")
     wait_for_text(logged_in, "#version-state .badge", "Ready", 90)
     assert "uploaded sample v1" in logged_in.find_element(By.TAG_NAME, "h1").text
+    # The next step is there without a reload, at the top and where the page speaks of sessions.
+    for place in ("#version-actions", "#version-sessions"):
+        assert wait(logged_in, place).find_element(By.LINK_TEXT, "Optimize").is_displayed()
+    assert logged_in.execute_script("return window.sameDocument === true")
 
 
 def test_a_refused_file_shows_its_code_and_a_sentence(logged_in: Chrome, portal: Portal, tmp_path: Path) -> None:
@@ -107,11 +112,11 @@ def test_the_report_draws_and_shows_every_candidate(logged_in: Chrome, report: s
     for part in ("report-constraints", "report-comparison", "report-blocks", "report-classes", "analysis-layers"):
         assert logged_in.find_element(By.ID, part).is_displayed()
     for part in ("report-blocks", "report-classes", "analysis-layers"):
-        wait(logged_in, f"#{part} .main-svg")
+        assert logged_in.find_element(By.CSS_SELECTOR, f"#{part} svg").is_displayed()
     for other in logged_in.find_elements(By.CSS_SELECTOR, "#report-plan a[href^='#candidate-']"):
         other.click()
         key = (other.get_attribute("href") or "").rpartition("#")[2]
-        wait(logged_in, f"#{key} .main-svg")
+        wait(logged_in, f"#{key}-blocks svg")
 
 
 def test_the_package_holds_the_artifact_and_its_report(logged_in: Chrome, report: str) -> None:

@@ -177,6 +177,9 @@ def test_a_preview_needs_no_worker(version: ModelVersion, dataset: DataSet) -> N
 def test_every_technique_says_who_can_run_it_or_what_is_missing(worker: Worker) -> None:
     status = {one.spec.name: one for one in services.technique_statuses()}[DYNAMIC]
     assert (status.workers, status.missing, status.disabled) == (("shed:1",), (), False)
+    Worker.objects.create(pk="office:1", queues=["default", "checks"], machine=worker.machine, seen_at=timezone.now())
+    status = {one.spec.name: one for one in services.technique_statuses()}[DYNAMIC]
+    assert status.workers == ("shed:1",), "a worker that takes no steps of sessions runs no technique"
     worker.machine = {**worker.machine, "libraries": {"onnx": "1"}}
     worker.save()
     PipelineSettings.objects.update_or_create(pk=1, defaults={"disabled_techniques": [DYNAMIC]})

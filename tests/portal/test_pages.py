@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -53,6 +54,25 @@ class TestDashboard:
     def test_an_improvement_nobody_promoted_needs_somebody(self, client: Client, everything: World, owner: User):
         html = text_of(client, owner, "optimization:dashboard")
         assert f'id="promote-{everything.session.pk}"' in html
+
+    def test_of_two_results_of_one_question_only_the_newer_does(
+        self, client: Client, everything: World, owner: User
+    ) -> None:
+        older = OptimizationSession.objects.get(pk=everything.session.pk)
+        older.pk, older.finished_at = uuid4(), everything.session.finished_at - timedelta(hours=1)
+        older.save(force_insert=True)
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="promote-{everything.session.pk}"' in html
+        assert f'id="promote-{older.pk}"' not in html
+        assert f'id="report-{older.pk}"' in html, "it is among the finished ones"
+
+    def test_a_cancelled_session_is_among_the_finished_ones(
+        self, client: Client, everything: World, owner: User
+    ) -> None:
+        OptimizationSession.objects.update(status=Status.CANCELLED, outcome="", verdict=None)
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="session-{everything.session.pk}"' in html
+        assert "Cancelled" in html
 
     def test_a_promoted_one_no_longer_does(self, client: Client, everything: World, owner: User):
         OptimizationSession.objects.update(result_version=everything.version)

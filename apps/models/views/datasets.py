@@ -106,8 +106,12 @@ def _detail_page(
 
 @require_GET
 def status(request: MemberRequest, pk: int) -> HttpResponse:
-    """The part of the page that changes while the file is checked. It polls itself until the check ends."""
-    return render(request, "models/_dataset_state.html", _context(request, visible_dataset(request, pk)))
+    """The part of the page that changes while the file is checked. It polls itself until the check ends.
+
+    The last answer also swaps in the actions that a checked data set offers.
+    """
+    context = {**_context(request, visible_dataset(request, pk)), "polled": True}
+    return render(request, "models/_dataset_state.html", context)
 
 
 @require_POST

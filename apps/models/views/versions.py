@@ -67,8 +67,12 @@ def detail(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 
 @require_GET
 def status(request: MemberRequest, pk: int, number: int) -> HttpResponse:
-    """The part of the page that changes while the file is checked. It polls itself until the check ends."""
-    return render(request, "models/_version_state.html", _context(request, visible_version(request, pk, number)))
+    """The part of the page that changes while the file is checked. It polls itself until the check ends.
+
+    The last answer also swaps in what a checked version offers: its actions and the fragment about sessions.
+    """
+    context = {**_context(request, visible_version(request, pk, number)), "panels": PANELS, "polled": True}
+    return render(request, "models/_version_state.html", context)
 
 
 @require_POST

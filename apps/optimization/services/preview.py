@@ -140,8 +140,11 @@ def _compatibility(spec: TechniqueSpec, obstacle: str | None) -> Compatibility:
 
 
 def technique_statuses() -> tuple[TechniqueStatus, ...]:
-    """Every technique of the catalogue with the workers that can run it, or the missing libraries."""
-    living = list(Worker.objects.alive())
+    """Every technique of the catalogue with the workers that can run it, or the missing libraries.
+
+    Workers that take no steps of sessions run no technique, whatever is installed there.
+    """
+    living = [worker for worker in Worker.objects.alive() if worker.measures]
     disabled = PipelineSettings.current().disabled_techniques
     anywhere = {name for worker in living for name in worker.libraries}
     return tuple(

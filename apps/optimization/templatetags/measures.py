@@ -96,6 +96,12 @@ def ms(value: Measured) -> str:
 
 
 @register.filter
+def signed(points: float) -> str:
+    """A change in points, with its sign."""
+    return f"{points:+.2f}".replace("-", "−")
+
+
+@register.filter
 def signed_ms(value: Measured) -> str:
     """A difference between times: `+3.2 ms` is longer."""
     return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{column_number(float(value))} ms"

@@ -1,4 +1,4 @@
-"""The values behind a report's plots, for the pages that draw them."""
+"""The plots of a report, for the templates that draw them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ register = template.Library()
 
 
 @register.filter
-def blocks_plot(evaluation: EvaluationReport) -> str:
+def blocks_plot(evaluation: EvaluationReport) -> plots.Blocks:
     return plots.blocks(evaluation)
 
 
 @register.filter
-def classes_plot(evaluation: EvaluationReport) -> str:
+def classes_plot(evaluation: EvaluationReport) -> plots.ClassBars:
     return plots.classes(evaluation)
 
 
 @register.filter
-def layers_plot(analysis: AnalysisReport) -> str:
+def layers_plot(analysis: AnalysisReport) -> plots.LayerBars | None:
     return plots.layers(analysis)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -48,13 +49,21 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
         "writes": writes(request, team),
         "active": active,
         "waits": waits_of(active),
-        "finished": sessions.filter(status=Status.COMPLETED).with_gains().order_by("-finished_at")[:RECENT],
+        "finished": sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT],
         "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],
         "undecided": lately.filter(outcome__in=UNDECIDED, retries=None).order_by("-finished_at")[:RECENT],
-        "to_promote": to_promote.order_by("-finished_at")[:RECENT],
+        "to_promote": _newest_of_each(to_promote.order_by("-finished_at")[:RECENT]),
         "refused_versions": versions.filter(**refused)[:RECENT],
         "refused_datasets": datasets.filter(**refused)[:RECENT],
         "has_models": versions.exists(),
         "has_datasets": datasets.exists(),
         "has_sessions": sessions.exists(),
     }
+
+
+def _newest_of_each(sessions: Iterable[OptimizationSession]) -> list[OptimizationSession]:
+    """One session per version and data set: the first. An older result of the same question needs no attention."""
+    newest: dict[tuple[int, int], OptimizationSession] = {}
+    for session in sessions:
+        newest.setdefault((session.version_id, session.dataset_id), session)
+    return list(newest.values())
