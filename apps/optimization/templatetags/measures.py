@@ -97,8 +97,8 @@ def ms(value: Measured) -> str:
 
 @register.filter
 def signed(points: float) -> str:
-    """A change in points, with its sign."""
-    return f"{points:+.2f}".replace("-", "−")
+    """A change in points, with its sign unless it rounds to 0."""
+    return f"{points:+.2f}".replace("-", "−") if abs(points) >= 0.005 else "0.00"
 
 
 @register.filter
