@@ -52,6 +52,7 @@ def test_accuracy_is_judged_at_the_targets_batch_whatever_else_the_model_gives(d
         assert f"Output '{name}' lacks comparable entries per example" in notes
 
 
+@pytest.mark.nightly
 def test_a_recurrent_model_gets_its_state_its_rate_and_its_examples_where_it_has_them(door: Door) -> None:
     """No name tells where the examples stand: running it does. All that was found is in the recipe."""
     inputs = {

@@ -79,6 +79,7 @@ def test_deep_grey_pictures_below_the_folders_of_splits_are_seen_as_they_are(doo
     assert session.status == Status.COMPLETED
 
 
+@pytest.mark.nightly
 def test_labels_from_one_are_counted_anew_and_labels_at_random_are_told(door: Door) -> None:
     model = network((12,), 3)
     version, truth = door.model(model, "net.onnx"), answers(model, X).argmax(1)

@@ -34,6 +34,7 @@ def test_a_model_with_a_signature_is_optimized_and_its_result_is_again(door: Doo
     assert not second.steps.exclude(traceback="").exists()
 
 
+@pytest.mark.nightly
 def test_a_session_is_about_the_signature_that_was_chosen_of_several(door: Door) -> None:
     version, dataset = door.model(litert_file(SERVE, ENCODE), "net.tflite"), door.data(examples(ENCODE), SPEC, "d.npz")
     version = door.chosen(version, "encode")

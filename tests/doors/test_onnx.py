@@ -28,6 +28,7 @@ def test_a_session_starts_from_what_another_has_promoted(door: Door) -> None:
     assert not second.steps.exclude(traceback="").exists()
 
 
+@pytest.mark.nightly
 def test_a_slow_candidate_says_which_operators_take_the_time(door: Door) -> None:
     """Ranges that are taken while the model runs: ONNX Runtime's kernel for such convolutions is slow."""
     version = door.model(SAMPLES / "fashion_resnet.onnx", "resnet.onnx")

@@ -114,6 +114,7 @@ def half_precision() -> ModelProto:
     return model
 
 
+@pytest.mark.nightly
 def test_half_precision_in_the_newest_operators_with_open_axes_comes_to_8_bits(door: Door) -> None:
     version = door.model(half_precision().SerializeToString(), "half.onnx")
     assert version.metadata.summary.inputs[0].shape == ("N", 3, 8, 8)

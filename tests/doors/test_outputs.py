@@ -114,6 +114,7 @@ def test_a_second_head_that_breaks_is_rejected_by_name_while_the_judged_one_hold
     assert told[0]["deviation"]["low"] > 0.25, "it stands in the report all the same"
 
 
+@pytest.mark.nightly
 def test_what_int8_changes_in_a_healthy_second_head_is_not_rejected(door: Door) -> None:
     model = two_heads(0.0)
     dataset = door.data(npz(x=X, y=answers(model, X).argmax(1)), SPEC, "data.npz")
@@ -164,6 +165,7 @@ def test_a_classifier_is_refused_as_a_sequence_before_anything_runs(door: Door) 
     assert "[N, T, C]" in answer["detail"]
 
 
+@pytest.mark.nightly
 def test_a_further_metric_rejects_what_the_primary_one_lets_pass(door: Door) -> None:
     version, dataset = door.model(faint.MODEL, "net.onnx"), door.data(faint.DATA_WITHOUT, faint.SPEC, "data.npz")
     limits = Constraints(max_metric_drop_points=30.0, metric_limits={"macro_f1": 0.2})

@@ -78,6 +78,7 @@ def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(
     assert "drawn from the ranges" in (tmp_path / "README.txt").read_text()
 
 
+@pytest.mark.nightly
 def test_a_package_whose_trial_takes_the_step_down_is_handed_over_with_the_finding(
     door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +128,7 @@ def scorer() -> bytes:
     return bytes(builder.Output())
 
 
+@pytest.mark.nightly
 def test_the_package_of_a_tensorflow_lite_model_checks_itself_on_the_members_own(door: Door, tmp_path: Path) -> None:
     features = graphs.rng().normal(size=(60, 64)).astype(np.float32)
     version, dataset = door.model(scorer(), "net.tflite"), door.data(npz(features=features), FIDELITY, "data.npz")

@@ -113,6 +113,7 @@ def test_a_limit_of_one_where_the_error_is_a_hundredth_is_told(
     assert "2 % of the original's" in mended["decidability"]["loss_limit"]
 
 
+@pytest.mark.nightly
 def test_a_group_of_numbers_is_limited_in_the_unit_of_the_labels(
     door: Door, strain: tuple[ModelVersion, DataSet]
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_candidate_that_breaks_one_class_is_rejected_and_the_class_named(door:
     assert "Interval of the change, for all classes" in html
 
 
+@pytest.mark.nightly
 def test_the_class_of_a_folder_of_pictures_is_named(door: Door) -> None:
     """Dark pictures are the class that int8 breaks: their pixels are one step above black."""
     model = network((3, 12, 12), 3)
@@ -200,6 +202,7 @@ def test_the_class_of_a_folder_of_pictures_is_named(door: Door) -> None:
 # --- embeddings -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_a_group_of_vectors_is_limited_in_points(door: Door) -> None:
     model = network((12,), 16)
     faint = np.arange(EXAMPLES) % 8 == 0

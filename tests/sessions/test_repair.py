@@ -102,6 +102,7 @@ def test_the_fragile_model_computes_what_the_sample_computes(tmp_path: Path, lou
     np.testing.assert_allclose(*outputs, atol=0.05)
 
 
+@pytest.mark.nightly
 def test_layers_that_would_break_the_model_stay_in_float_from_the_start(
     run_session: RunSession, images: FirstImages, tmp_path: Path
 ) -> None:
