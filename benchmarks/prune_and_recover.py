@@ -1,6 +1,6 @@
 """How small and fast the sample ResNet becomes when it is pruned, trained again, exported and quantized.
 
-    python benchmarks/prune_and_recover.py --data /usr/share/datasets/fashion-mnist --minutes 30 --removed 0.95
+    python benchmarks/prune_and_recover.py --data FOLDER --minutes 30 --removed 0.98 --kernel-side 3
 
 The bar: within 30 minutes at least 20 times faster and 30 times smaller at a loss of at most one point. Every link is
 applied by its technique, as a session does it. The training pictures are Fashion-MNIST's own, of which a share is set
@@ -147,6 +147,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=60_000, help="how many training pictures (60,000)")
     parser.add_argument("--distill", type=float, default=0.5)
     parser.add_argument("--round-to", type=int, default=8)
+    parser.add_argument("--kernel-side", type=int, default=0, help="what larger kernels are trimmed to (as they are)")
     parser.add_argument("--learning-rate", type=float, default=0.003)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -160,7 +161,8 @@ def main() -> int:
         original = exported(network, folder / "original.pt2")
         shop = Shop(folder, folder / "data.npz", spec, ModelFile(format="torch-export", path=original))
         whole = shop.apply("onnx-export", original, "torch-export")
-        cut = shop.apply("torch-prune", original, "torch-export", macs_removed=given.removed, round_to=given.round_to)
+        manner = {"macs_removed": given.removed, "round_to": given.round_to, "kernel_side": given.kernel_side}
+        cut = shop.apply("torch-prune", original, "torch-export", **manner)
         learned = shop.apply(
             "torch-recover",
             cut,

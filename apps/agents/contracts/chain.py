@@ -69,10 +69,11 @@ def applied(technique: str, parameters: Mapping[str, Any], inputs: Mapping[str, 
 
 def key_of(chain: Iterable[Application]) -> str:
     """The key of the artifact that a chain makes. Titles do not count."""
-    return prefix_key(applied(link.technique, link.parameters, _input_keys(link)) for link in chain)
+    return prefix_key(applied(link.technique, link.parameters, input_keys(link)) for link in chain)
 
 
-def _input_keys(link: Application) -> dict[str, str]:
+def input_keys(link: Application) -> dict[str, str]:
+    """The keys of a link's further inputs, by role."""
     return {role: key_of(chain) if chain else given_for(role) for role, chain in link.inputs.items()}
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from apps.agents.contracts.chain import Chain, key_of
+from apps.agents.contracts.chain import Chain, input_keys
 from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.refinement import SAMPLING_LIBRARY, Dimension, Observed, RefineParameters, Setting
@@ -243,7 +243,7 @@ def _signature(chain: Chain, dimensions: tuple[Dimension, ...]) -> str:
     for one in dimensions:
         varied[one.link].add(one.parameter)
     fixed = [
-        [link.technique, link.parameters | dict.fromkeys(varied[place]), *map(key_of, link.inputs.values())]
+        [link.technique, link.parameters | dict.fromkeys(varied[place]), input_keys(link)]
         for place, link in enumerate(chain)
     ]
     return json.dumps(fixed, sort_keys=True)

@@ -70,6 +70,7 @@ SPEED_PARAMETERS = (
         "for.",
     ),
 )
+KERNEL_SIDE = "kernel_side"
 RIDGE = ParameterSpec(
     name="ridge",
     kind="number",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.torch_pruning import STRUCTURED
-from apps.agents.techniques.parameters import SPEED_PARAMETERS
+from apps.agents.techniques.parameters import KERNEL_SIDE, SPEED_PARAMETERS
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
@@ -57,6 +57,15 @@ TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default=8,
                 choices=(1, 8, 16),
                 help="Layers keep a multiple of this number of channels. Kernels for odd widths are slow.",
+            ),
+            ParameterSpec(
+                name=KERNEL_SIDE,
+                kind="choice",
+                default=0,
+                choices=(0, 3, 5),
+                help="Convolutions with larger kernels keep the middle of them, this many weights along each axis, "
+                "before channels are cut. 0: kernels stay as they are.",
+                added_later=True,
             ),
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.5, metric_drop_points=20.0, risk=Risk.HIGH),

@@ -24,6 +24,8 @@ class Structured(TechniqueKnowledge):
         removed = f"{float(parameters['macs_removed']):.0%} of the multiply-accumulates removed"
         parts = goals_in_words(parameters) or [removed]
         usual = {one.name: one.default for one in spec.parameters}
+        if side := parameters.get("kernel_side"):
+            parts.append(f"kernels of at most {side} × {side}")
         named = ("importance", "scope", "schedule")
         return parts + [str(parameters[name]) for name in named if parameters[name] != usual[name]]
 
@@ -33,7 +35,10 @@ _MANY = 20_000
 _FASTER = {"learning_rate": 0.003}
 """Where so little of the original's weights is left, and training is long."""
 _AGAIN = "Estimated from a residual network on small images, which lost nothing with 96 % of its work removed."
-_DEEP = Cut({"macs_removed": 0.98}, 0.98, 0.7, _AGAIN, training=_FASTER, examples=_MANY, passes=5.0, long=True)
+_SMALL_KERNELS = {"macs_removed": 0.98, "kernel_side": 3}
+"""With kernels of 3 × 3 instead of 5 × 5, twice as many channels stay for the same work, and for less time: the
+residual sample became 28 times faster in ONNX Runtime, with large kernels 24 times (two cores, AVX2)."""
+_DEEP = Cut(_SMALL_KERNELS, 0.98, 0.7, _AGAIN, training=_FASTER, examples=_MANY, passes=5.0, long=True)
 _FALLBACK = Cut({"macs_removed": 0.95}, 0.95, 0.3, _AGAIN, training=_FASTER, examples=_MANY, passes=2.0)
 STRUCTURED = Structured(
     cuts=(

@@ -14,7 +14,7 @@ from torch import nn
 from apps.agents.backends.torch.distillation.pair import tensors_of
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.pruning.cutting import ROUNDS, Cutter, Manner
-from apps.agents.backends.torch.pruning.workload import widths_of
+from apps.agents.backends.torch.pruning.workload import widths_of, workload_of
 from apps.agents.contracts.errors.distillation import StudentNotBuilt
 from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.pruning import Reduction
@@ -32,7 +32,8 @@ def narrowed(model: TorchModel, feeds: Feeds, rows: int, left: float, round_to: 
     `model` is one of `to_cut`. Raises `StudentNotBuilt` if no copy comes close.
     """
     manner = Manner("magnitude", "local", "one-shot", round_to)
-    cutter = Cutter(model.module, tensors_of(model, feeds), rows, manner, _nothing)
+    tensors = tensors_of(model, feeds)
+    cutter = Cutter(model.module, tensors, rows, manner, _nothing, workload_of(model.module, tensors, rows))
     if not cutter.cuttable:
         raise StudentNotBuilt(technique=label, reason=f"no layer can lose {round_to} of its channels")
     module, reduction = _closest(cutter, left)

@@ -14,6 +14,7 @@ from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.pruning.cutting import Cutter, Manner
 from apps.agents.backends.torch.pruning.gradients import gradients_of
 from apps.agents.backends.torch.pruning.importance import SCALE, TAYLOR, has_scales
+from apps.agents.backends.torch.pruning.kernels import trimmed
 from apps.agents.backends.torch.pruning.program import to_cut
 from apps.agents.backends.torch.pruning.workload import widths_of, workload_of
 from apps.agents.backends.torch.saving import save_model
@@ -22,6 +23,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
+from apps.agents.techniques.parameters import KERNEL_SIDE
 from apps.agents.techniques.pruning import PruningAgent, Reduction, channels_by_layer
 from apps.agents.techniques.speed_target import LEAST, Found, SpeedGoal, SpeedSearch, time_beside
 
@@ -64,6 +66,8 @@ class StructuredPruning(PruningAgent):
         made = save_model(to_save(cut.model), assignment.out)
         channels = channels_by_layer((name, *pair) for name, pair in cut.widths.items())
         evidence = {**cut.reduction.evidence(), **found.evidence, "channels_by_layer": channels}
+        if assignment.parameters.get(KERNEL_SIDE):
+            evidence["kernels_trimmed"] = self._bench.kernels_trimmed
         return Applied(made, evidence, found.parameters)
 
     def _until_fast(self, assignment: Assignment, goal: SpeedGoal, context: Context) -> Found:
@@ -102,12 +106,14 @@ class StructuredPruning(PruningAgent):
             reason = "it has no batch norms whose scales could rank channels; choose another importance"
             raise TechniqueNotApplicable(technique=label, reason=reason)
         learn = gradients_of(model, assignment) if manner.importance == TAYLOR else _nothing
-        given = model.tensors(feeds)
+        given, rows = model.tensors(feeds), assignment.dataset.layout.rows(feeds)
         tensors = tuple(given[one.name] for one in model.summary.inputs)
-        cutter = Cutter(model.module, tensors, assignment.dataset.layout.rows(feeds), manner, learn)
+        before, side = workload_of(model.module, tensors, rows), int(parameters.get(KERNEL_SIDE, 0))
+        module, count = trimmed(model.module, side) if side else (model.module, 0)
+        cutter = Cutter(module, tensors, rows, manner, learn, before)
         if not cutter.cuttable:
             raise TechniqueNothingToPrune(technique=label, reason="no layer can lose a block of its channels")
-        return _Workbench(model, cutter)
+        return _Workbench(model, cutter, count)
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class _Workbench:
 
     model: TorchModel
     cutter: Cutter
+    kernels_trimmed: int
 
     def cut(self, macs_removed: float) -> _Cut:
         module, reduction = self.cutter.to_target(macs_removed)

@@ -48,6 +48,8 @@ class Cutter:
     manner: Manner
     learn: Callable[[nn.Module], None]
     """Computes the gradients of a module's parameters, for criteria that need them."""
+    before: Workload
+    """The work of the model before anything was removed; `module` may have smaller kernels already."""
 
     def to_target(self, macs_removed: float) -> tuple[nn.Module, Reduction]:
         """The copy whose removed share of multiply-accumulates comes closest to `macs_removed`."""
@@ -86,10 +88,6 @@ class Cutter:
             pruner.step()
         made.zero_grad(set_to_none=True)
         return made, Reduction(self.before, workload_of(made, self.tensors, self.rows))
-
-    @cached_property
-    def before(self) -> Workload:
-        return workload_of(self.module, self.tensors, self.rows)
 
     @cached_property
     def fixed(self) -> frozenset[str]:
