@@ -42,11 +42,13 @@ def main() -> None:
             "LATHE_VAR_DIR": folder,
             "DJANGO_SETTINGS_MODULE": "lathe.settings",
             "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
-            "dramatiq_queue_prefetch": "1",
         }
         sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
+        import django
+
+        django.setup()
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
-        with working("cpu", processes=WORKERS, threads=1), working("default", processes=1, threads=2):
+        with working("cpu", processes=WORKERS), working("default", processes=1):
             measure()
 
 
@@ -70,11 +72,15 @@ def fresh(database: str, redis_url: str) -> Iterator[None]:
 
 
 @contextmanager
-def working(queue: str, *, processes: int, threads: int) -> Iterator[None]:
+def working(queue: str, *, processes: int) -> Iterator[None]:
     """Worker processes for a queue, as the portal starts them but for what their steps do."""
-    many = ("--processes", str(processes), "--threads", str(threads), "--queues", queue, "--skip-logging")
+    from lathe.portal import IDLE_POLL_MS, THREADS
+
+    threads = str(THREADS.get(queue, 1))
+    many = ("--processes", str(processes), "--threads", threads, "--queues", queue, "--skip-logging")
     modules = ("django_dramatiq.setup", "benchmarks.simulated_actors")
-    environment = os.environ | {"LATHE_QUEUES": queue}
+    polling = {"dramatiq_queue_prefetch": threads, "dramatiq_worker_timeout": str(IDLE_POLL_MS)}
+    environment = os.environ | {"LATHE_QUEUES": queue} | polling
     child = subprocess.Popen([sys.executable, "-m", "dramatiq", *many, *modules], cwd=ROOT, env=environment)
     try:
         yield
@@ -84,9 +90,6 @@ def working(queue: str, *, processes: int, threads: int) -> Iterator[None]:
 
 
 def measure() -> None:
-    import django
-
-    django.setup()
     from apps.optimization import workers
 
     wait_until(lambda: len(workers.working_on("cpu", workers.alive())) == WORKERS, "all workers live")

@@ -133,39 +133,6 @@ class StudentInterfaceDiffers(UserError):
     )
 
 
-class GroupsUnnamed(UserError):
-    code = "session.groups_unnamed"
-    sentence = (
-        "These criteria limit the loss of each group, but the data set {dataset} has no groups. Upload it again and "
-        "name the array or column with the group of each example (“Groups in”, or `group` in the API), or remove the "
-        "limit. To apply the limit to every class, name the label column."
-    )
-
-
-class GroupsUnmeasured(UserError):
-    code = "session.groups_unmeasured"
-    sentence = (
-        "These criteria limit the loss of each group, but the metric of {dataset}, {metric}, is not a mean over "
-        "examples, so it has no value per group. Choose another metric for the data set, or remove the limit."
-    )
-
-
-class MetricUnmeasured(UserError):
-    code = "session.metric_unmeasured"
-    sentence = (
-        "These criteria limit the loss of {metric}, which cannot be measured for {version} on the data set {dataset}. "
-        "Limit {choices} instead, or remove the limit."
-    )
-
-
-class ClassesUnmeasured(UserError):
-    code = "session.classes_unmeasured"
-    sentence = (
-        "These criteria limit the loss of each class, but the task of {dataset} is {task}, whose labels are no "
-        "classes. Choose a data set for classification, or remove the limit."
-    )
-
-
 class SizeUncounted(UserError):
     code = "session.size_uncounted"
     sentence = (

@@ -200,7 +200,7 @@ def scatter_of(measured: Sequence[tuple[str, str, str, EvaluationReport]], crite
     if not measured:
         return Scatter(front, criteria)
     primary = measured[0][3].primary
-    limit = absolute_limit(criteria.constraints, primary.original.value)
+    limit = absolute_limit(criteria.constraints, primary)
     return Scatter(front, criteria, primary.label, limit)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from django.db.models import Prefetch
 from django.template.loader import render_to_string
 
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.plan_edits import edits_in_words
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
-from apps.agents.contracts.reports.metrics import Finding
+from apps.agents.contracts.reports.metrics import Finding, MetricComparison
 from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.state import Phase, Plan, Status
 from apps.agents.session.steps import ANALYSE
@@ -67,6 +68,8 @@ class LiveSession:
     log: list[LogEntry]
     metric_label: str
     higher_is_better: bool
+    primary: MetricComparison | str
+    """The primary metric as it was measured first; its name before that."""
     runtime: str
     """The name of the original's runtime."""
     runtimes: tuple[RuntimeReport, ...]
@@ -119,6 +122,7 @@ def read(session: OptimizationSession) -> LiveSession:
         log=newest[::-1],
         metric_label=str(_metric(rows).get("label", "Metric")),
         higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
+        primary=_primary(rows, session),
         runtime=runtime_of_original(session.version),
         runtimes=_runtimes(session),
         scatter=_scatter(rows, session),
@@ -177,6 +181,12 @@ def _metric(rows: list[CandidateRow]) -> dict[str, Any]:
     """The label of the primary metric, once it has been measured; empty before."""
     measured = next((row.evaluation for row in rows if row.evaluation), None)
     return measured.body["metrics"][0] if measured else {}
+
+
+def _primary(rows: list[CandidateRow], session: OptimizationSession) -> MetricComparison | str:
+    if measured := _metric(rows):
+        return MetricComparison.model_validate(measured)
+    return DatasetSpec.model_validate(session.dataset.spec).primary_metric
 
 
 def fragments(session: OptimizationSession, *, writes: bool) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _row(fingerprint: SessionFingerprint, one: Experienced) -> Experience:
 def recalled_for(session: OptimizationSession) -> Learned:
     """What the history says about an analysed session."""
     machine = Machine.model_validate(session.analysis.body["machine"])
-    fingerprint = _fingerprint(session.version, session.dataset, session.criteria, machine)
+    fingerprint = _fingerprint(session.version, session.dataset, session.criteria, machine, session.seed)
     return MemoryManager(SessionHistory(session.team_id, session.pk)).recall(fingerprint)
 
 
@@ -128,10 +129,15 @@ def _machine_for(criteria: Criteria) -> Machine | None:
     )
 
 
-def _fingerprint(version: ModelVersion, dataset: DataSet, criteria: Criteria, machine: Machine | None) -> Fingerprint:
-    metric = DatasetSpec.model_validate(dataset.spec).primary_metric
+def _fingerprint(
+    version: ModelVersion, dataset: DataSet, criteria: Criteria, machine: Machine | None, seed: int | None = None
+) -> Fingerprint:
+    """Without a `seed`, it is not known which examples rank the candidates."""
+    spec = DatasetSpec.model_validate(dataset.spec)
+    reading = (version.blob_id, dataset.blob_id, spec.model_dump_json(), seed)
+    material = "" if seed is None else hashlib.sha256(repr(reading).encode()).hexdigest()
     task = dataset.described.task.value
-    return fingerprint_of(version.metadata.summary, task, str(metric), criteria, machine)
+    return fingerprint_of(version.metadata.summary, task, str(spec.primary_metric), criteria, machine, material)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -162,7 +168,7 @@ def experiences_of(session: OptimizationSession) -> list[Experienced]:
     if not rows or not hasattr(session, "analysis"):
         return []
     machine = Machine.model_validate(session.analysis.body["machine"])
-    fingerprint = _fingerprint(session.version, session.dataset, session.criteria, machine)
+    fingerprint = _fingerprint(session.version, session.dataset, session.criteria, machine, session.seed)
     provenance = Provenance(
         session=str(session.pk),
         team=session.team.slug,

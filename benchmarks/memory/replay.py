@@ -70,7 +70,7 @@ class Replay:
     @property
     def fingerprint(self) -> Fingerprint:
         analysis, task = self.recording.analysis, self.recording.dataset.task.value
-        return fingerprint_of(analysis.model, task, "top1", self.criteria, analysis.machine)
+        return fingerprint_of(analysis.model, task, "top1", self.criteria, analysis.machine, self.recording.name)
 
     @cached_property
     def good(self) -> frozenset[str]:

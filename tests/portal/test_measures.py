@@ -9,7 +9,7 @@ import pytest
 from apps.agents.contracts.criteria import PROFILES, CountedSize
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate, Pair
-from apps.optimization.templatetags import measures
+from apps.optimization.templatetags import measures, predictions
 from tests.agents.inmemory import Truth, evaluation, resnet
 from tests.portal.world import report_body
 
@@ -81,6 +81,16 @@ def test_in_a_narrow_column_the_number_has_a_line_of_its_own() -> None:
 
 def test_a_metric_that_is_better_low_rises_where_it_loses() -> None:
     assert measures.change(0.3, False) == "+0.30"
+
+
+def test_a_predicted_rise_of_an_error_is_told_in_its_unit() -> None:
+    assert predictions.foreseen(0.3, "top1") == "−0.30"
+    assert predictions.foreseen(2.0, "mae") == "+2 % of it"
+    assert predictions.foreseen(0.0, "mae") == "unchanged"
+    primary = evaluation(resnet(), Truth(4.0, 3.9, 0.3, 0.1), PROFILES["fastest"]).primary
+    error = {"metric": "mae", "unit": "°C", "original": Estimate(value=0.6), "higher_is_better": False}
+    assert predictions.foreseen(2.0, primary.model_copy(update=error)) == "+0.012 °C"
+    assert predictions.foreseen(0.3, None) == "−0.30"
 
 
 def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:

@@ -33,6 +33,8 @@ class Fingerprint(Value):
     """The CPU, or the accelerator on which the session measures."""
     threads: int = 1
     batch_size: int = 1
+    material: str = ""
+    """Equal for sessions that compare with the very same model on the very same examples; empty if not known."""
 
 
 class Expected(Value):
@@ -104,7 +106,12 @@ class Learned(Value):
     """A frozen state of the history, as a session's plan uses it. Empty without a history."""
 
     lessons: dict[str, Lesson] = Field(default_factory=dict)
-    """By kind."""
+    """By kind. That of the empty kind is of all candidates, and only tells about minutes."""
+
+    @property
+    def of_any(self) -> Lesson:
+        """The lesson of all candidates."""
+        return self.lessons.get("", Lesson())
 
     def of(self, kinds: Sequence[str]) -> Lesson | None:
         """The lesson on the narrowest of these kinds that is known; `None` if none is. The broadest comes first."""

@@ -47,10 +47,10 @@ def for_metric(limits: Constraints, metric: Metric) -> Constraints:
     )
 
 
-def absolute_limit(limits: Constraints, original: float) -> float | None:
-    """The tighter of the resolved limits on the drop, in the drop's unit. `original` is the original's value."""
+def absolute_limit(limits: Constraints, metric: MetricComparison) -> float | None:
+    """The tighter of the resolved limits on the drop of `metric`, in the drop's unit."""
     share = limits.max_metric_drop_relative
-    found = [limits.drop_limit, None if share is None else share * original]
+    found = [limits.drop_limit, None if share is None else share * metric.whole_of(share)]
     return min((one for one in found if one is not None), default=None)
 
 

@@ -7,7 +7,7 @@ it assumes shares of discordant examples that are typical of small and large cha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from apps.agents.contracts.loss_limits import for_task, limit_in_words
 from apps.agents.contracts.phrasing import capitalized, difference_unit, number, with_unit
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.evaluation import EvaluationReport
-from apps.agents.contracts.reports.metrics import POINT_UNITS
+from apps.agents.contracts.reports.metrics import POINT_UNITS, MetricComparison
 from apps.agents.contracts.values import Value
 from apps.agents.measuring.statistics import power
 from apps.agents.measuring.statistics.certainty import quantile
@@ -38,6 +38,9 @@ class Decides(StrEnum):
     NO = "no"
     UNKNOWN = "unknown"
     NO_LIMIT = "no_limit"
+
+
+_HARDEST_LAST = (Decides.NO_LIMIT, Decides.YES, Decides.UNKNOWN, Decides.DEPENDS, Decides.NO)
 
 
 class Reach(Value):
@@ -69,8 +72,23 @@ class GroupReach(Value):
     sentence: str
 
 
+class MetricReach(Value):
+    """What can be decided about the limit on a further metric."""
+
+    metric: str
+    limit: float
+    unit: str
+    undecided: tuple[float, ...]
+    """How often it stays inconclusive for a candidate without any loss, 0 to 1: one entry for each of its reaches."""
+    decides: Decides
+    sentence: str
+
+
 class Decidability(Value):
     decides: Decides
+    """For the limit on the primary metric."""
+    every_limit: Decides
+    """For that limit on a loss which is the hardest to decide: also on further metrics, on groups and on classes."""
     metric: str
     unit: str
     """Unit of `limit` and of every drop; empty for the label's own unit."""
@@ -87,6 +105,8 @@ class Decidability(Value):
     """Set if the criteria limit the loss of every group and the metric counts right and wrong answers."""
     smallest_class: GroupReach | None = None
     """The same for classes: set if the criteria limit the loss of every class, and their examples are counted."""
+    further: tuple[MetricReach, ...] = ()
+    """One entry for each further metric that has a limit and that the task measures."""
     loss_limit: str = ""
     """The limit that holds for the metric, in words and in its unit."""
 
@@ -99,20 +119,28 @@ class Earlier(NamedTuple):
     discordant: float | None = None
     spread: float | None = None
     """Standard error of the drop times the square root of the number of examples, in the metric's unit."""
+    further: tuple[tuple[str, Earlier], ...] = ()
+    """The same for each further metric, by its name."""
 
 
 def earlier_of(report: EvaluationReport) -> Earlier:
     """The part of `report` that is used: the discordant share for metrics of right and wrong, else the spread."""
     primary, examples = report.primary, report.examples
-    if primary.lost is not None and primary.won is not None:
-        return Earlier(primary.original.value, discordant=(primary.lost + primary.won) / examples)
-    if primary.metric == Metric.TOP1 and report.flips is not None:
-        return Earlier(primary.original.value, discordant=(report.flips.lost + report.flips.won) / examples)
-    drop = primary.drop
+    found = _earlier_of(primary, examples, report.confidence)
+    if primary.metric == Metric.TOP1 and found.discordant is None and report.flips is not None:
+        found = Earlier(primary.original.value, discordant=(report.flips.lost + report.flips.won) / examples)
+    others = tuple((one.metric, _earlier_of(one, examples, report.confidence)) for one in report.metrics[1:])
+    return found._replace(further=others)
+
+
+def _earlier_of(metric: MetricComparison, examples: int, confidence: float) -> Earlier:
+    original, drop = metric.original.value, metric.drop
+    if metric.lost is not None and metric.won is not None:
+        return Earlier(original, discordant=(metric.lost + metric.won) / examples)
     if drop.low is None or drop.high is None:
-        return Earlier(primary.original.value)
-    width = (drop.high - drop.low) / (2 * quantile(report.confidence))
-    return Earlier(primary.original.value, spread=width * math.sqrt(examples))
+        return Earlier(original)
+    width = (drop.high - drop.low) / (2 * quantile(confidence))
+    return Earlier(original, spread=width * math.sqrt(examples))
 
 
 def decidability(
@@ -132,8 +160,13 @@ def decidability(
     reaches, measured = question.reaches()
     decides = _decides(question.limit, reaches)
     sentence, advice = _sentence_and_advice(question, decides, reaches, measured)
+    group = _smallest_group(question, examples, groups, reaches)
+    by_class = _smallest_class(question, examples, classes, reaches)
+    further = tuple(_further(question, examples))
+    parts = [one.decides for one in (group, by_class) if one is not None]
     return Decidability(
         decides=decides,
+        every_limit=max((decides, *parts, *(one.decides for one in further)), key=_HARDEST_LAST.index),
         metric=METRICS[question.metric].label,
         unit=question.unit,
         confidence=criteria.confidence,
@@ -143,8 +176,9 @@ def decidability(
         measured=measured,
         sentence=sentence,
         advice=advice,
-        smallest_group=_smallest_group(question, examples, groups, reaches),
-        smallest_class=_smallest_class(question, examples, classes, reaches),
+        smallest_group=group,
+        smallest_class=by_class,
+        further=further,
         loss_limit=limit_in_words(criteria, spec, question.original),
     )
 
@@ -196,14 +230,59 @@ def _smallest(
     )
 
 
+def _further(question: _Question, examples: int) -> Iterator[MetricReach]:
+    """What can be decided about each further metric that has a limit and that the task measures."""
+    for metric, limit in question.criteria.constraints.metric_limits.items():
+        if metric not in question.spec.metric_choices:
+            continue
+        known = [dict(one.further) for one in question.earlier]
+        earlier = tuple(found for one in known if (found := one.get(metric)) is not None)
+        if metric == question.metric:
+            earlier = question.earlier
+        asked = _Question(question.spec, examples, question.criteria, earlier, metric, limit)
+        reaches, _ = asked.reaches()
+        decides = _decides(limit, reaches)
+        undecided = tuple(one.undecided or 0.0 for one in reaches)
+        yield MetricReach(
+            metric=METRICS[metric].label,
+            limit=limit,
+            unit=asked.unit,
+            undecided=undecided,
+            decides=decides,
+            sentence=_sentence_on_further(asked, decides, undecided),
+        )
+
+
+def _sentence_on_further(question: _Question, decides: Decides, undecided: Sequence[float]) -> str:
+    label, limit = METRICS[question.metric].label, with_unit(question.limit or 0.0, question.unit)
+    if not question.limit:
+        return f"No number of examples can prove a loss of {label} of exactly 0: allow a small loss."
+    if decides is Decides.UNKNOWN:
+        return f"How small a loss of {label} can be excluded is unknown until a candidate has been measured."
+    return (
+        f"Whether {label} loses more than {limit} stays inconclusive in {_span(undecided)} for a candidate without any "
+        "loss."
+    )
+
+
 class _Question:
-    def __init__(self, spec: DatasetSpec, examples: int, criteria: Criteria, earlier: tuple[Earlier, ...]) -> None:
+    """What `examples` of a data set can decide about a metric, by default the primary one, and its limit."""
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        examples: int,
+        criteria: Criteria,
+        earlier: tuple[Earlier, ...],
+        metric: Metric | None = None,
+        limit: float | None = None,
+    ) -> None:
         self.spec, self.criteria, self.earlier = spec, criteria, earlier
-        self.metric = spec.primary_metric
+        self.metric = metric or spec.primary_metric
         self.unit = difference_unit(spec.unit_of(self.metric))
         self.factor = 100.0 if METRICS[self.metric].unit in POINT_UNITS else 1.0
         self.examples = evaluation_count(examples, spec.training_share)
-        self.limit = self._limit()
+        self.limit = self._limit() if limit is None else limit
 
     def _limit(self) -> float | None:
         """The tighter of the two limits on the loss, in the metric's unit. An unknown original counts as 100."""

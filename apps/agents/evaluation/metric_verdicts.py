@@ -41,9 +41,10 @@ def drop_verdict(measured: MetricMeasured, limit: float, *, in_unit: bool = Fals
 
 
 def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
-    """The drop as a share of the original's value, whose own uncertainty is small and ignored."""
+    """The drop as a share of the original's value, whose own uncertainty is small and ignored. If the original's error
+    is near 0, the limit is a rise that is negligible against the labels."""
     primary = measured.primary
-    base = primary.original.value
+    base = primary.whole_of(limit)
     if base <= 0:
         return ConstraintVerdict(
             constraint="max_metric_drop_relative",
@@ -67,8 +68,12 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
         high=None if drop.high is None else drop.high * 100,
     )
     change = percent.negated() if primary.higher_is_better else percent
+    if base > primary.original.value:
+        change, in_words = primary.change, difference_unit(primary.unit)
+    else:
+        in_words = OF_ITS_VALUE
     moved = how_it_changed(
-        change, OF_ITS_VALUE, status, interval_in_words(change, measured.confidence, OF_ITS_VALUE), both_values(primary)
+        change, in_words, status, interval_in_words(change, measured.confidence, in_words), both_values(primary)
     )
     sentence = f"{primary.label} {moved}, {against(status, _share_limit(primary, limit))}."
     return ConstraintVerdict(
@@ -90,4 +95,7 @@ def _share_limit(primary: MetricComparison, limit: float) -> str:
     share = f"the limit of {number(limit * 100)} %"
     if primary.unit in POINT_UNITS:
         return share
-    return f"{share} ({with_unit(limit * primary.original.value, primary.unit)})"
+    whole = primary.whole_of(limit)
+    if whole > primary.original.value:
+        return f"the limit of {with_unit(limit * whole, primary.unit)}, which is negligible against the labels' spread"
+    return f"{share} ({with_unit(limit * whole, primary.unit)})"

@@ -173,4 +173,4 @@ def contest_of(
 
 def _limit(report: EvaluationReport, criteria: Criteria) -> float | None:
     """The tighter of the limits on the drop, in the drop's unit."""
-    return absolute_limit(criteria.constraints, report.primary.original.value)
+    return absolute_limit(criteria.constraints, report.primary)

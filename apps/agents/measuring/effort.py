@@ -26,6 +26,8 @@ ENOUGH_ROUNDS = 6
 ROUNDS_A_PROCESS = 8
 """Counted rounds in a fresh process. A ninth round adds less than the differences between processes."""
 FEWEST_PROCESSES = 3
+PROCESSES_TAKE = 2.0
+"""How many of the effort's budgets all fresh processes may take together, including starting and loading."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.errors.running import ModelRunFailed
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.measuring.comparison import compare, is_busy, speedup_of
-from apps.agents.measuring.effort import FEWEST_PROCESSES, ROUNDS_A_PROCESS, Effort, Question, Watcher
+from apps.agents.measuring.effort import FEWEST_PROCESSES, PROCESSES_TAKE, ROUNDS_A_PROCESS, Effort, Question, Watcher
 from apps.agents.measuring.engine import Feeds
 from apps.agents.measuring.protocol import MESSAGE, ModelFile, Request, Result, Step, stored_feeds
 from apps.agents.measuring.record import Record
@@ -35,8 +35,6 @@ FIRST_LOOK = 0.2
 """Share of the probability of error for a look after `FEWEST_PROCESSES`; the rest is for when all have run."""
 PRECISION = 0.05
 """More processes follow until the interval reaches no farther than this share of the ratio."""
-LIMIT = 2.0
-"""How many of the effort's budgets all processes may take together, including starting and loading."""
 TIMEOUT_S = 600.0
 
 
@@ -59,7 +57,7 @@ class FreshProcessTimer:
 
     @property
     def expected_s(self) -> float:
-        return LIMIT * self.effort.budget_s / 2
+        return PROCESSES_TAKE * self.effort.budget_s / 2
 
     def compare(
         self, feeds: Feeds, target: Target, question: Question, watcher: Watcher | None = None
@@ -106,7 +104,7 @@ class _Series:
         """How many processes there will be, from the time of the first one. The number is fixed before anything is
         compared: if it depended on results, the intervals would be too narrow."""
         spent_s = time.monotonic() - self._start
-        fitting = int(LIMIT * self._timer.effort.budget_s / spent_s)
+        fitting = int(PROCESSES_TAKE * self._timer.effort.budget_s / spent_s)
         return max(self._timer.processes, min(MOST_PROCESSES, fitting))
 
     def _answered(self) -> Question | None:

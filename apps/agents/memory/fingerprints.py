@@ -12,7 +12,7 @@ from apps.agents.contracts.reports.machine import Machine
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.measuring.machine_class import machine_class
 from apps.agents.techniques.knowledge.kernels import KINDS, Kind
-from apps.agents.techniques.knowledge.profile import profile_of_model
+from apps.agents.techniques.knowledge.profile import HEAVY, profile_of_model
 
 DEPTHWISE = "depthwise "
 OTHER_FORMAT = 0.5
@@ -24,9 +24,12 @@ OTHER_LOAD = 0.7
 
 
 def fingerprint_of(
-    model: ModelSummary, task: str, metric: str, criteria: Criteria, machine: Machine | None
+    model: ModelSummary, task: str, metric: str, criteria: Criteria, machine: Machine | None, material: str = ""
 ) -> Fingerprint:
-    """The fingerprint of a session on `model`, measured by `metric` on `machine`; `None` if that is not known yet."""
+    """The fingerprint of a session on `model`, measured by `metric` on `machine`; `None` if that is not known yet.
+
+    `material` identifies the files of model and data and how the examples are split; empty if that is not known yet.
+    """
     on_cuda = criteria.target.device is Device.CUDA
     flags = None if machine is None else frozenset(flag.lower() for flag in machine.flags)
     processors = () if machine is None else machine.accelerators if on_cuda else (machine.cpu,)
@@ -44,6 +47,7 @@ def fingerprint_of(
         processor=", ".join(processors),
         threads=criteria.target.threads,
         batch_size=criteria.target.batch_size,
+        material=material,
     )
 
 
@@ -71,14 +75,26 @@ def network_of(model: ModelSummary) -> str:
     return "convolutional networks" if profile.convolution_share else "networks"
 
 
+def same_network(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether both are of the same network, as far as fingerprints tell: trained anew, it is the same."""
+    names = ("format", "operators", "parameters", "size_bytes", "task")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def same_material(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether losses are of the same model on the same examples, so that they are measured again as they were."""
+    return one.material != "" and one.material == other.material
+
+
 def network_similarity(one: Fingerprint, other: Fingerprint) -> float:
     """How similar two networks are, from 0 to 1: by what they compute, and by how large they are.
 
     Operators are compared by the Bhattacharyya coefficient of their shares, sizes by a Gaussian of the ratio of
-    parameters, which is 0.61 at a factor of 10 and 0.14 at 100.
+    parameters, which is 0.61 at a factor of 10 and 0.14 at 100. Of the operators, convolutions and products count,
+    where there are any: additions, activations and reshapes are in every network, and take little of its time.
     """
     same = one.format == other.format
-    counts = [given.operators if same else _by_kind(given.operators) for given in (one, other)]
+    counts = [_heavy(given.operators) if same else _by_kind(_heavy(given.operators)) for given in (one, other)]
     alike = _overlap(*counts) * (1.0 if same else OTHER_FORMAT)
     decades = math.log10(max(1, one.parameters) / max(1, other.parameters))
     return alike * math.exp(-0.5 * decades**2)
@@ -96,16 +112,30 @@ def machine_similarity(one: Fingerprint, other: Fingerprint) -> float:
     return load * (SAME_PROCESSOR if same_processor else SAME_CLASS)
 
 
+def same_conditions(one: Fingerprint, other: Fingerprint) -> bool:
+    """Whether both were measured on the same machine with as many threads and examples at once."""
+    return same_machine(one, other) and machine_similarity(one, other) == 1.0
+
+
 def same_machine(one: Fingerprint, other: Fingerprint) -> bool:
     known = one.hostname != "" and one.processor != ""
     return known and (one.hostname, one.processor) == (other.hostname, other.processor)
 
 
+def _heavy(operators: Mapping[str, int]) -> Mapping[str, int]:
+    """The operators that do most of the work; all of them if there are none."""
+    found = {name: count for name, count in operators.items() if _kind(name) in HEAVY}
+    return found or operators
+
+
+def _kind(name: str) -> Kind:
+    return Kind.DEPTHWISE if name.startswith(DEPTHWISE) else KINDS.get(name, Kind.OTHER)
+
+
 def _by_kind(operators: Mapping[str, int]) -> Counter[str]:
     found: Counter[str] = Counter()
     for name, count in operators.items():
-        depthwise = name.startswith(DEPTHWISE)
-        found[Kind.DEPTHWISE if depthwise else KINDS.get(name, Kind.OTHER)] += count
+        found[_kind(name)] += count
     return found
 
 

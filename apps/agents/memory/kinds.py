@@ -12,6 +12,7 @@ from apps.agents.techniques.spec import TechniqueSpec
 from apps.agents.techniques.variants import KEPT_NODES
 
 _DIGEST_LENGTH = 10
+_EXACT = "#"
 
 
 def kinds_of(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -22,7 +23,12 @@ def kinds_of(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> tuple[str, .
     """
     types = spec.knowledge.number_types(parameters)
     broad = (spec.name,) if types is None else (spec.name, f"{spec.name} {'/'.join(types)}")
-    return broad if parameters.get(KEPT_NODES) else (*broad, f"{spec.name} #{_digest(parameters)}")
+    return broad if parameters.get(KEPT_NODES) else (*broad, f"{spec.name} {_EXACT}{_digest(parameters)}")
+
+
+def is_exact(kind: str) -> bool:
+    """Whether it is a kind of candidates with exactly the same parameters."""
+    return f" {_EXACT}" in kind
 
 
 def kinds_of_chain(chain: Chain, specs: Mapping[str, TechniqueSpec]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ def with_experience(prediction: Prediction, kinds: Sequence[str], learned: Learn
 
 def with_experienced_minutes(prediction: Prediction, kinds: Sequence[str], learned: Learned) -> Prediction:
     """`prediction`, whose minutes are those of the tables, with minutes as earlier sessions took."""
-    lesson = learned.of(kinds) or Lesson()
+    lesson = learned.of(kinds) or learned.of_any
     if prediction.minutes is None or (lesson.minutes == 1.0 and prediction.tables is None):
         return prediction
     tables = prediction.tables or expected_of(prediction)

@@ -11,7 +11,7 @@ from apps.agents.contracts.dataset_spec import part_sizes
 from apps.agents.contracts.phrasing import capitalized, duration
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.state import CandidateRecord, Prediction
-from apps.agents.measuring.effort import SHARE_OF_RANKING, timing_budget_s
+from apps.agents.measuring.effort import FEWEST_PROCESSES, PROCESSES_TAKE, SHARE_OF_RANKING, timing_budget_s
 from apps.agents.planning.bases import Basis
 from apps.agents.techniques.catalogue import TechniqueSpec
 from apps.agents.techniques.knowledge.cost import CostFacts
@@ -75,6 +75,14 @@ class Minutes:
 def least_ranking_s(criteria: Criteria) -> float:
     """Seconds that ranking a candidate takes besides running it on examples: opening, peak memory and timing."""
     return MEASURED_BESIDES_S + SHARE_OF_RANKING * timing_budget_s(criteria.budget)
+
+
+def judged_longer_s(criteria: Criteria) -> float:
+    """Seconds by which timing takes longer where a candidate is judged and not only ranked: in several fresh processes,
+    each of which starts and opens both models."""
+    budget_s = timing_budget_s(criteria.budget)
+    in_processes_s = max(PROCESSES_TAKE * budget_s, budget_s + FEWEST_PROCESSES * STARTS_OTHERWISE_S)
+    return in_processes_s - SHARE_OF_RANKING * budget_s
 
 
 def _starts_s(spec: TechniqueSpec) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import USUAL_OUTPUT_DEVIATION, Criteria
 from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.phrasing import (
     MAY_BE_CHANCE,
@@ -202,8 +202,8 @@ def _other_limits(report: EvaluationReport) -> str:
 
 
 def _harm(report: EvaluationReport) -> str:
-    """The classes and groups that lose although the metric over all examples does not show it. Those are left out
-    to which a limit allows a loss."""
+    """The classes and groups that lose although the metric over all examples does not show it, and broken outputs.
+    Those are left out to which a limit allows a loss."""
     subjects: dict[FindingKind, list[str]] = {}
     for one in report.findings:
         subjects.setdefault(one.kind, []).append(one.subject)
@@ -216,8 +216,21 @@ def _harm(report: EvaluationReport) -> str:
         if (those := subjects.get(kind))
     ]
     churned = ["many predictions changed"] if FindingKind.CHURN in subjects else []
-    words = listed([*losers, *churned])
+    words = listed([*losers, *churned, *_broken_outputs(report)])
     return f", but {words}" if words else ""
+
+
+def _broken_outputs(report: EvaluationReport) -> list[str]:
+    """The outputs that are further from the original's than is usually allowed, if the criteria do not limit them."""
+    if any(one.constraint == OUTPUT_LIMIT for one in report.constraints):
+        return []
+    least = {
+        one: one.deviation.value if one.deviation.low is None else one.deviation.low for one in report.other_outputs
+    }
+    far = [one.output for one, low in least.items() if low > USUAL_OUTPUT_DEVIATION]
+    if len(far) > 1:
+        return [f"{len(far)} other outputs, which nothing limits, are far from the original's"]
+    return [f"the output {name}, which nothing limits, is far from the original's" for name in far]
 
 
 def _open(report: EvaluationReport) -> dict[str, float]:
@@ -238,8 +251,10 @@ def _limit_in_words(report: EvaluationReport) -> str:
     if limit.constraint != RELATIVE_LIMIT:
         return with_unit(limit.limit, difference_unit(report.primary.unit))
     share = f"{number(limit.limit * 100)} % of its value"
-    unit, original = report.primary.unit, report.primary.original.value
-    return share if unit in POINT_UNITS else f"{share} ({with_unit(limit.limit * original, unit)})"
+    unit, whole = report.primary.unit, report.primary.whole_of(limit.limit)
+    if whole > report.primary.original.value:
+        return with_unit(limit.limit * whole, unit)
+    return share if unit in POINT_UNITS else f"{share} ({with_unit(limit.limit * whole, unit)})"
 
 
 # --- tiles -----------------------------------------------------------------------------------------------------------

@@ -68,6 +68,9 @@ from apps.agents.session.time_left import minutes_spent
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
+WORKERS_PER_STEP_AHEAD = 8
+"""For so many workers, one step more than they can run is requested, so that one that ends a step finds the next in its
+queue and does not wait for a decision. With fewer, a better-informed decision is worth the wait."""
 
 
 class OptimizationManager:
@@ -79,12 +82,12 @@ class OptimizationManager:
     def next(self, state: SessionState) -> Decision:
         """The next decision: steps to start, present candidates and events, and the verdict or failure at the end.
 
-        At most `state.parallelism` steps are active at a time. Evaluations come before new optimizations, so their
-        results can guide the search. A failed step ends only its candidate. The session ends with `failure` if the
-        analysis or the plan fails, or if the package cannot be packed even without trying it. It also ends if a step
-        fails for a reason that shows nothing about the candidate: the infrastructure failed, the original fails too, or
-        memory ran out and nothing else is better than the original. After the verdict, a member may take another
-        candidate (`taking`).
+        At most `state.parallelism` steps run at a time; with many workers, a few more wait for them. Evaluations come
+        before new optimizations, so their results can guide the search. A failed step ends only its candidate. The
+        session ends with `failure` if the analysis or the plan fails, or if the package cannot be packed even without
+        trying it. It also ends if a step fails for a reason that shows nothing about the candidate: the infrastructure
+        failed, the original fails too, or memory ran out and nothing else is better than the original. After the
+        verdict, a member may take another candidate (`taking`).
         """
         if (takings := Takings(state, self.specs)).takes:
             return takings.decision
@@ -239,9 +242,13 @@ class _Turn:
 
     # --- the steps ---------------------------------------------------------------------------------------------------
 
+    @property
+    def _workers(self) -> int:
+        return max(1, self.state.parallelism)
+
     def _trials(self) -> tuple[StepRequest, ...]:
         """Evaluations first, then new candidates in turn, as far as workers and the budget allow."""
-        free = max(0, max(1, self.state.parallelism) - self.steps.active)
+        free = max(0, self._workers + self._workers // WORKERS_PER_STEP_AHEAD - self.steps.active)
         requests: list[StepRequest] = []
         spent = self.search.time_left.spent is not None
         requests += [self._evaluate(one) for one in self.search.to_evaluate if not spent or self._is_free(one.planned)]
@@ -281,7 +288,7 @@ class _Turn:
         late = self.search.time_left.spent is not None and len(finals.unasked) < len(finals.keys)
         if late or finals.chosen(closed=False) is not None:
             return ()
-        free = max(0, max(1, self.state.parallelism) - self.steps.active)
+        free = max(0, self._workers - self.steps.active)
         return tuple(self._judge(self.search.by_key[key], finals) for key in finals.unasked[:free])
 
     def _most_finalists(self) -> int:

@@ -49,7 +49,7 @@ class Option:
 
     candidate: CandidateRecord
     worth: float
-    """Decides which comes first: the improvement for each second, unless a rule moves it."""
+    """Decides which comes first: the improvement for its share of the budgets, unless a rule moves it."""
     improvement: float
     """What it is expected to add to the logarithm of the score that is delivered."""
 
@@ -154,7 +154,7 @@ class Search(Overview):
         return self.time_left.fits(option.candidate)
 
     def _option(self, candidate: CandidateRecord) -> Option:
-        """The candidate with its worth: the expected improvement of what is delivered, for each second that it takes.
+        """The candidate with its worth: the expected improvement of what is delivered, for its share of the budgets.
 
         Infinite for what a member pinned or added, which is tried in the order of the plan.
         """
@@ -168,7 +168,16 @@ class Search(Overview):
         """The option with the chance that the candidate holds every limit."""
         improvement = chance * expected_improvement(gain, self.held, self._surprise(candidate))
         improvement *= minor(candidate.predicted)
-        return Option(candidate, improvement / max(1.0, self.time_left.needs_s(candidate)), improvement)
+        return Option(candidate, improvement / self._price(candidate), improvement)
+
+    def _price(self, candidate: CandidateRecord) -> float:
+        """What a candidate takes of what is left of the budgets, as a share: of the minutes, and of the candidates.
+
+        While minutes are plenty, all cost about the same, and what improves most comes first; the fewer are left, the
+        more the quick ones come first (cost cooling: Lee et al. 2020, arXiv:2003.10870).
+        """
+        minutes = max(1.0, self.time_left.needs_s(candidate)) / max(1.0, self.time_left.seconds)
+        return minutes + 1 / max(1, self.state.criteria.budget.candidates - self.started)
 
     def _chance(self, candidate: CandidateRecord) -> float:
         """The chance that the predicted loss will be proven to be within the limit."""

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.chain import Application, Chain
+from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import CandidateRecord, SessionState
-from apps.agents.planning.minutes import least_ranking_s
+from apps.agents.planning.minutes import judged_longer_s, least_ranking_s
 from apps.agents.session.candidates import Trial
 from apps.agents.session.steps import Steps
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.knowledge.cost import MINUTES, STEPS
 
-JUDGING_TAKES = 1.5
-"""How many times longer judging takes than ranking to load and time, because it times in several processes."""
 _MADE_FOR_MANY = frozenset({Family.EXPORT, Family.GRAPH})
 """Families of first links that the prediction of a candidate's minutes does not include."""
 
@@ -64,7 +63,7 @@ class TimeLeft:
     @cached_property
     def judging_s(self) -> float:
         """The estimated time to judge one candidate, from the times that ranking took; 0 before one is measured."""
-        estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
+        estimates = [_judging_s(trial, self.state.criteria) for trial in self.trials if trial.report is not None]
         return sum(estimates) / len(estimates) if estimates else 0.0
 
     @cached_property
@@ -162,14 +161,15 @@ def _trained_s(links: Sequence[Application]) -> float:
     return sum(60 * float(one.parameters.get(MINUTES, 0)) for one in links if not one.parameters.get(STEPS))
 
 
-def _judging_s(trial: Trial) -> float:
-    """The estimated time to judge a candidate: outputs in proportion to the number of test examples, plus timing."""
+def _judging_s(trial: Trial, criteria: Criteria) -> float:
+    """The estimated time to judge a candidate: that of ranking it, with outputs in proportion to the number of test
+    examples, and timing in fresh processes."""
     report, evaluate = trial.report, trial.evaluate
     if report is None or evaluate is None or evaluate.duration_s is None:
         return 0.0
     outputs_s = report.outputs_s or 0.0
     more = (report.judging_examples or report.examples) / report.examples
-    return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
+    return max(0.0, evaluate.duration_s - outputs_s) + judged_longer_s(criteria) + outputs_s * more
 
 
 def _mean(numbers: Sequence[float]) -> float:

@@ -60,6 +60,8 @@ class SessionPreview(Value):
     """The layers of the model and of its exports, which may be kept in float; empty if it was never analysed."""
     higher_is_better: bool = True
     """Whether a higher value of the data set's primary metric is better. Predicted drops are of this metric."""
+    metric: str = ""
+    """The data set's primary metric. Predicted drops of errors are in per cent of the original's value."""
 
 
 class TechniqueStatus(Value):
@@ -108,7 +110,8 @@ def session_preview(
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     reachable = [spec for spec in catalogue().values() if in_reach(spec, model)]
     beyond = [spec for spec in catalogue().values() if spec not in reachable]
-    held = for_task(wanted, DatasetSpec.model_validate(dataset.spec))
+    spec = DatasetSpec.model_validate(dataset.spec)
+    held, metric = for_task(wanted, spec), spec.primary_metric
     known: dict[str, Any] = {"criteria": held, "model": model, "dataset": data, "student": taught}
     known |= {"libraries": libraries, "disabled": disabled}
     judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
@@ -123,7 +126,8 @@ def session_preview(
         use=use_of(dataset, wanted),
         wrong_edits=tuple(wrong_edits_of(chosen, version, dataset, held, student)),
         layers=layers_of(version),
-        higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
+        higher_is_better=METRICS[metric].higher_is_better,
+        metric=metric,
     )
 
 

@@ -12,6 +12,7 @@ from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
+from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.slack import Nearest
 from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Plan, Prediction, Status, StepKind, Verdict
@@ -171,10 +172,15 @@ class SessionReport(Value):
         return runtime_reports(self.analysis, *self.exported)
 
     @property
+    def primary(self) -> MetricComparison | None:
+        """The primary metric of the first candidate that was measured; `None` if none was."""
+        measured = next((one.evaluation for one in self.candidates if one.evaluation), None)
+        return measured.primary if measured else None
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether a higher value of the primary metric is better; true if none was measured."""
-        measured = next((one.evaluation for one in self.candidates if one.evaluation), None)
-        return measured.primary.higher_is_better if measured else True
+        return self.primary.higher_is_better if self.primary else True
 
     @property
     def several_runtimes(self) -> bool:

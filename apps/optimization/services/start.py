@@ -12,14 +12,12 @@ from django.db import transaction
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import CountedSize, Criteria, Device, merged
-from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.formats import LITERT_SIZED
 from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
-from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.state import Earlier, Plan
-from apps.agents.datasets.dataset_fit import check_against, judged_output
-from apps.agents.datasets.metric_fit import measurable
+from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
@@ -32,12 +30,8 @@ from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import (
     AcceleratorUnavailable,
-    ClassesUnmeasured,
     CriteriaMissing,
     DataSetNotReady,
-    GroupsUnmeasured,
-    GroupsUnnamed,
-    MetricUnmeasured,
     NothingToTry,
     SizeUncounted,
     TeamsDiffer,
@@ -218,16 +212,11 @@ def check(
     """Checks everything that can be checked without a worker, except for contradictions (`services.conflicts`).
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), those of `check_student`, `SizeUncounted`, `GroupsUnnamed`, `GroupsUnmeasured`,
-    `MetricUnmeasured`, `ClassesUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. New
-    rules on what may be started belong here.
+    set does not fill), those of `check_student`, `SizeUncounted`, `TechniqueDisabled`, `TechniqueUnavailable`,
+    `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
     check_rows(version, dataset, criteria_set, student)
-    spec = DatasetSpec.model_validate(dataset.spec)
     _check_size(version, criteria)
-    _check_groups(dataset, spec, criteria)
-    _check_metrics(version, dataset, spec, criteria)
-    _check_classes(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
 
@@ -281,30 +270,6 @@ def _check_size(version: ModelVersion, criteria: Criteria) -> None:
     made = version.metadata.format
     if criteria.counted_size is CountedSize.TFLITE and made not in LITERT_SIZED:
         raise SizeUncounted(field="counted_size", version=version, label=format_label(made))
-
-
-def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
-    if for_task(criteria, spec).constraints.group_limit is None:
-        return
-    if spec.group is None:
-        raise GroupsUnnamed(field="dataset", dataset=dataset)
-    if metric_by_group(spec.task, spec.primary_metric) is None:
-        raise GroupsUnmeasured(field="dataset", dataset=dataset, metric=METRICS[spec.primary_metric].label)
-
-
-def _check_metrics(version: ModelVersion, dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
-    known = measurable(spec, judged_output(version.metadata.summary.outputs, spec.output))
-    for metric in criteria.constraints.metric_limits:
-        if metric not in known:
-            choices = " or ".join(METRICS[one].label for one in known)
-            raise MetricUnmeasured(
-                field="criteria_set", metric=METRICS[metric].label, version=version, dataset=dataset, choices=choices
-            )
-
-
-def _check_classes(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
-    if criteria.constraints.max_class_drop_points is not None and spec.task is not Task.CLASSIFICATION:
-        raise ClassesUnmeasured(field="dataset", dataset=dataset, task=spec.task.replace("_", " "))
 
 
 def _check_techniques(criteria: Criteria) -> None:

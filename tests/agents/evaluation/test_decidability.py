@@ -72,6 +72,19 @@ def test_a_relative_limit_is_taken_of_what_the_original_was_measured_to_have() -
     assert decidability(regression, 2500, relative).decides is Decides.NO_LIMIT
 
 
+def test_limits_on_further_metrics_count_too() -> None:
+    criteria = within(
+        10.0, constraints={"max_metric_drop_points": 10.0, "metric_limits": {"top5": 0.2, "macro_f1": 1.0}}
+    )
+    found = decidability(CLASSIFY, 2500, criteria)
+    assert (found.decides, found.every_limit) == (Decides.YES, Decides.NO)
+    assert [one.decides for one in found.further] == [Decides.NO, Decides.UNKNOWN]
+    assert "Whether top-5 accuracy loses more than 0.2 points stays inconclusive in" in found.further[0].sentence
+    spreads = (("macro_f1", Earlier(90.0, spread=1.0)),)
+    known = decidability(CLASSIFY, 2500, criteria, [Earlier(90.0, discordant=0.004, further=spreads)])
+    assert known.further[1].decides is Decides.YES
+
+
 def test_the_copy_of_an_answer_is_certain_but_for_how_few_examples_there_are() -> None:
     found = decidability(DatasetSpec(kind="npz", task="fidelity"), 2500, within(1.0))
     assert (found.decides, len(found.reaches)) == (Decides.YES, 1)

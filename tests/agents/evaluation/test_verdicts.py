@@ -184,6 +184,23 @@ def test_a_relative_limit_is_a_share_of_the_original(limit: float, status: Holds
     assert verdict.status is status
 
 
+def test_where_the_original_has_hardly_an_error_a_negligible_one_is_allowed() -> None:
+    relative = Constraints(max_metric_drop_points=None, max_metric_drop_relative=0.02)
+    error = {"metric": "mae", "label": "mean absolute error", "unit": "°C", "higher_is_better": False}
+
+    def verdict(original: float, rise: float, negligible: float | None = 0.01) -> ConstraintVerdict:
+        values = {"original": Estimate(value=original), "candidate": Estimate(value=original + rise)}
+        return only(relative, measured(drop(rise, rise, rise, **error, **values, negligible=negligible)))
+
+    assert verdict(0.0, 0.009).status is Holds.HOLDS
+    assert verdict(0.0, 0.011).status is Holds.VIOLATED
+    assert "rose from 0.000 to 0.011 °C, by 0.011 °C" in verdict(0.0, 0.011).sentence
+    assert "the limit of 0.01 °C, which is negligible against the labels' spread" in verdict(0.0, 0.011).sentence
+    assert verdict(1.0, 0.019).status is Holds.HOLDS
+    assert verdict(1.0, 0.021).status is Holds.VIOLATED
+    assert verdict(0.0, 0.009, None).status is Holds.INCONCLUSIVE
+
+
 def test_a_relative_limit_of_a_metric_at_zero_cannot_be_judged() -> None:
     constraints = Constraints(max_metric_drop_points=None, max_metric_drop_relative=0.1)
     verdict = only(constraints, measured(drop(0.1, 0.0, 0.2, original=Estimate(value=-5.0))))

@@ -24,6 +24,9 @@ HERE = Fingerprint(
     processor="A CPU",
 )
 
+SIMILAR = HERE.model_copy(update={"size_bytes": 91_000_000})
+"""Of a network that is as similar as can be, and not the same."""
+
 
 def experience(
     session: str = "s1", measured: float = 2.0, expected: float = 1.0, drop: Estimate | None = None, **changes: Any

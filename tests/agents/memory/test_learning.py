@@ -12,13 +12,13 @@ from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.memory.fingerprints import fingerprint_of, machine_similarity, network_similarity
 from apps.agents.memory.kinds import kinds_of
 from apps.agents.memory.learning import LARGEST_FACTOR, learned
-from apps.agents.memory.shrinkage import SPREAD, K, Observation, Shrunk, shrunk
+from apps.agents.memory.shrinkage import CHANCE, SPREAD, K, Observation, Shrunk, seen_here, shrunk
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.prediction import predict
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from tests.agents.inmemory import DATASET, InMemoryPipeline, minilm, resnet
-from tests.agents.memory.history import HERE, STATIC, experience
+from tests.agents.memory.history import HERE, SIMILAR, STATIC, experience
 
 FASTEST = PROFILES["fastest"]
 BROAD, TYPES, EXACT = kinds_of(STATIC, STATIC.resolve({}))
@@ -41,11 +41,28 @@ def test_a_measurement_as_uncertain_as_sessions_differ_counts_half() -> None:
 
 
 def test_many_sessions_pull_a_prediction_to_what_they_measured() -> None:
-    lesson = learned([experience(f"s{n}") for n in range(40)], HERE).of((EXACT,))
+    lesson = learned([experience(f"s{n}", fingerprint=SIMILAR) for n in range(40)], HERE).of((EXACT,))
     assert lesson is not None
     assert lesson.speedup == pytest.approx(2.0, rel=0.05)
     assert lesson.weight > 0.95
     assert (lesson.sessions, lesson.similar_to) == (40, "similar encoders on this machine")
+
+
+def test_one_session_on_the_same_network_outweighs_many_on_similar_ones() -> None:
+    others = [experience(f"s{n}", measured=1.0, fingerprint=SIMILAR) for n in range(20)]
+    lesson = learned([experience("here"), *others], HERE).of((EXACT,))
+    assert lesson is not None
+    assert lesson.speedup == pytest.approx(2.0 ** (1 / (1 + CHANCE)), rel=1e-3)
+    assert lesson.similar_to == "this network and similar encoders on this machine"
+    elsewhere = HERE.model_copy(update={"hostname": "barn"})
+    there = learned([experience("there", fingerprint=elsewhere), *others], HERE).of((EXACT,))
+    assert there is not None
+    assert there.speedup < 1.1
+
+
+def test_what_is_uncertain_outweighs_nothing_even_on_the_same_network() -> None:
+    found = seen_here([Observation("s1", 1.0, 1.0, error=2 * SPREAD, same=True)], Shrunk())
+    assert found.weight == pytest.approx(1 / (1 + CHANCE + 4))
 
 
 def test_a_single_odd_session_cannot_hide_a_technique() -> None:
@@ -65,7 +82,7 @@ def test_speed_is_learned_on_machines_of_the_same_class_and_size_on_any() -> Non
     assert found is not None
     assert (found.speedup, found.minutes, found.weight) == (1.0, 1.0, 0.0)
     assert found.size_ratio < 1
-    assert found.similar_to == "similar encoders on such machines"
+    assert found.similar_to == "this network on such machines"
 
 
 def test_losses_are_learned_in_the_same_metric_only() -> None:
@@ -99,15 +116,16 @@ def test_a_network_is_similar_to_itself_and_less_to_a_larger_one_of_the_kind() -
 
 
 def history_of(factor: float, sessions: int) -> Learned:
-    """Sessions on the same residual network, in which static int8 was `factor` times as fast as the tables say."""
+    """Sessions on similar residual networks, in which static int8 was `factor` times as fast as the tables say."""
     world = resnet()
-    there = fingerprint_of(world.model, "classification", "top1", FASTEST, world.analysis.machine)
+    here = fingerprint_of(world.model, "classification", "top1", FASTEST, world.analysis.machine)
+    there = here.model_copy(update={"size_bytes": here.size_bytes + 1})
     profile = profile_of_analysis(world.analysis)
     expected = predict(STATIC, STATIC.resolve({}), profile, FASTEST).speedup
     found = [
         experience(f"s{n}", expected=expected, measured=factor * expected, fingerprint=there) for n in range(sessions)
     ]
-    return learned(found, there)
+    return learned(found, here)
 
 
 def test_a_prediction_says_from_how_many_sessions_it_comes() -> None:

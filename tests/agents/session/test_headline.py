@@ -8,7 +8,7 @@ from apps.agents.contracts.criteria import PROFILES, Constraints, CountedSize, C
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate, Pair
-from apps.agents.contracts.reports.metrics import Finding, FindingKind
+from apps.agents.contracts.reports.metrics import Finding, FindingKind, OutputComparison
 from apps.agents.contracts.state import Outcome, Tone, Verdict
 from apps.agents.evaluation import verdicts
 from apps.agents.evaluation.selection import judge, verdict_of
@@ -65,6 +65,18 @@ def test_a_change_that_few_examples_cannot_tell_from_none_is_not_called_unchange
     assert CELEBRATION not in sentence
     assert "47 examples cannot tell" in judge(report, UNLIMITED).reason
     assert metric_tile(report.primary) == Tile("Change, in points", "−6.35", "−14.1 to 1.4, may be chance")
+
+
+def test_a_broken_output_that_nothing_limits_is_named() -> None:
+    broken = OutputComparison(
+        output="age", exact=False, examples=500, deviation=Estimate(value=0.38, low=0.3, high=0.5)
+    )
+    report = measured(4.2, 3.9).model_copy(update={"other_outputs": (broken,)})
+    tone, sentence = told(report)
+    assert tone is Tone.MIXED
+    assert sentence.endswith("but the output age, which nothing limits, is far from the original's")
+    healthy = broken.model_copy(update={"deviation": Estimate(value=0.38, low=0.2, high=0.5)})
+    assert told(report.model_copy(update={"other_outputs": (healthy,)}))[0] is Tone.GOOD
 
 
 def test_a_large_limit_does_not_make_a_large_possible_change_unchanged() -> None:

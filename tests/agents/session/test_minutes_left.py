@@ -8,6 +8,7 @@ from apps.agents.contracts.chain import key_of
 from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.state import SessionState, Status
+from apps.agents.planning.minutes import judged_longer_s
 from apps.agents.session.candidates import Trial
 from apps.agents.session.search import Search
 from apps.agents.techniques.catalogue import catalogue
@@ -96,3 +97,17 @@ def test_a_training_that_has_begun_is_not_given_up():
     begun_ones = [key for key, why in reasons.items() if why is None or "training takes" not in why]
     assert begun_ones
     assert len({key_of(search.by_key[key].planned.steps[:2]) for key in begun_ones}) == 1, "they share the training"
+
+
+def test_time_to_judge_in_fresh_processes_is_kept():
+    run = InMemoryPipeline(resnet(), BALANCED).run()
+    state = next(state for state in run.states if search_of_planned(state) and search_of(state).judged)
+    trial = next(trial for trial in search_of(state).trials if trial.report)
+    assert search_of(state).time_left.judging_s >= trial.evaluate.duration_s + judged_longer_s(BALANCED)
+    assert judged_longer_s(BALANCED) == 1.5 * 20.0, "two budgets of timing in place of half of one"
+    hasty = BALANCED.model_copy(update={"budget": Budget(minutes=1, candidates=12)})
+    assert judged_longer_s(hasty) == 3.0 + 3 * 2.0 - 1.5, "three processes have to start"
+
+
+def search_of_planned(state: SessionState) -> bool:
+    return any(step.request.key == "plan" and step.status is Status.COMPLETED for step in state.steps)

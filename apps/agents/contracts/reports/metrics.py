@@ -36,6 +36,14 @@ class MetricComparison(Value):
     """For a metric of right and wrong: how many examples only the original gets right."""
     won: int | None = None
     """For a metric of right and wrong: how many examples only the candidate gets right."""
+    negligible: float | None = None
+    """For errors in the labels' unit: a rise that does not matter, however small the original's error is."""
+
+    def whole_of(self, share: float) -> float:
+        """The value of which a loss is a share: the original's, or for an error near 0 the one of which `share` is
+        negligible."""
+        original = self.original.value
+        return max(original, self.negligible / share) if self.negligible and share > 0 else original
 
     @property
     def change(self) -> Estimate:

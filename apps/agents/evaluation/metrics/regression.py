@@ -12,6 +12,10 @@ from apps.agents.datasets.loading import Labels
 from apps.agents.evaluation.metrics.comparing import Array, Scorer, compare_by_bootstrap, flat, means_of
 from apps.agents.measuring.statistics.intervals import Floats, Indices
 
+ERRORS = (Metric.MAE, Metric.RMSE)
+NEGLIGIBLE = 0.001
+"""Of the labels' standard deviation: an error that grows by so little from 0 changes R² by a millionth."""
+
 
 class RegressionScorer(Scorer):
     """MAE, RMSE and R². With several outputs per example, errors are means over them and R² pools their variances.
@@ -56,7 +60,9 @@ class RegressionScorer(Scorer):
         statistics = [(Metric.MAE, means_of(*absolute)), (Metric.RMSE, rmse)]
         if spread.any():  # R² is undefined if all labels are equal.
             statistics.append((Metric.R2, r2))
-        return [compare_by_bootstrap(metric, both, len(truth), confidence, seed) for metric, both in statistics]
+        found = [compare_by_bootstrap(metric, both, len(truth), confidence, seed) for metric, both in statistics]
+        negligible = NEGLIGIBLE * float(spread.mean()) ** 0.5
+        return [one.model_copy(update={"negligible": negligible}) if one.metric in ERRORS else one for one in found]
 
     def losses(self, metric: Metric) -> Floats | None:
         """For the absolute error only: a root or a share of a variance is not a mean over examples."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.agents.contracts.criteria import Constraints, Criteria
+from apps.agents.contracts.dataset_spec import METRICS
 from apps.agents.contracts.loss_limits import for_metric, has_scale
 from apps.agents.contracts.phrasing import with_unit
 from apps.agents.evaluation.decidability import Decidability, Decides, decidability, round_up
@@ -31,6 +32,20 @@ def loss_undecidable(criteria: Criteria, known: Known) -> Iterator[Conflict]:
         building.resolved("limit", f"Allow a loss of up to {with_unit(provable, found.unit)}", constraints=limit)
     _accept(building, criteria)
     yield building.says(f"{found.sentence} {found.advice}".strip())
+
+
+def metric_loss_undecidable(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The data set has too few examples to prove the limit on the loss of a further metric."""
+    found = _decidability(criteria, known)
+    labels = {METRICS[metric].label: metric for metric in criteria.constraints.metric_limits}
+    for one in found.further if found else ():
+        if one.decides is not Decides.NO:
+            continue
+        name, metric = "metric_limits", labels[one.metric].value
+        building = Conflicting("metric_loss_undecidable", Severity.WARNING, f"constraints.{name}", subject=metric)
+        building.resolved("remove", f"Remove the limit on {one.metric}", constraints={name: {metric: None}})
+        _accept(building, criteria)
+        yield building.says(f"{one.sentence} Add examples, or relax the limit.")
 
 
 def group_loss_undecidable(criteria: Criteria, known: Known) -> Iterator[Conflict]:

@@ -52,15 +52,20 @@ def loss_limit_unscaled(criteria: Criteria, known: Known) -> Iterator[Conflict]:
 
 def group_limit_unanswerable(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     """The loss of each group is limited, but the data set names no groups, or its metric has no value for a group."""
-    names = [name for name in _GROUP_LIMITS if getattr(criteria.constraints, name) is not None]
-    if not names or known.spec is None:
+    if (spec := known.spec) is None:
         return
-    spec = known.spec
+    limits = for_metric(criteria.constraints, spec.primary_metric)
+    names = [name for name in _GROUP_LIMITS if getattr(limits, name) is not None]
+    if not names:
+        return
     if spec.group is None:
-        why = "the data set has no groups. Upload it again and name the array or column with them"
+        why = (
+            "the data set has no groups. Upload it again and name the array or column with the group of each example "
+            "(“Groups in”, or `group` in the API; the label column for every class)"
+        )
     elif metric_by_group(spec.task, spec.primary_metric) is None:
         label = METRICS[spec.primary_metric].label
-        why = f"its metric, {label}, has no value for a group. Choose another metric for the data set"
+        why = f"its metric, {label}, is no mean over examples, so it has no value for a group. Choose another metric"
     else:
         return
     yield (

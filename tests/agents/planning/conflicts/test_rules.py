@@ -377,6 +377,16 @@ CASES = [
         ("too few for the limit of 0.1 points",),
     ),
     Case(
+        "metric_loss_undecidable",
+        WARN,
+        {LIMITS: {"max_metric_drop_points": None, "metric_limits": {"top5": 0.1}}},
+        {LIMITS: {"max_metric_drop_points": None, "metric_limits": {"macro_f1": 0.1}}},
+        Known(dataset=DATASET, spec=SPEC),
+        1,
+        ("top-5 accuracy loses more than 0.1 points",),
+        subject="top5",
+    ),
+    Case(
         "group_loss_undecidable",
         WARN,
         {LIMITS: {"max_metric_drop_points": None, "max_group_drop_points": 0.1}},

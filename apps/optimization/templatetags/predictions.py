@@ -1,0 +1,31 @@
+"""Shows predicted losses in the unit of the metric that they are about."""
+
+from __future__ import annotations
+
+from django import template
+
+from apps.agents.contracts.dataset_spec import METRICS, Metric
+from apps.agents.contracts.phrasing import with_unit
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.optimization.templatetags.measures import Measured, change, unknown
+
+register = template.Library()
+
+ERRORS = frozenset({Metric.MAE, Metric.RMSE})
+"""Metrics whose losses are predicted in per cent of the original's value."""
+
+
+@register.filter
+def foreseen(points: Measured, metric: MetricComparison | str | None) -> str:
+    """A predicted loss as a change of `metric`, which is its name as long as the original's value is not known:
+    `−0.23`; for errors `+0.012 °C`, or `+2 % of it`.
+    """
+    if not metric:
+        return change(points)
+    name = Metric(metric.metric if isinstance(metric, MetricComparison) else metric)
+    if name not in ERRORS or unknown(points) or not points:
+        return change(points, METRICS[name].higher_is_better)
+    sign = "+" if float(points) > 0 else "−"
+    if isinstance(metric, MetricComparison) and metric.original.value:
+        return f"{sign}{with_unit(abs(float(points)) / 100 * metric.original.value, metric.unit)}"
+    return f"{sign}{with_unit(abs(float(points)), '%')} of it"
