@@ -141,7 +141,7 @@ ONNX_LOW_BITS = TechniqueSpec(
         CALIBRATION_EXAMPLES,
         NODES_KEPT,
     ),
-    expectation=Expectation(size_ratio=7.0, speedup=0.9, metric_drop_points=1.0, risk=Risk.MEDIUM),
+    expectation=Expectation(size_ratio=7.0, speedup=0.55, metric_drop_points=1.0, risk=Risk.MEDIUM),
     knowledge=LOW_BITS_KNOWN,
     reference="Nagel et al. 2019, https://arxiv.org/abs/1906.04721",
     implementation="apps.agents.backends.onnx.calibrated.low_bits:LowBits",

@@ -175,9 +175,9 @@ GPTQ = CarefulRounding(
 )
 LOW_BITS_KNOWN = LowBits(
     kernels=(
-        KernelRule(Kind.CONVOLUTION, (0.9, 0.85, 0.9, 0.9)),
-        KernelRule(Kind.DEPTHWISE, (0.9, 0.85, 0.9, 0.9)),
-        KernelRule(Kind.PRODUCT, (0.9, 0.85, 0.9, 0.9)),
+        KernelRule(Kind.CONVOLUTION, (0.55, 0.53, 0.55, 0.8)),
+        KernelRule(Kind.DEPTHWISE, (0.55, 0.53, 0.55, 0.8)),
+        KernelRule(Kind.PRODUCT, (0.55, 0.53, 0.55, 0.8)),
     ),
     weights_share=1.0,
 )

@@ -26,6 +26,7 @@ def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
 def test_int8_wins_back_what_it_loses_to_channels_that_are_spread(per_channel: bool, workshop: Workshop):
     """The positive control: the function is the same, so nothing but rounding can lose."""
@@ -170,7 +171,7 @@ def test_biases_corrected_for_three_bits_help_rounding_to_nearest(workshop: Work
     net = relus(Graph(onnx.load(str(spread(workshop.root, factor=1.0)))))
     path = workshop.root / "relus.onnx"
     onnx.save(net.proto, str(path))
-    corrected = workshop.apply(EQUALIZE, path, corrected_bits=3, calibration_examples=128)
+    corrected = workshop.apply(EQUALIZE, path, corrected_bits=3, calibration_examples=32)
     assert corrected.result.evidence["corrections"]
     low, (images, _) = {"bits": 3, "correct_biases": False}, fashion(64)
     exact = outputs(path, images, "image")
