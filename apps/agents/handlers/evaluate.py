@@ -171,4 +171,4 @@ def _short(label: str, runtime: str) -> str:
 def keeps_parameters(technique: str | None) -> bool:
     """Whether the technique changes only number types and the graph. An unknown one may change more, so false."""
     spec = catalogue().get(technique) if technique else None
-    return spec is not None and spec.family in (Family.QUANTIZATION, Family.GRAPH)
+    return spec is not None and spec.family in (Family.QUANTIZATION, Family.GRAPH, Family.CALIBRATION)

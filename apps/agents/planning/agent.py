@@ -336,13 +336,18 @@ class PlanningAgent:
 
         A limit that either would break alone may hold for both together.
         """
-        families = item.spec.knowledge.hands_on_to
+        known, made = item.spec.knowledge, item.variant.parameters
         links, given = (*item.head, item.application), bases.original.model.format
-        later = [
+        after = known.profile_after(made, item.profile)
+        suited_ones = (
             one
             for one in weighed
-            if one.spec.family in families
-            and not (one.soft or collapse(one.prediction, criteria))
+            if one.spec.family in known.hands_on_to and known.suits_behind(made, one.spec.name, one.variant.parameters)
+        )
+        later = [
+            one
+            for one in (self._behind(one, item.profile, after, criteria) for one in suited_ones)
+            if not (one.soft or collapse(one.prediction, criteria))
             and not one_at_a_time(self._applied(one))
             and fits_behind(links, (*one.head, one.application), self.specs, given)
         ]
@@ -362,6 +367,12 @@ class PlanningAgent:
             soft=no_gain(prediction, criteria),
             head=(*links, *best.head),
         )
+
+    def _behind(self, one: Weighed, before: GraphProfile, after: GraphProfile, criteria: Criteria) -> Weighed:
+        """The item on the form of the model that another technique leaves, if that tells anything else about it."""
+        if after is before or one.profile is not before:
+            return one
+        return self._weighed(one.spec, one.variant, one.head, after, criteria)
 
     def _applied(self, item: Weighed) -> list[TechniqueSpec]:
         """The techniques of an item, in turn."""

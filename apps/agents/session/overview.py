@@ -42,7 +42,7 @@ from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 
 NO_EFFECT = TechniqueNoEffect.code
-_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
+_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION, Family.CALIBRATION})
 """Families of techniques that keep the number of weights and do not train them."""
 
 

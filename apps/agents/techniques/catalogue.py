@@ -18,6 +18,7 @@ from apps.agents.techniques.keras_training import KERAS_RECOVERY
 from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
+from apps.agents.techniques.onnx_calibration import ONNX_CALIBRATION_TECHNIQUES
 from apps.agents.techniques.onnx_pruning import ONNX_PRUNING
 from apps.agents.techniques.onnx_training import ONNX_RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_TECHNIQUES,
+    *ONNX_CALIBRATION_TECHNIQUES,
     ONNX_PRUNING,
     ONNX_RECOVERY,
     *TORCH_TECHNIQUES,

@@ -35,8 +35,10 @@ WORTH_NAMING = 0.05
 """A model with a smaller share of quantized weights was not quantized on purpose."""
 ENOUGH_LEFT = 0.5
 """A quantization is worthwhile if at least this share of the weights is still in full precision."""
-_FROM_FLOATS = (Family.QUANTIZATION, Family.EXPORT, Family.PRUNING, Family.TRAINING)
+_FROM_FLOATS = (Family.QUANTIZATION, Family.CALIBRATION, Family.EXPORT, Family.PRUNING, Family.TRAINING)
 """What starts from weights that are floats."""
+_WHOLLY_FLOAT = (Family.PRUNING, Family.CALIBRATION)
+"""What does not work on a model of which some weights are quantized."""
 
 
 def compatibility(
@@ -201,8 +203,8 @@ def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     takes_halves = not spec.knowledge.makes_halves and _starts_from_halves(spec) and summary.format in spec.formats
     enough_left = full + (half if takes_halves else 0.0) >= ENOUGH_LEFT
     # Operators of an ONNX graph are quantized one by one, so those still in float can be quantized later.
-    partly = summary.format == Format.ONNX and enough_left and spec.family is not Family.PRUNING
-    narrow = spec.family is Family.PRUNING and quantized >= WORTH_NAMING
+    partly = summary.format == Format.ONNX and enough_left and spec.family not in _WHOLLY_FLOAT
+    narrow = spec.family in _WHOLLY_FLOAT and quantized >= WORTH_NAMING
     if narrow or (summary.quantization and not partly and spec.family in _FROM_FLOATS):
         return f"It starts from floats. {what_is_left(summary)}"
     if spec.family is not Family.QUANTIZATION or enough_left:

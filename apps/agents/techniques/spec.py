@@ -27,6 +27,8 @@ class Family(StrEnum):
     """The same network for another runtime."""
     GRAPH = "graph optimization"
     QUANTIZATION = "quantization"
+    CALIBRATION = "calibration"
+    """The same network with its weights prepared for a quantization that follows."""
     PRUNING = "pruning"
     TRAINING = "training"
     """The same network with its weights trained further."""

@@ -131,7 +131,11 @@ def test_attention_networks_are_left_alone():
 
 
 def test_a_limit_on_size_that_both_together_can_hold_leaves_the_pair_in():
-    criteria = Criteria(objective=Objective.SIZE, constraints=Constraints(min_size_reduction=9.0))
+    criteria = Criteria(
+        objective=Objective.SIZE,
+        constraints=Constraints(min_size_reduction=9.0),
+        forbidden_techniques=("onnx-low-bits",),
+    )
     plan = _plan(criteria)
     assert {tuple(_techniques(one)) for one in plan.candidates if one.technique in (PRUNE, STATIC)} == {
         (PRUNE, GRAPH, STATIC)

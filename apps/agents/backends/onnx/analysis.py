@@ -9,6 +9,7 @@ from pathlib import Path
 
 from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.onnx import files, profile
+from apps.agents.backends.onnx.channel_spread import channel_spreads
 from apps.agents.backends.onnx.cost import layer_costs
 from apps.agents.backends.onnx.engine import OnnxEngine
 from apps.agents.backends.onnx.normalization import FLOAT32_BITS, normalized, stored_bits
@@ -37,6 +38,7 @@ class OnnxAnalysisEngine(OnnxEngine):
     def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         seen = self._observed(batches)
         costs = layer_costs(self._bench.proto, seen.shapes, examples or seen.examples_per_batch or 1)
+        spreads = channel_spreads(self._bench)
         return tuple(
             Layer(
                 name=cost.name,
@@ -45,6 +47,7 @@ class OnnxAnalysisEngine(OnnxEngine):
                 weight_bytes=round(cost.weight_bytes * self._stored_share),
                 macs=cost.macs,
                 depthwise=cost.depthwise,
+                channel_spread=spreads.get(cost.name),
             )
             for cost in costs
         )

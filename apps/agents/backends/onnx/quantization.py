@@ -12,6 +12,7 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, q
 from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
 
 from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.calibrated.kept_grids import overrides
 from apps.agents.backends.onnx.calibration import METHODS, Ranges, write_ranges
 from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
@@ -143,7 +144,7 @@ def _quantized(model: Path, assignment: Assignment, in_float: Sequence[str], cac
         calibrate_method=METHODS[chosen["calibration"]],
         extra_options={
             "ActivationSymmetric": chosen["symmetric_activations"],
-            "TensorQuantOverrides": _in_all_bits(model, assignment),
+            "TensorQuantOverrides": {**_in_all_bits(model, assignment), **_kept_grids(model, assignment)},
         },
         calibration_cache_path=cache,
     )
@@ -165,6 +166,14 @@ def _in_all_bits(model: Path, assignment: Assignment) -> dict[str, list[dict[str
         for node in graph.node
         if node.op_type == "Conv" and _is_depthwise(node, shapes.get(node.input[1], ()))
     }
+
+
+def _kept_grids(model: Path, assignment: Assignment) -> dict[str, list[dict[str, Any]]]:
+    """How the library is told to keep roundings that were chosen with care, which are on coarser grids than its own."""
+    chosen = assignment.parameters
+    if not chosen["per_channel"]:
+        return {}
+    return overrides(files.load_proto(model, weights=False), model.parent, TYPES[chosen["weight_type"]])
 
 
 def _is_depthwise(node: NodeProto, weight: Sequence[int]) -> bool:

@@ -21,6 +21,9 @@ class Layer(Value):
     """Whether it is a convolution with a separate filter for each channel, which gains little from 8 bits."""
     time_ms: float | None = None
     time_share: float | None = None
+    channel_spread: float | None = None
+    """The range of the weights of a large output channel (90th percentile) over that of a small one (10th). `None` for
+    layers without stored weights."""
     sqnr_db: float | None = None
     """Signal-to-quantization-noise ratio at the model's output if only this layer is quantized. Higher is safer."""
 

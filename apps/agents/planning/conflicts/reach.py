@@ -164,7 +164,7 @@ def _arithmetic_bound(criteria: Criteria, known: Known) -> float | None:
     for spec in known.permitted(criteria):
         if not compatibility(known.model, known.libraries or None, known.dataset, [spec])[0].compatible:
             continue
-        if spec.family is Family.GRAPH:
+        if spec.family in (Family.GRAPH, Family.CALIBRATION):
             continue
         knowledge = spec.knowledge
         if not isinstance(knowledge, QuantizationKnowledge) or known.exporter(spec.name) or not profile.nodes:

@@ -32,6 +32,8 @@ class Node:
     noise: float | None = None
     bits: float = 32.0
     """The bits of a stored weight."""
+    spread: float | None = None
+    """The range of the weights of a large output channel over that of a small one; `None` if unknown."""
     head: bool = False
     """Whether it is the output head of a language model, which quantizations of PyTorch modules leave in float."""
 
@@ -157,6 +159,7 @@ def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
             time_share=share,
             noise=_noise(layer.sqnr_db),
             bits=_bits(layer),
+            spread=layer.channel_spread,
             head=_is_head(layer, language),
         )
         for layer, share in zip(analysis.layers, _time_shares(analysis.layers), strict=True)

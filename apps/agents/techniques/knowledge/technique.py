@@ -152,6 +152,15 @@ class TechniqueKnowledge:
         """Whether it changes this node, whose type is one of `operators`."""
         return True
 
+    def profile_after(self, parameters: Parameters, profile: GraphProfile) -> GraphProfile:
+        """The form of the model as later techniques find it, which what they lose is predicted from."""
+        return profile
+
+    def suits_behind(self, parameters: Parameters, later: str, chosen: Parameters) -> bool:
+        """Whether the technique `later` with the parameters `chosen` is worth trying behind it, of those in
+        `hands_on_to`."""
+        return True
+
     def cuts_suit(self, profile: GraphProfile) -> bool:
         """Whether its `cuts` may be tried on this form of the model."""
         return True

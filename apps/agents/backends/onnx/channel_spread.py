@@ -1,0 +1,28 @@
+"""How far apart the ranges of the output channels of each layer's weights are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.workbench import Workbench
+
+_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+_LOW, _HIGH = 10, 90
+"""Percentiles, so that a few dead channels do not count."""
+
+
+def channel_spreads(bench: Workbench) -> dict[str, float]:
+    """By node: the range of a large channel (90th percentile) over that of a small one (10th)."""
+    found: dict[str, float] = {}
+    for node in bench.proto.graph.node:
+        if node.op_type not in _LAYERS or (weight := bench.array(node.input[1])) is None or weight.ndim < 2:
+            continue
+        if weight.dtype != np.float32 or not weight.size:
+            continue
+        axis = 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else weight.ndim - 1
+        ranges = np.abs(np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)).max(1)
+        low, high = np.percentile(ranges, (_LOW, _HIGH))
+        if low > 0 and np.isfinite(high):
+            found[node.name] = float(high / low)
+    return found
