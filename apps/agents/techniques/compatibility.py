@@ -35,7 +35,8 @@ WORTH_NAMING = 0.05
 """A model with a smaller share of quantized weights was not quantized on purpose."""
 ENOUGH_LEFT = 0.5
 """A quantization is worthwhile if at least this share of the weights is still in full precision."""
-_FROM_FLOATS = (Family.QUANTIZATION, Family.EXPORT, Family.PRUNING, Family.TRAINING)
+_REMOVING = (Family.PRUNING, Family.COMPRESSION)
+_FROM_FLOATS = (Family.QUANTIZATION, Family.EXPORT, Family.TRAINING, *_REMOVING)
 """What starts from weights that are floats."""
 
 
@@ -201,8 +202,8 @@ def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     takes_halves = not spec.knowledge.makes_halves and _starts_from_halves(spec) and summary.format in spec.formats
     enough_left = full + (half if takes_halves else 0.0) >= ENOUGH_LEFT
     # Operators of an ONNX graph are quantized one by one, so those still in float can be quantized later.
-    partly = summary.format == Format.ONNX and enough_left and spec.family is not Family.PRUNING
-    narrow = spec.family is Family.PRUNING and quantized >= WORTH_NAMING
+    partly = summary.format == Format.ONNX and enough_left and spec.family not in _REMOVING
+    narrow = spec.family in _REMOVING and quantized >= WORTH_NAMING
     if narrow or (summary.quantization and not partly and spec.family in _FROM_FLOATS):
         return f"It starts from floats. {what_is_left(summary)}"
     if spec.family is not Family.QUANTIZATION or enough_left:
