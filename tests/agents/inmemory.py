@@ -46,6 +46,7 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-graph",
 )
 PRUNE = "onnx-prune"
+DECOMPOSE = "onnx-decompose"
 WIDTH = "torch-prune-width"
 CALIBRATION = ("onnx-equalize", "onnx-gptq", "onnx-adaround", "onnx-low-bits")
 EXPORT, BITSANDBYTES, GPTQ, AWQ, NEAREST, AUTOAWQ, HALF, WEIGHT_ONLY, SMOOTH = (
@@ -359,7 +360,7 @@ class InMemoryPipeline:
     parallelism: int = 1
     seed: int = 0
     libraries: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = (PRUNE, WIDTH, *CALIBRATION)
+    disabled: tuple[str, ...] = (PRUNE, WIDTH, DECOMPOSE, "torch-decompose", *CALIBRATION)
     """By default what is tried one at a time: most tests are about the search among the others."""
     edits: PlanEdits = NO_EDITS
     specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)

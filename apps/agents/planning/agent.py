@@ -151,6 +151,7 @@ class PlanningAgent:
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         continued = [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
+        continued += self._handed_over(weighed, continued, bases, criteria)
         paced = self._paced(weighed, bases, criteria)
         trained = self._trained(weighed, bases, available, minutes)
         weighed += continued + paced + trained
@@ -353,19 +354,43 @@ class PlanningAgent:
         ]
         if not later or collapse(item.prediction, criteria):
             return None
-        best = max(later, key=lambda one: worth_of(one, criteria))
-        kinds = kinds_of_chain((*links, *best.head, best.application), self.specs)
+        return self._joined(item, max(later, key=lambda one: worth_of(one, criteria)), criteria)
+
+    def _handed_over(
+        self, weighed: Sequence[Weighed], continued: Sequence[Weighed], bases: Bases, criteria: Criteria
+    ) -> list[Weighed]:
+        """For each technique that allows it, the most promising of its variants with a pair of `continued` after it,
+        the first of which may come between it and what it hands on to."""
+        best: dict[str, Weighed] = {}
+        for item in weighed:
+            families, links = item.spec.knowledge.hands_on_over, (*item.head, item.application)
+            for pair in continued:
+                between = self.specs[pair.head[0].technique] if pair.head else pair.spec
+                chain = (*pair.head, pair.application)
+                if between.family not in families or not fits_behind(
+                    links, chain, self.specs, bases.original.model.format
+                ):
+                    continue
+                made = self._joined(item, pair, criteria)
+                if item.spec.name not in best or worth_of(made, criteria) > worth_of(best[item.spec.name], criteria):
+                    best[item.spec.name] = made
+        return [one for one in best.values() if not collapse(one.prediction, criteria)]
+
+    def _joined(self, item: Weighed, later: Weighed, criteria: Criteria) -> Weighed:
+        """The links of both, one after the other, and what is predicted of them in turn."""
+        links = (*item.head, item.application)
+        kinds = kinds_of_chain((*links, *later.head, later.application), self.specs)
         prediction = in_turn_with_experience(
-            item.prediction, best.prediction, item.profile, criteria, kinds, self.knowledge.learned
+            item.prediction, later.prediction, item.profile, criteria, kinds, self.knowledge.learned
         )
-        reason = f"{item.variant.reason} Then: {best.variant.reason}"
+        reason = f"{item.variant.reason} Then: {later.variant.reason}"
         return replace(
-            best,
-            variant=Variant(best.spec.name, best.variant.parameters, reason),
+            later,
+            variant=Variant(later.spec.name, later.variant.parameters, reason),
             prediction=prediction,
             firm=obstacle(prediction, item.profile, criteria),
             soft=no_gain(prediction, criteria),
-            head=(*links, *best.head),
+            head=(*links, *later.head),
         )
 
     def _behind(self, one: Weighed, before: GraphProfile, after: GraphProfile, criteria: Criteria) -> Weighed:

@@ -19,11 +19,13 @@ from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
 from apps.agents.techniques.onnx_calibration import ONNX_CALIBRATION_TECHNIQUES
+from apps.agents.techniques.onnx_decomposition import ONNX_DECOMPOSITION
 from apps.agents.techniques.onnx_pruning import ONNX_PRUNING
 from apps.agents.techniques.onnx_training import ONNX_RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
+from apps.agents.techniques.torch_decomposition import TORCH_DECOMPOSITION
 from apps.agents.techniques.torch_distillation import TORCH_DISTILLATION_TECHNIQUES
 from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
 from apps.agents.techniques.torch_sparsity import TORCH_SPARSITY_TECHNIQUES
@@ -49,11 +51,13 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_TECHNIQUES,
     *ONNX_CALIBRATION_TECHNIQUES,
     ONNX_PRUNING,
+    ONNX_DECOMPOSITION,
     ONNX_RECOVERY,
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_SPARSITY_TECHNIQUES,
     TORCH_WIDTH,
+    TORCH_DECOMPOSITION,
     *TORCH_TRAINING_TECHNIQUES,
     *TORCH_DISTILLATION_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,

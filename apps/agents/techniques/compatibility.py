@@ -35,9 +35,10 @@ WORTH_NAMING = 0.05
 """A model with a smaller share of quantized weights was not quantized on purpose."""
 ENOUGH_LEFT = 0.5
 """A quantization is worthwhile if at least this share of the weights is still in full precision."""
-_FROM_FLOATS = (Family.QUANTIZATION, Family.CALIBRATION, Family.EXPORT, Family.PRUNING, Family.TRAINING)
+_REMOVING = (Family.PRUNING, Family.COMPRESSION)
+_FROM_FLOATS = (Family.QUANTIZATION, Family.CALIBRATION, Family.EXPORT, Family.TRAINING, *_REMOVING)
 """What starts from weights that are floats."""
-_WHOLLY_FLOAT = (Family.PRUNING, Family.CALIBRATION)
+_WHOLLY_FLOAT = (*_REMOVING, Family.CALIBRATION)
 """What does not work on a model of which some weights are quantized."""
 
 

@@ -9,7 +9,7 @@ from django import template
 
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport
-from apps.optimization import plots, widths
+from apps.optimization import plots, ranks, widths
 from apps.optimization.curves import Chart, Curves
 from apps.optimization.fronts import Scatter
 from apps.optimization.services.report import SessionReport
@@ -58,3 +58,13 @@ def cut_shown(evidence: Mapping[str, Any]) -> widths.Cut:
 @register.filter
 def beside_cut(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return widths.beside_cut(evidence)
+
+
+@register.filter
+def ranks_shown(evidence: Mapping[str, Any]) -> ranks.Ranks:
+    return ranks.ranks_of(evidence)
+
+
+@register.filter
+def beside_ranks(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return ranks.beside_ranks(evidence)

@@ -19,6 +19,7 @@ from apps.agents.planning.minutes import Minutes
 from tests.agents.inmemory import (
     BLOCKS,
     DATASET,
+    DECOMPOSE,
     DYNAMIC,
     EXPORT,
     FLOAT16,
@@ -147,7 +148,7 @@ def test_kept_layers_stay_in_float_in_every_candidate_that_narrows_them():
     world = resnet()
     layer = world.layers[0].name
     plan = plan_of(world, PlanEdits(kept_layers=(layer,), added=(named(FLOAT16),)))
-    narrowing = [one for one in plan.candidates if one.technique not in (GRAPH, PRUNE)]
+    narrowing = [one for one in plan.candidates if one.technique not in (GRAPH, PRUNE, DECOMPOSE)]
     assert narrowing
     assert all(layer in one.parameters["keep_float_nodes"] for one in narrowing)
     assert all(f"{layer} in float" in one.title for one in narrowing)

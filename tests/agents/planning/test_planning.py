@@ -17,7 +17,19 @@ from apps.agents.planning.prediction import predict
 from apps.agents.sandbox.child import JobContext
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
-from tests.agents.inmemory import BLOCKS, DATASET, DYNAMIC, FLOAT16, GRAPH, PRUNE, STATIC, World, minilm, resnet
+from tests.agents.inmemory import (
+    BLOCKS,
+    DATASET,
+    DECOMPOSE,
+    DYNAMIC,
+    FLOAT16,
+    GRAPH,
+    PRUNE,
+    STATIC,
+    World,
+    minilm,
+    resnet,
+)
 
 FASTEST, SMALLEST, BALANCED = PROFILES["fastest"], PROFILES["smallest"], PROFILES["balanced"]
 
@@ -31,7 +43,7 @@ def static_types(plan: Plan) -> list[tuple[str, str]]:
     return [
         (candidate.parameters["activation_type"], candidate.parameters["weight_type"])
         for candidate in plan.candidates
-        if candidate.technique == STATIC and PRUNE not in {link.technique for link in candidate.steps}
+        if candidate.technique == STATIC and not {PRUNE, DECOMPOSE} & {link.technique for link in candidate.steps}
     ]
 
 

@@ -12,14 +12,15 @@ from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.session.manager import OptimizationManager
 from apps.agents.techniques.knowledge.onnx_pruning import points_lost
-from tests.agents.inmemory import DATASET, GRAPH, PRUNE, STATIC, InMemoryPipeline, Run, minilm, resnet
+from tests.agents.inmemory import DATASET, DECOMPOSE, GRAPH, PRUNE, STATIC, InMemoryPipeline, Run, minilm, resnet
 
 FASTEST = PROFILES["fastest"]
 RECOVER = "onnx-recover"
 
 
 def _plan(criteria: Criteria = FASTEST, **known) -> Plan:
-    return PlanningAgent().plan(resnet().analysis, criteria, DATASET, **known)
+    """Without decompositions, which have plans of their own."""
+    return PlanningAgent().plan(resnet().analysis, criteria, DATASET, disabled=(DECOMPOSE,), **known)
 
 
 def _techniques(candidate: CandidateRecord) -> list[str]:
@@ -31,7 +32,7 @@ def _pruned(plan: Plan, *techniques: str) -> list[CandidateRecord]:
 
 
 def _run(**more) -> Run:
-    return InMemoryPipeline(resnet(), FASTEST, disabled=(), **more).run()
+    return InMemoryPipeline(resnet(), FASTEST, disabled=(DECOMPOSE,), **more).run()
 
 
 def test_every_share_is_planned_alone_and_with_the_best_number_types_after_it():
@@ -168,14 +169,14 @@ def test_what_comes_after_a_technique_that_is_switched_off_is_left_out():
         for state, decision in zip(session.states, session.decisions, strict=True)
         if any(request.technique == PRUNE for request in decision.requests)
     )
-    decision = OptimizationManager().next(asks.model_copy(update={"disabled_techniques": (PRUNE,)}))
+    decision = OptimizationManager().next(asks.model_copy(update={"disabled_techniques": (PRUNE, DECOMPOSE)}))
     assert not any(request.technique == PRUNE for request in decision.requests)
     assert decision.requests != ()
 
 
 def test_a_small_budget_is_spent_on_the_safe_one_and_on_one_that_gains_much_more():
     criteria = FASTEST.model_copy(update={"budget": Budget(minutes=30, candidates=2)})
-    session = InMemoryPipeline(resnet(), criteria, disabled=()).run()
+    session = InMemoryPipeline(resnet(), criteria, disabled=(DECOMPOSE,)).run()
     tried = [session.candidate(request.candidate) for request in session.tried]
     assert [_techniques(one) for one in tried] == [[GRAPH, STATIC], [PRUNE, GRAPH, STATIC]]
     assert tried[0].predicted.metric_drop_points < 0.1

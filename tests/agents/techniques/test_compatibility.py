@@ -98,7 +98,7 @@ def test_without_data_only_what_calibrates_is_out() -> None:
     judged = _judged(_summary(operators={"MatMul": 1, "LayerNormalization": 1}), dataset=None)
     assert "calibration" in judged["onnx-static-int8"].reason
     assert {name for name, entry in judged.items() if not entry.compatible} == {
-        *("onnx-static-int8", "onnx-smoothquant", "onnx-prune", "onnx-recover"),
+        *("onnx-static-int8", "onnx-smoothquant", "onnx-prune", "onnx-decompose", "onnx-recover"),
         *("onnx-equalize", "onnx-gptq", "onnx-adaround", "onnx-low-bits"),
         *("PyTorch", "TensorFlow", "LiteRT"),
     }

@@ -11,6 +11,7 @@ from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.onnx import files, profile
 from apps.agents.backends.onnx.channel_spread import channel_spreads
 from apps.agents.backends.onnx.cost import layer_costs
+from apps.agents.backends.onnx.decomposition.layers import why_indecomposable
 from apps.agents.backends.onnx.engine import OnnxEngine
 from apps.agents.backends.onnx.normalization import FLOAT32_BITS, normalized, stored_bits
 from apps.agents.backends.onnx.observation import Observation, observe
@@ -76,12 +77,16 @@ class OnnxAnalysisEngine(OnnxEngine):
         return ()
 
     def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
-        """Pruning, where none of the channels may be cut."""
-        shapes = self._observed(batches).shapes
-        if not shapes or files.size_bytes(self._folded) > ONE_PROTOBUF_BYTES:
+        """Pruning, where none of the channels may be cut, and decomposition, where no layer can be replaced."""
+        seen = self._observed(batches)
+        if not seen.shapes or files.size_bytes(self._folded) > ONE_PROTOBUF_BYTES:
             return {}
-        reason = why_uncuttable(files.load_proto(self._folded), shapes)
-        return {} if reason is None else {"onnx-prune": f"No channels of it can be cut: {reason}."}
+        proto, found = files.load_proto(self._folded), {}
+        if reason := why_uncuttable(proto, seen.shapes):
+            found["onnx-prune"] = f"No channels of it can be cut: {reason}."
+        if reason := why_indecomposable(proto, seen.shapes, seen.examples_per_batch or 1):
+            found["onnx-decompose"] = f"No layer of it can be replaced by smaller factors: {reason}."
+        return found
 
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

@@ -53,6 +53,11 @@ class TechniqueNothingToPrune(UserError):
     sentence = "{technique} finds nothing that it can cut: {reason}."
 
 
+class TechniqueNothingToDecompose(UserError):
+    code = "technique.nothing_to_decompose"
+    sentence = "{technique} finds no layer that it can replace by smaller factors: {reason}."
+
+
 class TechniquePattern(UserError):
     code = "technique.pattern"
     sentence = (

@@ -18,8 +18,8 @@ Take = Callable[[int], NDArray[np.int64]]
 class RowSample:
     """Draws as many rows from each batch as a layer's covariances need, the same ones for the same seed."""
 
-    def __init__(self, features: int, examples: int, seed: int) -> None:
-        rows = min(MOST_ROWS, max(LEAST_ROWS, ROWS_PER_FEATURE * features))
+    def __init__(self, features: int, examples: int, seed: int, per_feature: int = ROWS_PER_FEATURE) -> None:
+        rows = min(MOST_ROWS, max(LEAST_ROWS * per_feature // ROWS_PER_FEATURE, per_feature * features))
         self._each = -(-rows // examples)
         self._random = np.random.default_rng(seed)
 

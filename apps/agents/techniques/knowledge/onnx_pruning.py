@@ -89,6 +89,7 @@ _MEASURED = "The cut's numbers are those of the sample ResNet, trained for one m
 STRUCTURED = StructuredPruning(
     one_at_a_time=True,
     hands_on_to=("quantization",),
+    hands_on_over=("compression",),
     cuts=(
         Cut({"macs_removed": 0.8}, removed=0.8, lost_points=1.3, basis=_MEASURED),
         Cut({"macs_removed": 0.9}, 0.9, 2.2, _MEASURED, training={"learning_rate": 0.001}),

@@ -120,6 +120,8 @@ class TechniqueKnowledge:
     what one loses tells which other is worth trying."""
     hands_on_to: tuple[str, ...] = ()
     """Families of techniques that are also applied to its result, because their gains multiply."""
+    hands_on_over: tuple[str, ...] = ()
+    """Families of techniques of which one may come between it and those that it hands on to."""
 
     @property
     def predicts(self) -> bool:

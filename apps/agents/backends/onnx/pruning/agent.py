@@ -6,10 +6,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from onnx import ModelProto, checker, shape_inference
-
 from apps.agents.backends.onnx import files
-from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.graph_check import check_graph
 from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy, examine
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
@@ -79,7 +77,7 @@ class StructuredPruning(PruningAgent):
             compensation = Compensation(anatomy.trace, self._plan.kept, proto, flow, chosen["ridge"], assignment.seed)
             fitted = compensation.run(lambda share, what: context.progress(begin + (_FITTED - begin) * share, what))
         context.progress(_FITTED, "checking the graph")
-        _check(proto, assignment.spec.label)
+        check_graph(proto, assignment.spec.label)
         found = {**self.reduction(assignment).evidence(), **target.evidence, **self._plan.evidence(anatomy)}
         found["fitted"] = [asdict(one) for one in fitted]
         return Applied(save_artifact(proto, assignment.out), found, target.parameters)
@@ -111,17 +109,3 @@ class StructuredPruning(PruningAgent):
 def _flow(assignment: Assignment) -> Flow:
     examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
     return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)
-
-
-def _check(proto: ModelProto, label: str) -> None:
-    """Run ONNX's own checker and shape inference, which raise if shapes contradict each other."""
-    standard = all(entry.domain in ("", "ai.onnx") for entry in proto.opset_import if _used(proto, entry.domain))
-    if not standard:
-        return
-    with library_words(label):
-        checker.check_model(proto)
-        shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
-
-
-def _used(proto: ModelProto, domain: str) -> bool:
-    return any(node.domain == domain for node in proto.graph.node)

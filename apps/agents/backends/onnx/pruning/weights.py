@@ -55,9 +55,26 @@ class Weights:
             if one.name in ("alpha", "beta"):
                 one.f = 1.0
         if node.op_type == "MatMul":
-            self._add_behind(node, bias.reshape(-1), before.data_type)
+            self.add_behind(node.name, bias.reshape(-1), before.data_type)
         else:
             self._own(node, _BIAS, bias.reshape(-1), before.data_type)
+
+    def add_behind(self, name: str, bias: Array, data_type: int) -> None:
+        """A product has no bias. Its bias goes into the stored one that is added next, or into a new addition."""
+        node = self._nodes[name]
+        target = node.output[0]
+        readers = [one for one in self.proto.graph.node if target in names_read(one)]
+        if len(readers) == 1 and readers[0].op_type == "Add":
+            other = next((name for name in readers[0].input if name != target), "")
+            if other in self._stored and self._read(other) == 1 and self._stored[other].dims[-1:] == [len(bias)]:
+                store(self._stored[other], numpy_helper.to_array(self._stored[other]) + bias)
+                return
+        self._add(f"{node.name}/fitted_bias", bias, data_type)
+        node.output[0] = f"{target}/product"
+        addition = helper.make_node("Add", [node.output[0], f"{node.name}/fitted_bias"], [target], f"{node.name}/bias")
+        place = next(number for number, one in enumerate(self.proto.graph.node) if one.name == node.name)
+        self.proto.graph.node.insert(place + 1, addition)
+        self._nodes = {one.name: one for one in self.proto.graph.node}
 
     def _weight(self, layer: Layer) -> TensorProto:
         return self._stored[self._nodes[layer.name].input[1]]
@@ -73,22 +90,6 @@ class Weights:
         while len(node.input) <= place:
             node.input.append("")
         node.input[place] = name
-
-    def _add_behind(self, node: NodeProto, bias: Array, data_type: int) -> None:
-        """A product has no bias. Its bias goes into the stored one that is added next, or into a new addition."""
-        target = node.output[0]
-        readers = [one for one in self.proto.graph.node if target in names_read(one)]
-        if len(readers) == 1 and readers[0].op_type == "Add":
-            other = next((name for name in readers[0].input if name != target), "")
-            if other in self._stored and self._read(other) == 1 and self._stored[other].dims[-1:] == [len(bias)]:
-                store(self._stored[other], numpy_helper.to_array(self._stored[other]) + bias)
-                return
-        self._add(f"{node.name}/fitted_bias", bias, data_type)
-        node.output[0] = f"{target}/product"
-        addition = helper.make_node("Add", [node.output[0], f"{node.name}/fitted_bias"], [target], f"{node.name}/bias")
-        place = next(number for number, one in enumerate(self.proto.graph.node) if one.name == node.name)
-        self.proto.graph.node.insert(place + 1, addition)
-        self._nodes = {one.name: one for one in self.proto.graph.node}
 
     def _add(self, name: str, values: Array, data_type: int) -> None:
         tensor = TensorProto(name=name, data_type=data_type)

@@ -1,0 +1,98 @@
+"""Low-rank decomposition of an ONNX file without training: measures its layers, chooses ranks, and replaces them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.decomposition.inputs import spreads
+from apps.agents.backends.onnx.decomposition.layers import Layers, Shapes, layers_of
+from apps.agents.backends.onnx.decomposition.look import OnnxLook
+from apps.agents.backends.onnx.decomposition.refit import Refit
+from apps.agents.backends.onnx.decomposition.surgery import replaced
+from apps.agents.backends.onnx.decomposition.timing import LayerTimer
+from apps.agents.backends.onnx.graph_check import check_graph
+from apps.agents.backends.onnx.normalization import normalized
+from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.pruning.workload import costs_of, workload
+from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.workbench import fold
+from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.decomposition.agent import CompressionAgent, FittedFactor, Plan, Tell
+from apps.agents.techniques.decomposition.layer import DenseLayer
+from apps.agents.techniques.decomposition.spread import Spread
+from apps.agents.techniques.pruning import Workload
+
+BATCH = 16
+"""Examples per batch. A layer's patches of one batch are in memory at once."""
+
+
+class Decomposition(CompressionAgent):
+    """Replaces convolutions and matrix products of a folded graph."""
+
+    _proto: ModelProto
+    _shapes: Shapes
+    _layers: Layers
+    _whole: Workload
+
+    def open(self, assignment: Assignment) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="decomposition-", dir=assignment.scratch))
+        folded = fold(
+            normalized(files.open_model(assignment.model, assignment.scratch), folder), folder / "folded.onnx"
+        )
+        feeds = next(assignment.batches(1, 1))
+        rows = assignment.dataset.layout.rows(feeds)
+        costs, self._shapes = costs_of(folded, feeds, rows)
+        self._proto, self._whole = files.load_proto(folded), workload(costs)
+        self._layers = layers_of(self._proto, self._shapes, rows)
+
+    def layers(self) -> tuple[Sequence[DenseLayer], Mapping[str, str]]:
+        return [layer.dense for layer in self._layers.found], self._layers.left
+
+    def whole(self) -> Workload:
+        return self._whole
+
+    def spreads(self, assignment: Assignment) -> Iterator[Spread]:
+        return spreads(self._proto, self._layers.found, _flow(assignment), assignment.seed)
+
+    def look(self, assignment: Assignment) -> OnnxLook:
+        by_name = {layer.name: layer for layer in self._layers.found}
+        timer = LayerTimer(self._proto, self._shapes, assignment.threads)
+        return OnnxLook(self._proto, by_name, timer, _flow(assignment))
+
+    def make(self, assignment: Assignment, plan: Plan, tell: Tell) -> tuple[Path, list[FittedFactor]]:
+        """Biases that keep the outputs' means are fitted with the last factors, if those are."""
+        look, fits = self.look(assignment), bool(assignment.parameters["refit"])
+        made = {
+            name: look.replacement(plan.chooser.bench(name), plan.chooser.factors(name, option))
+            for name, option in plan.choice.replaced.items()
+        }
+        if fits:
+            made = {name: replace(one, shift=np.zeros_like(one.shift)) for name, one in made.items()}
+        proto = replaced(self._proto, made)
+        fitted: list[FittedFactor] = []
+        if fits:
+            ridge = float(assignment.parameters["ridge"])
+            refit = Refit(self._proto, proto, _flow(assignment), ridge, assignment.seed)
+            fitted = refit.run([layer for layer in self._layers.found if layer.name in made], tell)
+        check_graph(proto, assignment.spec.label)
+        return save_artifact(proto, assignment.out), fitted
+
+    def recount(self, assignment: Assignment, artifact: Path) -> Workload:
+        """Counted on the artifact, folded like the input model."""
+        folder = Path(tempfile.mkdtemp(prefix="recount-", dir=assignment.scratch))
+        folded = fold(files.open_model(artifact, folder), folder / "folded.onnx")
+        feeds = next(assignment.batches(1, 1))
+        costs, _ = costs_of(folded, feeds, assignment.dataset.layout.rows(feeds))
+        return workload(costs)
+
+
+def _flow(assignment: Assignment) -> Flow:
+    examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
+    return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)

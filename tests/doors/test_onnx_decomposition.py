@@ -1,0 +1,54 @@
+"""A session that replaces layers by smaller factors and quantizes them, from the upload to the verdict."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from apps.agents.contracts.criteria import Budget, Constraints
+from apps.agents.contracts.state import Outcome, StepKind
+from tests.agents.backends.onnx_pruning.nets import Net, pictures
+from tests.agents.workshop import FASHION, RESNET
+from tests.door import Door, quick, shorter_sensitivity, told
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
+PRUNE, DECOMPOSE, STATIC = "onnx-prune", "onnx-decompose", "onnx-static-int8"
+CLASSES = {"kind": "npz", "task": "classification"}
+FIDELITY = {"kind": "npz", "task": "fidelity"}
+
+
+def test_where_no_layer_can_be_replaced_the_plan_says_so(door: Door):
+    net = Net(4)
+    proto = net.model(net.conv("only", "x", 4, group=4))
+    stream = io.BytesIO()
+    np.savez(stream, x=pictures(64, 4))
+    model, data = door.model(proto.SerializeToString(), "net.onnx"), door.data(stream.getvalue(), FIDELITY, "x.npz")
+    session = door.verdict(model, data, quick(DECOMPOSE, "onnx-float16"))
+    plan = session.steps.get(kind=StepKind.PLAN)
+    reasons = {one["technique"]: one["reason"] for one in plan.result["omitted"]}
+    assert reasons[DECOMPOSE].startswith("No layer of it can be replaced by smaller factors: only: it is a convolution")
+
+
+@pytest.mark.nightly
+def test_a_decomposed_and_quantized_candidate_is_judged(door: Door):
+    model, data = door.model(RESNET), door.data(FASHION, CLASSES)
+    smaller = Constraints(max_metric_drop_points=10.0, min_size_reduction=5.0)  # Than 8 bits alone can make it.
+    criteria = quick(DECOMPOSE, STATIC, constraints=smaller, budget=Budget(minutes=30.0, candidates=2))
+    with shorter_sensitivity(2.0):
+        session = door.verdict(model, data, criteria)
+    assert session.outcome == Outcome.IMPROVED, told(session)
+    (candidate,) = session.candidates.filter(status="selected")
+    assert [link["technique"] for link in candidate.steps] == [DECOMPOSE, STATIC]
+    found = session.steps.filter(kind=StepKind.OPTIMIZE, technique=DECOMPOSE).last().result
+    assert found["evidence"]["macs_removed"] >= candidate.steps[0]["parameters"]["removed"] - 0.005
+    assert all(row["ms_after"] < row["ms_before"] for row in found["evidence"]["ranks"])
+    assert found["parameters"]["ranks"], "a recipe repeats what was found"
+
+
+def test_a_pruned_network_is_decomposed_and_quantized_as_one_candidate(door: Door):
+    model, data = door.model(RESNET), door.data(FASHION, CLASSES)
+    preview = door.preview(model, data, quick(PRUNE, DECOMPOSE, STATIC, budget=Budget(minutes=30.0, candidates=4)))
+    chains = [[link["technique"] for link in one["steps"]] for one in preview["plan"]["candidates"]]
+    assert [PRUNE, DECOMPOSE, STATIC] in chains
