@@ -32,7 +32,9 @@ function showOffline(offline) {
 }
 
 document.addEventListener("DOMContentLoaded", restore);
-document.addEventListener("htmx:wsBeforeMessage", remember);
-document.addEventListener("htmx:wsAfterMessage", restore);
-document.addEventListener("htmx:wsOpen", () => showOffline(false));
-document.addEventListener("htmx:wsClose", () => showOffline(true));
+// The bell has a socket of its own, which says nothing about this page.
+const ofPage = (handle) => (event) => event.target.closest(".bell-place") || handle();
+document.addEventListener("htmx:wsBeforeMessage", ofPage(remember));
+document.addEventListener("htmx:wsAfterMessage", ofPage(restore));
+document.addEventListener("htmx:wsOpen", ofPage(() => showOffline(false)));
+document.addEventListener("htmx:wsClose", ofPage(() => showOffline(true)));
