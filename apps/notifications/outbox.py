@@ -106,7 +106,9 @@ def _send(channel: Channel, deliveries: Sequence[Delivery]) -> int | None:
 def _note(claimed: _Claimed, status: int | None, failure: Failed | None, *, took_ms: int) -> None:
     """Writes down the attempt and what follows from it, unless another worker has taken the deliveries over."""
     mine = Delivery.objects.filter(claim=claimed.claim, status=DeliveryStatus.WAITING)
-    claimed.deliveries[:] = list(mine.select_related("notification__team").select_for_update().order_by("pk"))
+    claimed.deliveries[:] = list(
+        mine.select_related("notification__team").select_for_update(of=("self",)).order_by("pk")
+    )
     error = str(failure)[:500] if failure else ""
     answered = failure.status if failure else status
     Attempt.objects.bulk_create(

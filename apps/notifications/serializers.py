@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.notifications import kinds
 from apps.notifications.models import LONGEST_ADDRESS, Attempt, BellEntry, Channel, Delivery, Digest, Medium
 from apps.notifications.services import may_change
+
+ADDABLE = [one for one in Medium.choices if one[0] != Medium.BELL]
+
+
+@extend_schema_field({"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$", "example": "22:00"})
+class ClockField(serializers.TimeField):
+    """A time by the channel's clock, such as `22:00`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(format="%H:%M", input_formats=["%H:%M"], allow_null=True, **options)
 
 
 class NotificationSerializer(serializers.ModelSerializer[BellEntry]):
@@ -43,6 +54,8 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
     for_team = serializers.SerializerMethodField()
     address = serializers.SerializerMethodField()
     kinds = serializers.ListField(child=serializers.ChoiceField(choices=kinds.CHOICES), read_only=True)
+    quiet_from = ClockField(read_only=True)
+    quiet_until = ClockField(read_only=True)
 
     class Meta:
         model = Channel
@@ -80,8 +93,8 @@ class ChannelChangeSerializer(serializers.Serializer[Any]):
     mine_only = serializers.BooleanField(required=False)
     enabled = serializers.BooleanField(required=False)
     digest = serializers.ChoiceField(choices=Digest.choices, required=False)
-    quiet_from = serializers.TimeField(required=False, allow_null=True)
-    quiet_until = serializers.TimeField(required=False, allow_null=True)
+    quiet_from = ClockField(required=False)
+    quiet_until = ClockField(required=False)
     time_zone = serializers.CharField(max_length=60, required=False)
 
 
@@ -90,7 +103,7 @@ class NewChannelSerializer(ChannelChangeSerializer):
     for_team = serializers.BooleanField(
         required=False, default=False, help_text="Whether it is the team's. Only owners add those."
     )
-    medium = serializers.ChoiceField(choices=[one for one in Medium.choices if one[0] != Medium.BELL])
+    medium = serializers.ChoiceField(choices=ADDABLE)
     name = serializers.CharField(max_length=80)
     address = serializers.CharField(max_length=LONGEST_ADDRESS)
 

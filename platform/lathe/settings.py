@@ -265,6 +265,8 @@ SPECTACULAR_SETTINGS = {
         "InspectionStatus": "apps.models.models.InspectionStatus",
         "DeliveryStatus": "apps.notifications.models.DeliveryStatus",
         "NotificationKind": "apps.notifications.kinds.CHOICES",
+        "ChannelMedium": "apps.notifications.models.Medium",
+        "AddableMedium": "apps.notifications.serializers.ADDABLE",
     },
     # The interface's files come from this server.
     "SWAGGER_UI_DIST": "SIDECAR",

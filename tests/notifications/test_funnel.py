@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from apps.accounts.models import Membership, Team, User
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models.models import InspectionStatus, ModelVersion
-from apps.notifications import kinds, services, stories
+from apps.notifications import chats, kinds, services, stories
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium, Notification
 from apps.notifications.schedule import Hours
 from apps.notifications.stories import story_of
@@ -35,6 +36,10 @@ Happens = Callable[..., None]
 
 def told(user: User) -> list[str]:
     return list(BellEntry.objects.filter(user=user).values_list("notification__kind", flat=True))
+
+
+def newest() -> Notification:
+    return Notification.objects.latest("pk")
 
 
 def test_the_team_is_told_and_nobody_else(
@@ -150,7 +155,7 @@ def test_a_refused_upload_is_told_once(everything: World, viewer: User) -> None:
     for _ in range(2):
         ModelVersion.objects.get().refuse("model.damaged", "The file is damaged.")
     assert told(viewer) == ["upload.refused"]
-    assert Notification.objects.get().path == everything.version.get_absolute_url()
+    assert newest().path == everything.version.get_absolute_url()
 
 
 def test_a_lost_worker_is_told(everything: World, viewer: User) -> None:
@@ -161,8 +166,8 @@ def test_a_lost_worker_is_told(everything: World, viewer: User) -> None:
     )
     sweeper._recover_steps()
     assert told(viewer) == ["worker.lost"]
-    assert Notification.objects.get().title == "The worker node-1:7 was lost"
-    assert "retried" in Notification.objects.get().text
+    assert newest().title == "The worker node-1:7 was lost"
+    assert "retried" in newest().text
 
 
 def test_a_long_wait_is_told_once_and_not_of_a_paused_queue(everything: World, viewer: User) -> None:
@@ -216,7 +221,7 @@ def test_a_promotion_that_makes_a_model_worse_is_told(everything: World, owner: 
     step.save()
     assert tell_of_regression(session, before, version, "production", owner)
     assert told(viewer) == ["model.regressed"]
-    assert "which production pointed at before: " in Notification.objects.get().text
+    assert "which production pointed at before: " in newest().text
     shift(step.result["metrics"][0]["candidate"], 30.0)
     shift(step.result["latency"]["candidate_p50_ms"], 0.15)
     step.save()
@@ -224,7 +229,7 @@ def test_a_promotion_that_makes_a_model_worse_is_told(everything: World, owner: 
     shift(step.result["latency"]["candidate_p50_ms"], 1.0)
     step.save()
     assert tell_of_regression(session, before, version, "production", owner)
-    assert "3.15 instead of 2 ms" in Notification.objects.first().text
+    assert "3.15 instead of 2 ms" in newest().text
 
 
 def shift(estimate: dict[str, Any], by: float) -> None:
@@ -261,3 +266,16 @@ def at(text: str) -> datetime:
 )
 def test_when_a_message_is_due(hours: Hours, now: str, due: str, held: bool) -> None:
     assert hours.due(at(now).astimezone(UTC)) == (at(due), held)
+
+
+# --- the docs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.portable
+def test_the_docs_have_every_kind_and_every_service() -> None:
+    page = Path("docs/notifications.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    assert {name for name, _ in rows} == set(kinds.KINDS)
+    assert {name for name, mailed in rows if mailed in ("yes", "your own")} == set(kinds.MAILED)
+    services_of_page = re.findall(r"^\| [^|]+ \| `(\w+)://` \|$", page, re.MULTILINE)
+    assert services_of_page == list(chats.SERVICES)
