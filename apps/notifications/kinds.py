@@ -41,7 +41,7 @@ SESSION_UNDECIDED = Kind(
 MODEL_REGRESSED = Kind(
     "model.regressed",
     "Worse than the version before",
-    "A promoted version is less accurate, slower or larger than the one that its alias pointed at before.",
+    "A promoted version is less accurate or slower than the one that its alias pointed at before.",
     "bad",
     True,
 )
