@@ -24,7 +24,7 @@ class TimesForm(forms.Form):
         label="Quiet until",
         required=False,
         widget=forms.TimeInput(TIME, format="%H:%M"),
-        help_text="What arises in between goes out afterwards, together.",
+        help_text="What arises in between goes out afterwards.",
     )
     time_zone = forms.CharField(
         max_length=60, initial="UTC", widget=forms.TextInput({"list": "time-zones"}), help_text="Such as Europe/Berlin."
@@ -73,7 +73,7 @@ class ChannelForm(TimesForm):
 
 _ADDRESS_HELP = {
     Medium.WEBHOOK: "An https:// address that takes POST requests.",
-    Medium.CHAT: "An address of Apprise, such as slack://… or msteams://… (docs/notifications.md lists them).",
+    Medium.CHAT: "An address of Apprise, such as slack://…, workflows://… (Teams) or matrixs://…",
     Medium.EMAIL: "An e-mail address, such as that of a mailing list.",
     Medium.BELL: "",
 }
