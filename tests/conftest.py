@@ -16,7 +16,8 @@ from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.optimization import events, workers
+from apps.live import pokes
+from apps.optimization import workers
 from lathe import cache as shared_cache
 from lathe import portal
 from tests.door import Door, shorter_sensitivity
@@ -75,7 +76,7 @@ def _fresh_process_state() -> None:
 
     A worker that a test has stopped has told this process to start no more work.
     """
-    for outage in (shared_cache.outage, events.outage):
+    for outage in (shared_cache.outage, pokes.outage):
         outage.ended()
     cache.clear()
     workers.stopping.clear()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
+
+from django.db import transaction
 
 from apps.audit.models import GENESIS, ActorKind, AuditEvent, AuditHead
 from apps.texts import storable
@@ -39,6 +41,17 @@ class Session(Protocol):
     def team_id(self) -> int: ...
 
 
+Listener = Callable[[AuditEvent], None]
+_listeners: list[Listener] = []
+
+
+def connect(listener: Listener) -> None:
+    """Calls `listener` with each new event, in the transaction that writes it: either both last or neither does."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+@transaction.atomic
 def record(
     action: str,
     *,
@@ -60,7 +73,7 @@ def record(
         kind, name = ActorKind.AGENT, actor
     elif actor is not None:
         kind, name, user_id = ActorKind.USER, actor.email, actor.pk
-    return AuditEvent.objects.create(
+    event = AuditEvent.objects.create(
         action=action,
         actor_kind=kind,
         actor=name,
@@ -72,6 +85,9 @@ def record(
         data=dict(data or {}),
         key=key,
     )
+    for listener in _listeners:
+        listener(event)
+    return event
 
 
 def record_changes(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +17,7 @@ from apps.accounts.models import Team
 from apps.agents.contracts.formats import format_spec
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
+from apps.audit import trail
 from apps.models import clock
 from apps.models.querysets import (
     AliasQuerySet,
@@ -177,7 +178,9 @@ class Inspected(models.Model):
 
     def refuse(self, code: str, sentence: str) -> None:
         """Pending → refused, with the reason. Any other status stays unchanged: the first result counts."""
-        self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence)
+        with transaction.atomic():
+            if self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence):
+                _record_refusal(self)
 
     def look_again(self) -> None:
         """Ready → pending, to be checked again. Any other status stays unchanged."""
@@ -223,13 +226,24 @@ class Inspected(models.Model):
             held = held.abandoned()
         return bool(self.check_claim and held.update(**changes))
 
-    def _settle(self, status: InspectionStatus, **fields: str) -> None:
-        """Two workers may have received the same file: compare-and-set accepts one result."""
-        self._pending.update(status=status, **fields, **_NO_CLAIM)
+    def _settle(self, status: InspectionStatus, **fields: str) -> bool:
+        """Two workers may have received the same file: compare-and-set accepts one result. Returns whether it was this
+        one.
+        """
+        settled = self._pending.update(status=status, **fields, **_NO_CLAIM)
         self.refresh_from_db(fields=["status", "refusal_code", "refusal"])
+        return bool(settled)
 
 
 _NO_CLAIM: dict[str, Any] = {"check_claim": None, "check_expires_at": None}
+
+
+def _record_refusal(row: Any) -> None:
+    """Records the refusal of a version or data set in its team's audit trail, with whose upload it was."""
+    team = row.team if isinstance(row, DataSet) else row.model.team
+    path, user = row.get_absolute_url(), row.created_by_id
+    data = {"code": row.refusal_code, "path": path, "user": user, "filename": row.filename}
+    trail.record("upload.refused", team=team, subject=str(row), reason=row.refusal, data=data)
 
 
 class ModelVersion(Inspected):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dramatiq
 from django.core.management import call_command
 
-from apps.optimization import pipeline, retention, runner
+from apps.notifications import outbox
+from apps.optimization import pipeline, retention, runner, watching
 from apps.optimization.messages import ADVANCE, RUN_STEP, RUN_STEP_ON_GPU, TIDY_UP
 from apps.optimization.models import LONGEST_STEP_MINUTES
 
@@ -38,6 +39,10 @@ def run_step_on_gpu(step_id: int) -> None:
 
 @dramatiq.actor(**TIDY_UP.declared, max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
 def tidy_up() -> None:
-    """Removes what teams no longer keep under their retention, and expired logins."""
+    """Removes what teams no longer keep under their retention, old notifications and expired logins. Looks whether disk
+    and quotas suffice.
+    """
     retention.apply_all()
+    outbox.prune()
+    watching.look_at_room()
     call_command("clearsessions")

@@ -59,6 +59,7 @@ class Housekeeper(threading.Thread):
 
     def run(self) -> None:
         from apps.models.timing import timing
+        from apps.notifications import outbox
         from apps.optimization import sweeper, workers
 
         next_sweep = next_collection = 0.0
@@ -66,6 +67,8 @@ class Housekeeper(threading.Thread):
             self._try(workers.report, self.queues)
             if time.monotonic() >= next_sweep:
                 self._try(sweeper.sweep)
+                if "default" in self.queues:
+                    self._try(outbox.sweep)
                 next_sweep = time.monotonic() + timing().sweep_s
             if "default" in self.queues and time.monotonic() >= next_collection:
                 self._try(_ask_for_collection)

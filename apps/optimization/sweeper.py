@@ -19,7 +19,7 @@ from apps.models import checks, clock
 from apps.models.inspection import remove_abandoned_scratch
 from apps.models.messages import CHECKS_QUEUE
 from apps.models.timing import timing
-from apps.optimization import messages, pipeline, scratch, workers
+from apps.optimization import messages, pipeline, scratch, watching, workers
 from apps.optimization.errors import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 
@@ -40,6 +40,7 @@ class Swept:
 def sweep() -> Swept:
     """One round over everything."""
     workers.forget_silent()
+    watching.look_at_queues()
     return Swept(
         steps_recovered=_recover_steps(),
         checks_recovered=checks.recover(),
@@ -58,19 +59,22 @@ def _recover_steps() -> int:
 
 def _recover(step: SessionStep, most_attempts: int) -> bool:
     session = step.session
-    reason = f"The worker {step.worker} fell silent."
+    worker, what_follows = step.worker, "The step will be retried."
+    reason = f"The worker {worker} fell silent."
     if not session.is_active or session.cancel_requested_at:
-        moved = step.cancel(stale=True)
+        moved, what_follows = step.cancel(stale=True), "The session had ended already."
     elif step.tried_enough(most_attempts):
         lost = WorkerLost(attempts=step.attempt)
+        what_follows = lost.message
         moved = step.fail(lost.code, lost.message, fault=Fault.INFRASTRUCTURE, stale=True)
     else:
-        moved = step.hand_back(reason=f"{reason} The step will be retried.", stale=True)
+        moved = step.hand_back(reason=f"{reason} {what_follows}", stale=True)
         if moved:
             step.refresh_from_db()
             messages.send_step(step)
     if moved:
         logger.warning("Step %s of session %s was taken back: %s", step.key, session.pk, reason)
+        watching.tell_of_lost_worker(session, worker, step.key, what_follows)
         session.log.create(step_key=step.key, level="warning", message=f"{reason} Attempt {step.attempt} was lost.")
         messages.send_advance(session.pk)
     return moved

@@ -10,6 +10,7 @@ from rest_framework.routers import DefaultRouter
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
 from apps.models.api import routes as store_routes
+from apps.notifications.api import routes as notification_routes
 from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 from apps.optimization.api_criteria import DefaultCriteriaView
@@ -19,7 +20,12 @@ app_name = "api"
 router = DefaultRouter()
 # One URL per resource: no second one that ends in `.json`.
 router.include_format_suffixes = False
-routes: list[tuple[str, Any, str]] = [*account_routes, *store_routes, *optimization_routes]
+routes: list[tuple[str, Any, str]] = [
+    *account_routes,
+    *notification_routes,
+    *store_routes,
+    *optimization_routes,
+]
 for prefix, viewset, basename in routes:
     router.register(prefix, viewset, basename)
 

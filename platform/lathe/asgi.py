@@ -14,7 +14,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lathe.settings")
 # First, because consumers import models, and models need the apps to be loaded.
 http = get_asgi_application()
 
-from apps.optimization.routing import websocket_urlpatterns  # noqa: E402
+from apps.notifications.routing import websocket_urlpatterns as bell_urlpatterns  # noqa: E402
+from apps.optimization.routing import websocket_urlpatterns as session_urlpatterns  # noqa: E402
+
+websocket_urlpatterns = [*bell_urlpatterns, *session_urlpatterns]
 
 application = ProtocolTypeRouter(
     {

@@ -197,6 +197,8 @@ class Environment:
     """EMAIL_URL: how mail is sent: smtp, smtps, console, or a folder."""
     mail_from: str
     """LATHE_MAIL_FROM: the sender of invitations and notices."""
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...]
+    """LATHE_WEBHOOK_NETWORKS: networks that webhooks and chats of members may reach although they are not public."""
     queues: tuple[str, ...]
     """LATHE_QUEUES: the queues that this machine's workers serve."""
     step_memory_bytes: int
@@ -245,6 +247,7 @@ class Environment:
             storage_url=_storage_url(reader, var_dir),
             email_url=_email_url(reader, var_dir),
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
+            webhook_networks=reader.networks("LATHE_WEBHOOK_NETWORKS"),
             queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             cores=reader.cores("LATHE_CORES"),

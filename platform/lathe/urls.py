@@ -33,6 +33,7 @@ urlpatterns = [
     path("api/schema/", DocumentView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     path("", include("apps.accounts.urls")),
+    path("", include("apps.notifications.urls")),
     path("", include("apps.models.urls")),
     path("", include("apps.optimization.urls")),
 ]

@@ -32,7 +32,11 @@ function showOffline(offline) {
 }
 
 document.addEventListener("DOMContentLoaded", restore);
-for (const name of ["htmx:wsBeforeMessage", "lathe:beforeSwap"]) document.addEventListener(name, remember);
-for (const name of ["htmx:wsAfterMessage", "lathe:afterSwap"]) document.addEventListener(name, restore);
-document.addEventListener("htmx:wsOpen", () => showOffline(false));
-document.addEventListener("htmx:wsClose", () => showOffline(true));
+document.addEventListener("lathe:beforeSwap", remember);
+document.addEventListener("lathe:afterSwap", restore);
+// The bell has a socket of its own, which says nothing about this page.
+const ofPage = (handle) => (event) => event.target.closest(".bell-place") || handle();
+document.addEventListener("htmx:wsBeforeMessage", ofPage(remember));
+document.addEventListener("htmx:wsAfterMessage", ofPage(restore));
+document.addEventListener("htmx:wsOpen", ofPage(() => showOffline(false)));
+document.addEventListener("htmx:wsClose", ofPage(() => showOffline(true)));

@@ -22,6 +22,9 @@ def address(path: str, world: World) -> str:
         "criteria": world.criteria.pk,
         "sessions": world.session.pk,
         "audit": world.event.sequence,
+        "notifications": world.entry.pk,
+        "notification-channels": world.channel.pk,
+        "notification-deliveries": world.delivery.pk,
     }
     before, _, after = path.partition("{")
     return f"{before}{rows[before.split('/')[3]]}{after.partition('}')[2]}" if after else path

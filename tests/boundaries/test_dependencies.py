@@ -31,6 +31,7 @@ FRAME = {
 }
 NOT_IMPORTED = {
     "psycopg": "Django's backend for PostgreSQL imports it",
+    "tzdata": "Python's zoneinfo reads it where the system has no time zones",
     "sympy": "ONNX Runtime's symbolic shape inference imports it",
     "torch-pruning": "part of the frame that was agreed on; structured pruning is to use it",
     "django-stubs": "mypy's plugin for Django",

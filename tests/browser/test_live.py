@@ -65,7 +65,7 @@ def test_a_push_leaves_the_reader_where_they_are(logged_in: Chrome, portal: Port
     logged_in.execute_script("document.getElementById('session-log-lines').scrollTop = 5")
     logged_in.execute_script("document.querySelector('#session-candidates details').open = true")
     logged_in.execute_script(
-        """const stage = document.querySelector('[ws-connect]');
+        """const stage = document.querySelector('main [ws-connect]');
         for (const name of ['wsBeforeMessage', 'swap', 'wsAfterMessage']) {
           if (name !== 'swap') { htmx.trigger(stage, `htmx:${name}`); continue; }
           for (const id of ['session-head', 'session-log', 'session-candidates']) {

@@ -18,7 +18,8 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.sandbox.process import JobCancelled
-from apps.optimization import events, jobs, pipeline, runner, scratch, services, workers
+from apps.live import pokes
+from apps.optimization import jobs, pipeline, runner, scratch, services, workers
 from apps.optimization.models import LogEntry, OptimizationSession, SessionStep, Worker
 from tests.optimization import crank
 from tests.processes import works_on_a_step
@@ -196,7 +197,7 @@ def test_progress_is_written_twice_a_second_at_most(
 
 def test_pages_are_poked_when_something_changed(step: SessionStep, monkeypatch: pytest.MonkeyPatch) -> None:
     poked: list[Any] = []
-    monkeypatch.setattr(events, "_send", lambda group, session: poked.append(group))
+    monkeypatch.setattr(pokes, "_send", poked.append)
     runner.run_step(step.pk)
     assert set(poked) == {step.session.channel_group}
 
@@ -208,7 +209,7 @@ def test_a_channel_layer_that_is_away_does_not_stop_the_work(
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             raise ConnectionRefusedError
 
-    monkeypatch.setattr(events, "get_channel_layer", Away)
+    monkeypatch.setattr(pokes, "get_channel_layer", Away)
     runner.run_step(step.pk)
     step.refresh_from_db()
     assert step.status == Status.COMPLETED

@@ -18,7 +18,7 @@ from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("accounts:", "models:", "optimization:")
+PAGES = ("accounts:", "models:", "notifications:", "optimization:")
 API = "api:"
 
 
@@ -75,6 +75,18 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "models:dataset-describe": ("POST", Door.WRITE),
     "models:dataset-delete": ("POST", Door.WRITE),
     "models:dataset-file": ("GET", Door.READ),
+    "notifications:list": ("GET", Door.PRIVATE),
+    "notifications:read": ("POST", Door.PRIVATE),
+    "notifications:follow": ("GET", Door.MINE),
+    "notifications:settings": ("GET", Door.PRIVATE),
+    "notifications:new": ("POST", Door.PRIVATE),
+    "notifications:channel": ("GET", Door.READ),
+    "notifications:channel-change": ("POST", Door.OWN),
+    "notifications:channel-remove": ("POST", Door.OWN),
+    "notifications:channel-rotate": ("POST", Door.OWN),
+    "notifications:channel-test": ("POST", Door.OWN),
+    "notifications:deliveries": ("GET", Door.PRIVATE),
+    "notifications:delivery-replay": ("POST", Door.OWN),
     "optimization:dashboard": ("GET", Door.PRIVATE),
     "optimization:session-list": ("GET", Door.PRIVATE),
     "optimization:session-new": ("POST", Door.WRITE_HERE),
@@ -108,6 +120,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:audit": ("GET", Door.PRIVATE),
 }
 ELSEWHERE = {
+    "notifications:unsubscribe": "opened by the token of a mail: tests/notifications/test_outbox.py",
     "accounts:invitation-accept": "opened by its link's token, not by a role: tests/accounts/test_teams.py",
     "accounts:token-revoke": "only one's own, whatever the role: tests/accounts/test_tokens.py",
 }
@@ -158,6 +171,13 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:session-preview": None,
         "api:session": world.session.pk,
         "api:audit": world.event.sequence,
+        "notifications:follow": world.entry.pk,
+        "notifications:channel": world.channel.pk,
+        "notifications:delivery": world.delivery.pk,
+        "api:notification-channel": world.channel.pk,
+        "api:notification-delivery": world.delivery.pk,
+        "api:notification-read-all": None,
+        "api:notification": world.entry.pk,
     }
     if name.endswith("-list"):
         return []
@@ -225,6 +245,7 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:session-preview": {**row, "criteria_set": world.criteria.pk},
         "api:session-take": {"candidate": "c02"},
         "api:session-rollback": {"reason": "It was slower in production."},
+        "api:notification-channel-list": {"medium": "webhook", "name": "new", "address": "https://hooks.example.org/"},
         "api:upload-list": {"filename": "new.onnx", "size_bytes": 3},
         "api:version-list": {"model": world.model.pk, "upload": str(world.upload.pk)},
         "api:version-detail": {"description": "new"},
@@ -245,12 +266,23 @@ def api_endpoints() -> list[tuple[str, str]]:
 def api_door(name: str, method: str) -> Door:
     if name.startswith("api:upload") and not name.endswith("-list"):
         return Door.MINE
+    if name.startswith("api:notification"):
+        return notification_door(name, method)
     if name in ("api:session-preview", "api:criteria-check"):
         return Door.READ
     if method in SAFE:
         return Door.PRIVATE if name.endswith("-list") or name.startswith(OF_NO_ROW) else Door.READ
     # A new row belongs to the caller's own team; the stranger's body names rows of another.
     return Door.WRITE_HERE if name in NEW_HERE else Door.WRITE
+
+
+def notification_door(name: str, method: str) -> Door:
+    """A bell is one's own, a team's channels are its owners', and everybody may add a channel of their own."""
+    if name.endswith("-list") or name == "api:notification-read-all":
+        return Door.PRIVATE
+    if not name.startswith(("api:notification-channel", "api:notification-delivery")):
+        return Door.MINE
+    return Door.READ if method in SAFE else Door.OWN
 
 
 NEW_HERE = ("api:model-list", "api:dataset-list", "api:criteria-list", "api:upload-list")

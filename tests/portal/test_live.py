@@ -20,8 +20,9 @@ from django.urls import reverse
 from apps.accounts import services
 from apps.accounts.models import Role, Team, User
 from apps.agents.contracts.state import Status
-from apps.optimization import consumers, live
-from apps.optimization.consumers import NOT_FOUND
+from apps.live import pages
+from apps.live.pages import NOT_FOUND
+from apps.optimization import live
 from apps.optimization.models import OptimizationSession
 from apps.optimization.routing import websocket_urlpatterns
 from lathe.layer import PatientLayer
@@ -191,7 +192,7 @@ async def test_another_logins_end_is_no_business_of_a_page(session: Optimization
 async def test_a_page_looks_for_changes_by_itself_while_redis_is_away(
     session: OptimizationSession, viewer: User, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(consumers, "LISTEN_S", 0.2)
+    monkeypatch.setattr(pages, "LISTEN_S", 0.2)
     layer = PatientLayer(hosts=[{"address": f"unix://{tmp_path}/nobody.sock"}])
     before = channel_layers.set(DEFAULT_CHANNEL_LAYER, layer)
     try:

@@ -30,6 +30,17 @@ from apps.models.models import (
     RegisteredModel,
     Upload,
 )
+from apps.notifications import kinds
+from apps.notifications.models import (
+    Attempt,
+    BellEntry,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Medium,
+    Notification,
+)
+from apps.notifications.webhooks import new_secret
 from apps.optimization.models import (
     AnalysisReport,
     Candidate,
@@ -63,6 +74,11 @@ class World:
     membership: Membership
     """Of somebody who is nobody's test person."""
     event: AuditEvent
+    channel: Channel
+    """A webhook of the team."""
+    entry: BellEntry
+    """In the bell of the one who built the world."""
+    delivery: Delivery
 
 
 def stored(content: bytes) -> Blob:
@@ -108,7 +124,31 @@ def build(team: Team, by: User) -> World:
     session = finished_session(version, dataset, criteria, by)
     Worker.objects.create(name="worker-1", queues=["cpu"], machine=analysis["machine"])
     event = trail.record("session.started", actor=by, session=session, subject=str(version))
-    return World(team, model, version, alias, dataset, upload, criteria, session, invitation, membership, event)
+    channel, entry, delivery = told(team, by)
+    rows = (team, model, version, alias, dataset, upload, criteria, session, invitation, membership, event)
+    return World(*rows, channel, entry, delivery)
+
+
+def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:
+    """A notification in the bell of `by`, delivered to a webhook of the team."""
+    channel = Channel.objects.create(
+        team=team,
+        medium=Medium.WEBHOOK,
+        name="build server",
+        address="https://hooks.example.org/lathe",
+        kinds=list(kinds.SENDABLE),
+        secret=new_secret(),
+        created_by=by,
+    )
+    notification = Notification.objects.create(
+        team=team, event=10**9 + team.pk, kind="session.finished", title="resnet v1: done", path="/sessions/"
+    )
+    entry = BellEntry.objects.create(notification=notification, user=by)
+    delivery = Delivery.objects.create(
+        channel=channel, notification=notification, status=DeliveryStatus.DELIVERED, tries=1, ended_at=timezone.now()
+    )
+    Attempt.objects.create(delivery=delivery, status=204, took_ms=12)
+    return channel, entry, delivery
 
 
 def finished_session(version: ModelVersion, dataset: DataSet, criteria: CriteriaSet, by: User) -> OptimizationSession:

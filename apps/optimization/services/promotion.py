@@ -15,6 +15,7 @@ from apps.optimization import events
 from apps.optimization.errors import NothingToPromote, NotPromoted
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.services.regressions import tell_of_regression
 
 PRODUCTION = "production"
 
@@ -44,10 +45,12 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
     row.result_version = version
     row.save(update_fields=["result_version"])
     reason = f"Session {row.pk}: {Verdict.model_validate(row.verdict).reason}"
+    held = row.version.model.aliases.filter(name=alias).select_related("version__model").first()
     move_alias(row.version.model, alias, version, user, reason)
     trail.record(
         "session.promoted", actor=user, session=row, subject=str(version), reason=reason, data={"alias": alias}
     )
+    tell_of_regression(row, held.version if held else None, version, alias, user)
     events.poke(row)
     return version
 

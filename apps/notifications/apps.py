@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class NotificationsConfig(AppConfig):
+    name = "apps.notifications"
+    label = "notifications"
+    verbose_name = "Notifications"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """From now on each audit event passes through the funnel."""
+        from apps.audit import trail
+        from apps.notifications import funnel
+
+        trail.connect(funnel.take)

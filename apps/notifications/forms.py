@@ -1,0 +1,90 @@
+"""Forms of channels. The services check what the fields mean together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from apps.notifications import kinds
+from apps.notifications.models import LONGEST_ADDRESS, Channel, Digest, Medium
+from apps.notifications.zones import zones
+
+TIME = {"type": "time"}
+
+
+class TimesForm(forms.Form):
+    """When a channel that people read may disturb them."""
+
+    digest = forms.ChoiceField(
+        label="Send", choices=Digest.choices, initial=Digest.NONE, help_text="Together: one message for all."
+    )
+    quiet_from = forms.TimeField(label="Quiet from", required=False, widget=forms.TimeInput(TIME, format="%H:%M"))
+    quiet_until = forms.TimeField(
+        label="Quiet until",
+        required=False,
+        widget=forms.TimeInput(TIME, format="%H:%M"),
+        help_text="What arises in between goes out afterwards.",
+    )
+    time_zone = forms.CharField(
+        max_length=60, initial="UTC", widget=forms.TextInput({"list": "time-zones"}), help_text="Such as Europe/Berlin."
+    )
+
+
+class OwnForm(TimesForm):
+    """A member's bell and e-mail: which kinds go where, and when mail is sent."""
+
+    field_order = ("bell", "email", "mine_only", "digest", "quiet_from", "quiet_until", "time_zone")
+
+    bell = forms.MultipleChoiceField(choices=kinds.CHOICES, required=False)
+    email = forms.MultipleChoiceField(choices=[(n, kinds.KINDS[n].label) for n in kinds.SENDABLE], required=False)
+    mine_only = forms.BooleanField(
+        label="Mail only about my own sessions and uploads, and about the team as a whole", required=False
+    )
+
+
+class ChannelForm(TimesForm):
+    """A webhook, a chat, or a team's e-mail address."""
+
+    field_order = ("name", "address", "kinds", "mine_only", "enabled")
+
+    name = forms.CharField(max_length=80, help_text="As lists and the audit trail call it.")
+    address = forms.CharField(max_length=LONGEST_ADDRESS)
+    kinds = forms.MultipleChoiceField(
+        label="What it carries",
+        choices=[(name, kinds.KINDS[name].label) for name in kinds.SENDABLE],
+        initial=list(kinds.SENDABLE),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+    mine_only = forms.BooleanField(label="Only about my own sessions and uploads", required=False)
+    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+
+    def __init__(self, data: Any = None, *, medium: Medium, for_team: bool, new: bool, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.fields["address"].help_text = _ADDRESS_HELP[medium]
+        if medium is Medium.WEBHOOK:
+            del self.fields["digest"]
+        if for_team:
+            del self.fields["mine_only"]
+        if new:
+            del self.fields["enabled"]
+
+
+_ADDRESS_HELP = {
+    Medium.WEBHOOK: "An https:// address that takes POST requests.",
+    Medium.CHAT: "An address of Apprise, such as slack://…, workflows://… (Teams) or matrixs://…",
+    Medium.EMAIL: "An e-mail address, such as that of a mailing list.",
+    Medium.BELL: "",
+}
+
+
+def initial_of(channel: Channel) -> dict[str, Any]:
+    """The channel's values for a form."""
+    names = ("name", "address", "kinds", "mine_only", "enabled", "digest", "quiet_from", "quiet_until", "time_zone")
+    return {name: getattr(channel, name) for name in names}
+
+
+def time_zones() -> tuple[str, ...]:
+    """What the browser offers for `time_zone`."""
+    return zones()

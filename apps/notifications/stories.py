@@ -1,0 +1,129 @@
+"""What members are told of an audit event: the one place that turns actions into notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import reverse
+
+from apps.audit.models import AuditEvent
+from apps.notifications import kinds
+from apps.notifications.kinds import Kind
+
+IMPROVED = "improved"
+UNDECIDED = ("not_measured", "inconclusive")
+BUDGET_KEY = "budget"
+"""The key of the decision that ended a session's search because its budget was spent."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """One notification, not yet written."""
+
+    kind: Kind
+    title: str
+    text: str = ""
+    path: str = ""
+    concerns: int | None = None
+    """The user whose session or upload it is."""
+    only: int | None = None
+    """The only user it is for, if it is nobody else's business."""
+    owners_only: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def story_of(event: AuditEvent) -> Story | None:
+    """What to tell of `event`; `None` for the events that nobody needs to be told of."""
+    tell = _STORIES.get(event.action)
+    return tell(event) if tell else None
+
+
+def _completed(event: AuditEvent) -> Story:
+    outcome = event.data.get("outcome", "")
+    if outcome == IMPROVED:
+        return _of_session(event, kinds.SESSION_FINISHED, "{name}: a better model was found")
+    if AuditEvent.objects.filter(session=event.session_id, key=BUDGET_KEY).exists():
+        return _of_session(event, kinds.BUDGET_SPENT, "{name}: the budget is spent without a result")
+    if outcome in UNDECIDED:
+        return _of_session(event, kinds.SESSION_UNDECIDED, "{name}: the session needs a decision")
+    return _of_session(event, kinds.SESSION_FINISHED, "{name}: the original stands")
+
+
+def _failed(event: AuditEvent) -> Story:
+    return _of_session(event, kinds.SESSION_FAILED, "{name}: the session failed")
+
+
+def _regressed(event: AuditEvent) -> Story:
+    return _of_session(event, kinds.MODEL_REGRESSED, f"{event.subject}: worse than the version before")
+
+
+def _worker_lost(event: AuditEvent) -> Story:
+    return _of_session(event, kinds.WORKER_LOST, f"The worker {event.subject} was lost")
+
+
+def _queue_slow(event: AuditEvent) -> Story:
+    return _of_session(event, kinds.QUEUE_SLOW, "{name}: the session waits for a worker")
+
+
+def _of_session(event: AuditEvent, kind: Kind, title: str) -> Story:
+    session: Any = event.session  # these actions always have one
+    return Story(
+        kind,
+        title.format(name=session.version),
+        event.reason,
+        reverse("optimization:session-detail", args=[session.pk]),
+        concerns=session.created_by_id,
+        data={"session": str(session.pk), **event.data},
+    )
+
+
+def _refused(event: AuditEvent) -> Story:
+    return Story(
+        kinds.UPLOAD_REFUSED,
+        f"{event.subject} was refused",
+        event.reason,
+        event.data.get("path", ""),
+        concerns=event.data.get("user"),
+        data={name: value for name, value in event.data.items() if name not in ("user", "path")},
+    )
+
+
+def _room_low(event: AuditEvent) -> Story:
+    path = reverse("optimization:storage") if event.team_id else ""
+    return Story(kinds.ROOM_LOW, event.subject, event.reason, path, data=dict(event.data))
+
+
+def _approval(event: AuditEvent) -> Story:
+    path, title = event.data.get("path", ""), f"{event.subject}: approval is asked"
+    return Story(kinds.APPROVAL_ASKED, title, event.reason, path, data=dict(event.data))
+
+
+def _given_up(event: AuditEvent) -> Story:
+    user = event.data.get("user")
+    return Story(
+        kinds.GIVEN_UP,
+        f"{event.subject}: a message could not be delivered",
+        event.reason,
+        reverse("notifications:channel", args=[event.data["channel"]]),
+        concerns=user,
+        only=user,
+        owners_only=user is None,
+        data=dict(event.data),
+    )
+
+
+_STORIES: dict[str, Callable[[AuditEvent], Story]] = {
+    "session.completed": _completed,
+    "session.failed": _failed,
+    "session.regressed": _regressed,
+    "session.waits_long": _queue_slow,
+    "worker.lost": _worker_lost,
+    "upload.refused": _refused,
+    "room.low": _room_low,
+    "approval.asked": _approval,
+    "notification.given_up": _given_up,
+}
+ACTIONS = frozenset(_STORIES)
+"""The actions of the audit trail that members are told of."""

@@ -1,0 +1,1 @@
+"""Pages of notifications: the bell's list, settings, channels, deliveries, and the links of mails."""

@@ -1,0 +1,152 @@
+"""Settings: a member's bell and e-mail, and further channels of members and teams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.accounts.errors import NoTeam
+from apps.accounts.forms import show_error
+from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
+from apps.accounts.services import require_role
+from apps.errors import UserError
+from apps.notifications import kinds, services
+from apps.notifications.forms import ChannelForm, OwnForm, initial_of, time_zones
+from apps.notifications.models import Channel, Medium
+
+DELIVERIES = 20
+ADDABLE = (Medium.WEBHOOK, Medium.CHAT)
+
+
+@require_http_methods(["GET", "POST"])
+def own(request: MemberRequest) -> HttpResponse:
+    """A member's own settings in the team they work in."""
+    if not request.team:
+        raise NoTeam()
+    bell, mail = (services.own_channel(request.user, request.team, one) for one in (Medium.BELL, Medium.EMAIL))
+    form = OwnForm(request.POST or None, initial=initial_of(mail) | {"bell": bell.kinds, "email": mail.kinds})
+    if request.method == "POST" and form.is_valid():
+        answers = form.cleaned_data
+        bell_kinds, mail_kinds = answers.pop("bell"), answers.pop("email")
+        try:
+            services.change_channel(request.user, mail, kinds=mail_kinds, **answers)
+            services.change_channel(request.user, bell, kinds=bell_kinds)
+        except UserError as error:
+            show_error(form, error)
+        else:
+            messages.success(request, "Saved.")
+            return redirect("notifications:settings")
+    return _own_page(request, form, mail)
+
+
+def _own_page(request: MemberRequest, form: OwnForm, mail: Channel) -> HttpResponse:
+    visible = Channel.objects.visible_to(request.user).filter(team=request.team).select_related("user")
+    chosen = {name: form[name].value() or [] for name in ("bell", "email")}
+    rows = [
+        {"kind": kind, "bell": kind.name in chosen["bell"], "email": kind.name in chosen["email"]}
+        for kind in kinds.KINDS.values()
+    ]
+    context = {
+        "form": form,
+        "rows": rows,
+        "mail": mail,
+        "mine": [one for one in visible if one.user_id and not one.is_fixed],
+        "ours": [one for one in visible if not one.user_id],
+        "owns": request.membership.may(Role.OWNER),
+        "time_zones": time_zones(),
+    }
+    return render(request, "notifications/settings.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: MemberRequest) -> HttpResponse:
+    """A further channel of the member, or with `for=team` of the team."""
+    if not request.team:
+        raise NoTeam()
+    asked = request.POST if request.method == "POST" else request.GET
+    for_team = asked.get("for") == "team"
+    if for_team:
+        require_role(request.user, request.team, Role.OWNER)
+    addable = [*ADDABLE, Medium.EMAIL] if for_team else ADDABLE
+    medium = next((one for one in addable if one == asked.get("medium")), Medium.WEBHOOK)
+    form = ChannelForm(request.POST or None, medium=medium, for_team=for_team, new=True)
+    if request.method == "POST" and form.is_valid():
+        try:
+            channel = services.add_channel(request.user, request.team, medium, for_team=for_team, **form.cleaned_data)
+        except UserError as error:
+            show_error(form, error)
+        else:
+            messages.success(request, "Added. Send a test message to see whether it works.")
+            return redirect(channel)
+    context = {"form": form, "medium": medium, "for_team": for_team, "time_zones": time_zones()}
+    return render(request, "notifications/channel_new.html", context, status=422 if form.errors else 200)
+
+
+def _visible(request: MemberRequest, pk: int) -> Channel:
+    return get_object_or_404(Channel.objects.visible_to(request.user).select_related("team", "user"), pk=pk)
+
+
+@never_cache
+@require_GET
+def detail(request: MemberRequest, pk: int) -> HttpResponse:
+    return _page(request, _visible(request, pk))
+
+
+def _page(request: MemberRequest, channel: Channel, form: ChannelForm | None = None, status: int = 200) -> HttpResponse:
+    changes = services.may_change(request.user, channel)
+    context: dict[str, Any] = {"channel": channel, "changes": changes, "time_zones": time_zones()}
+    if changes and not channel.is_fixed:
+        context["form"] = form or _form(channel)
+    deliveries = channel.deliveries.select_related("notification", "replays").prefetch_related("attempts")
+    context["deliveries"] = deliveries[:DELIVERIES]
+    return render(request, "notifications/channel.html", context, status=status)
+
+
+def _form(channel: Channel, data: Any = None) -> ChannelForm:
+    for_team, medium = channel.user_id is None, Medium(channel.medium)
+    return ChannelForm(data, medium=medium, for_team=for_team, new=False, initial=initial_of(channel))
+
+
+@require_POST
+def change(request: MemberRequest, pk: int) -> HttpResponse:
+    channel = _visible(request, pk)
+    services.require_change(request.user, channel)
+    form = _form(channel, request.POST)
+    if not form.is_valid():
+        return _page(request, channel, form, 422)
+    try:
+        services.change_channel(request.user, channel, **form.cleaned_data)
+    except UserError as error:
+        show_error(form, error)
+        return _page(request, channel, form, error.status)
+    messages.success(request, "Saved.")
+    return redirect(channel)
+
+
+@require_POST
+def delete(request: MemberRequest, pk: int) -> HttpResponse:
+    channel = _visible(request, pk)
+    services.remove_channel(request.user, channel)
+    messages.success(request, f"The channel “{channel.name}” was removed.")
+    return redirect("notifications:settings")
+
+
+@require_POST
+def rotate(request: MemberRequest, pk: int) -> HttpResponse:
+    channel = services.rotate_secret(request.user, _visible(request, pk))
+    messages.success(request, "There is a new secret. Messages are signed with both for a day.")
+    return redirect(channel)
+
+
+@require_POST
+def test(request: MemberRequest, pk: int) -> HttpResponse:
+    channel = _visible(request, pk)
+    services.test_channel(request.user, channel)
+    messages.success(request, "A test message is on its way. Its result appears below.")
+    return redirect(channel)

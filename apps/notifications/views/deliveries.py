@@ -1,0 +1,44 @@
+"""The log of deliveries, and sending one again."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.accounts.requests import MemberRequest
+from apps.notifications import services
+from apps.notifications.models import Channel, Delivery, DeliveryStatus
+from apps.pages import KeyedPaginator
+
+PAGE_SIZE = 50
+
+
+@require_GET
+def listing(request: MemberRequest) -> HttpResponse:
+    """The deliveries of the channels that the member sees, in the team they work in."""
+    team = request.team or None
+    rows = Delivery.objects.visible_to(request.user).filter(channel__team=team)
+    rows = rows.select_related("channel", "notification", "replays").prefetch_related("attempts")
+    chosen = {name: request.GET.get(name, "") for name in ("status", "channel")}
+    if chosen["status"] in DeliveryStatus.values:
+        rows = rows.filter(status=chosen["status"])
+    if chosen["channel"].isdecimal() and len(chosen["channel"]) < 19:
+        rows = rows.filter(channel=int(chosen["channel"]))
+    context = {
+        "page": KeyedPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
+        "chosen": chosen,
+        "statuses": DeliveryStatus.choices,
+        "channels": Channel.objects.visible_to(request.user).filter(team=team).exclude(medium="bell"),
+    }
+    template = "notifications/_deliveries.html" if request.htmx else "notifications/deliveries.html"
+    return render(request, template, context)
+
+
+@require_POST
+def replay(request: MemberRequest, pk: int) -> HttpResponse:
+    delivery = get_object_or_404(Delivery.objects.visible_to(request.user).select_related("channel__team"), pk=pk)
+    services.replay(request.user, delivery)
+    messages.success(request, "The message is sent again, with the same id.")
+    return redirect(delivery.channel)

@@ -1,0 +1,89 @@
+"""Watches what nobody does and somebody should know: long waits, lost workers, little room. It only records events."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage, default_storage
+from django.db import IntegrityError
+
+from apps.accounts.models import Team
+from apps.audit import trail
+from apps.audit.models import AuditEvent
+from apps.models import clock
+from apps.models.usage import quota_bytes, used_bytes
+from apps.notifications.conditions import watch
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
+
+LONG_WAIT = timedelta(minutes=30)
+"""A step that has waited for a worker for so long is worth a word. Steps of paused queues wait on purpose."""
+LOW_DISK_SHARE = 0.1
+LOW_DISK_BYTES = 20 * 10**9
+"""A disk is nearly full with less than this free, and less than `LOW_DISK_SHARE` of it."""
+HIGH_QUOTA_SHARE = 0.9
+
+
+def tell_of_lost_worker(session: OptimizationSession, worker: str, step_key: str, what_follows: str) -> None:
+    """Records that `worker` fell silent during the step `step_key`."""
+    reason = f"It fell silent during the step {step_key}. {what_follows}"
+    trail.record("worker.lost", session=session, subject=worker, reason=reason, data={"step": step_key})
+
+
+def look_at_queues() -> int:
+    """Records each step that waits long, once. Returns the number of new events."""
+    late = SessionStep.objects.waiting().filter(enqueued_at__lt=clock.after(-LONG_WAIT))
+    late = late.exclude(queue__in=PipelineSettings.current().paused_queues)
+    return sum(_tell_of_wait(step) for step in late)
+
+
+def _tell_of_wait(step: SessionStep) -> bool:
+    key = f"waits/{step.key}"
+    if AuditEvent.objects.filter(session=step.session, key=key).exists():
+        return False
+    minutes = int(LONG_WAIT.total_seconds() // 60)
+    reason = f"The step {step.key} has waited in the queue {step.queue} for more than {minutes} minutes."
+    with suppress(IntegrityError):  # another sweeper was faster
+        data = {"step": step.key, "queue": step.queue}
+        trail.record("session.waits_long", session=step.session, subject=step.key, reason=reason, data=data, key=key)
+        return True
+    return False
+
+
+def look_at_room() -> None:
+    """Records a disk of this machine, and a team's quota, that begins to be nearly full."""
+    host = socket.gethostname()
+    for folder in _folders():
+        room = shutil.disk_usage(folder)
+        low = room.free < min(LOW_DISK_BYTES, LOW_DISK_SHARE * room.total)
+        reason = f"{room.free / 1e9:.1f} of {room.total / 1e9:.0f} GB are free. Sessions and uploads fail without room."
+        subject = f"The disk of {host} with {folder} is nearly full"
+        watch(f"disk:{host}:{folder}"[:120], low, partial(trail.record, "room.low", subject=subject, reason=reason))
+    for team in Team.objects.all():
+        _look_at_quota(team)
+
+
+def _folders() -> Iterator[Path]:
+    """The folders of this machine that fill, one for each disk."""
+    folders = [Path(settings.LATHE.var_dir)]
+    if isinstance(default_storage, FileSystemStorage):
+        folders.append(Path(default_storage.location))
+    seen = set()
+    for folder in folders:
+        if folder.exists() and (disk := folder.stat().st_dev) not in seen:
+            seen.add(disk)
+            yield folder
+
+
+def _look_at_quota(team: Team) -> None:
+    quota = quota_bytes(team)
+    used = used_bytes(team) if quota else 0
+    reason = f"{used / 1e6:.0f} of {(quota or 0) / 1e6:.0f} MB are used. Uploads are refused once the quota is full."
+    tell = partial(trail.record, "room.low", team=team, subject=f"The quota of {team} is nearly full", reason=reason)
+    watch(f"quota:{team.pk}", bool(quota) and used >= HIGH_QUOTA_SHARE * (quota or 0), tell)
