@@ -27,6 +27,7 @@ from apps.notifications.errors import (
     QuietHoursIncomplete,
     TimeZoneUnknown,
     TooManyChannels,
+    UnsubscribeUnusable,
 )
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium
 from apps.notifications.routing import websocket_urlpatterns
@@ -221,6 +222,17 @@ def test_a_channel_that_cannot_work_is_refused(
     with pytest.raises(error):
         added(owner, team, **answers)
     assert not Channel.objects.exists()
+
+
+def test_what_a_channel_does_not_have_is_refused(client: Client, team: Team, viewer: User) -> None:
+    bell = services.own_channel(viewer, team, Medium.BELL)
+    for act, code in (("test", "channel.nothing_to_test"), ("rotate-secret", "channel.no_secret")):
+        refused = api(viewer).post(f"/api/v1/notification-channels/{bell.pk}/{act}/")
+        assert (refused.status_code, refused.json()["code"]) == (409, code)
+    with pytest.raises(UnsubscribeUnusable) as unusable:
+        services.unsubscribe("no-token")
+    assert unusable.value.code == "unsubscribe.unusable"
+    assert client.get(reverse("notifications:unsubscribe", args=["no-token"])).status_code == 404
 
 
 def test_channels_are_numbered(team: Team, owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
