@@ -156,10 +156,10 @@ _CHANGES = ("pruning", "training", "distillation", "architecture search", "compr
 _ROUNDED = tuple(
     (family, "It changes weights, which would then leave the grid they were rounded to.") for family in _CHANGES
 )
-_LAYER_BY_LAYER = "layers are rounded one after the other, each on a run of both networks, as measured on the samples"
+_LAYER_BY_LAYER = "layers are rounded one after the other, each on a run of both networks; an estimate"
 EQUALIZE = Equalization(
     hands_on_to=("quantization",),
-    cost_rule=CostRule("weights are scaled and clips looked at once, as measured on the samples", 2.0, passes=2.0),
+    cost_rule=CostRule("weights are scaled and clips looked at once; an estimate", 2.0, passes=2.0),
 )
 ADAROUND = CarefulRounding(
     forbids=_ROUNDED,
