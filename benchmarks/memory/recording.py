@@ -11,8 +11,8 @@ from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.values import Value
 
-LEFT_OUT = ("onnx-prune",)
-"""Pruned models are tried after all others, in an order of their own."""
+LEFT_OUT = ("onnx-prune", "onnx-decompose", "onnx-equalize", "onnx-gptq", "onnx-adaround", "onnx-low-bits")
+"""Pruned models are tried after all others, in an order of their own; the others came after the recordings."""
 FOLDER = Path(__file__).parent / "recordings"
 
 

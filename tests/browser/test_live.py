@@ -98,16 +98,13 @@ def test_a_press_held_across_a_push_counts(logged_in: Chrome, portal: Portal, de
     logged_in.execute_script("arguments[0].addEventListener('click', () => { window.pressed = true; })", button)
     logged_in.execute_script("document.addEventListener('submit', (event) => event.preventDefault(), true)")
     logged_in.execute_script("window.confirm = () => false; arguments[0].focus()", button)
-    hands = ActionChains(logged_in)
-    down, up = {
-        "pointer": (lambda: hands.click_and_hold(button), lambda: hands.release()),
-        "space bar": (lambda: hands.key_down(" "), lambda: hands.key_up(" ")),
-    }[way]
-    down().perform()
+    hand = ActionChains(logged_in)
+    (hand.click_and_hold(button) if way == "pointer" else hand.key_down(" ")).perform()
     for text in ("older", "newer"):
         logged_in.execute_script(PUSH, "session-head", text)
     assert logged_in.find_element(By.CSS_SELECTOR, "#session-head .badge").text.lower() not in ("older", "newer")
-    up().perform()
+    hand = ActionChains(logged_in)
+    (hand.release() if way == "pointer" else hand.key_up(" ")).perform()
     assert logged_in.execute_script("return window.pressed === true")
     wait_for_text(logged_in, "#session-head .badge", "newer")
     logged_in.execute_script(PUSH, "session-head", "at once")

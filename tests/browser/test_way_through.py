@@ -77,6 +77,7 @@ def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, porta
     fill(logged_in, "name", "uploaded sample")
     press(logged_in, "Upload")
     wait(logged_in, "[data-progress] progress")
+    wait(logged_in, "#version-state", 90)
     logged_in.execute_script("window.sameDocument = true")
     wait_for_text(logged_in, "#version-state .badge", "Ready", 90)
     assert "uploaded sample v1" in logged_in.find_element(By.TAG_NAME, "h1").text
@@ -116,7 +117,7 @@ def test_the_report_draws_and_shows_every_candidate(logged_in: Chrome, report: s
     for other in logged_in.find_elements(By.CSS_SELECTOR, "#report-plan a[href^='#candidate-']"):
         other.click()
         key = (other.get_attribute("href") or "").rpartition("#")[2]
-        wait(logged_in, f"#{key}-blocks svg")
+        wait(logged_in, f"#{key} svg")
 
 
 def test_the_package_holds_the_artifact_and_its_report(logged_in: Chrome, report: str) -> None:

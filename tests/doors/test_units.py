@@ -79,7 +79,8 @@ def test_a_candidate_that_ruins_a_tiny_error_breaks_the_default(
     assert refused.verdict is not None
     assert refused.verdict["binding"] == "max_metric_drop_relative"
     sentence = refused.verdict["misses"][0]["sentence"]
-    assert "beyond the limit of 2 % (0.0" in sentence
+    assert "beyond the limit of 0.0" in sentence
+    assert "negligible against the labels' spread" in sentence, "2 % of so small an error would refuse everything"
     assert " mm)" in sentence
     report = door.client.get(f"/api/v1/sessions/{refused.pk}/report/").json()
     assert "mm" in str(report)

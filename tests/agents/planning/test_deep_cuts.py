@@ -33,7 +33,7 @@ def plan_of(
 ) -> list[CandidateRecord]:
     world = quick_program(latency_ms)
     assert world.exported is not None
-    criteria = Criteria(objective=objective, budget=Budget(minutes=minutes))
+    criteria = Criteria(objective=objective, budget=Budget(minutes=minutes), forbidden_techniques=("onnx-low-bits",))
     dataset = world.dataset.model_copy(update={"examples": EXAMPLES, "training_examples": training})
     plan = PlanningAgent().plan(world.analysis, criteria, dataset, exported=[world.exported.analysis])
     return list(plan.candidates)

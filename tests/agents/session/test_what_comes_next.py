@@ -14,9 +14,22 @@ from apps.agents.contracts.state import StepKind, StepRequest
 from apps.agents.session.manager import OptimizationManager
 from apps.agents.session.search import Search
 from apps.agents.techniques.catalogue import catalogue
-from tests.agents.inmemory import GRAPH, PRUNE, STATIC, InMemoryPipeline, Run, Truth, World, resnet
+from tests.agents.inmemory import (
+    CALIBRATION,
+    DECOMPOSE,
+    GRAPH,
+    PRUNE,
+    STATIC,
+    InMemoryPipeline,
+    Run,
+    Truth,
+    World,
+    resnet,
+)
 
 FASTEST = PROFILES["fastest"]
+NEVER_HERE = (DECOMPOSE, "torch-decompose", *CALIBRATION)
+"""The tests are about cuts beside quantizations."""
 AVX2 = {(STATIC, "uint8", "int8"): 2.0, (STATIC, "uint8", "uint8"): 1.8, (STATIC, "int8", "int8"): 1.0}
 
 
@@ -60,7 +73,7 @@ def within(minutes: float, candidates: int = 12) -> Criteria:
 
 
 def run(of: World, criteria: Criteria, **more: Any) -> Run:
-    return InMemoryPipeline(of, criteria, disabled=(), **more).run()
+    return InMemoryPipeline(of, criteria, disabled=NEVER_HERE, **more).run()
 
 
 def shipped(session: Run) -> float:

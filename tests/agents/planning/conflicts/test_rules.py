@@ -201,7 +201,7 @@ CASES = [
         {"objective": "size", "allowed_techniques": [STATIC, PRUNE], LIMITS: {"min_size_reduction": 40}},
         {"objective": "size", "allowed_techniques": [STATIC, PRUNE], LIMITS: {"min_size_reduction": 4.5}},
         RESNET,
-        2,
+        3,
         ("no permitted technique is predicted to reach that",),
     ),
     Case(
