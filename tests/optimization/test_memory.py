@@ -105,7 +105,7 @@ def test_the_next_preview_starts_from_it_and_says_so(
     plan = services.session_preview(version, dataset, Criteria()).plan
     moved = [one.predicted for one in plan.candidates if one.technique == KIND]
     assert moved
-    assert all("from 1 session on similar convolutional networks" in one.basis for one in moved)
+    assert all("from 1 session on this network" in one.basis for one in moved)
 
 
 def test_remembering_again_changes_nothing(remembered: OptimizationSession) -> None:
