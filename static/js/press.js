@@ -1,6 +1,6 @@
 // A press is never lost: what a push or a poll would replace under a pressed pointer or space bar waits for the release.
 
-const LONGEST_PRESS_MS = 5000; // a release that nobody hears (outside the window, say) must not stop the page
+const LONGEST_PRESS_MS = 10000; // a release that nobody hears (outside the window, say) must not stop the page
 
 const press = { control: null, timer: 0, waiting: new Map() };
 const CONTROLS = "a, button, summary, label, input, select, textarea";

@@ -82,33 +82,36 @@ def test_a_push_leaves_the_reader_where_they_are(logged_in: Chrome, portal: Port
 
 
 PUSH = """
-const [name, text] = arguments;
-const part = document.getElementById(name).cloneNode(true);
-part.querySelector('.badge').textContent = text;
+const part = document.getElementById('promotion').cloneNode(true);
+part.querySelector('h2').textContent = arguments[0];
 part.setAttribute('hx-swap-oob', 'true');
-htmx.swap('#session-announcement', part.outerHTML, {swapStyle: 'none'});
+const nowhere = document.body.appendChild(document.createElement('div'));
+htmx.swap(nowhere, part.outerHTML, {swapStyle: 'none'});
 """
 
 
 @pytest.mark.parametrize("way", ["pointer", "space bar"])
 def test_a_press_held_across_a_push_counts(logged_in: Chrome, portal: Portal, demo_session: str, way: str) -> None:
-    """A push while a button is down waits for the release, so that the press is not lost with the old button."""
-    open_session(logged_in, portal.url, demo_session)
-    button = wait(logged_in, "#session-delete")
-    logged_in.execute_script("arguments[0].addEventListener('click', () => { window.pressed = true; })", button)
+    """A push while a button is down waits for the release, so that the press is not lost with the old button.
+
+    The push is the test's own, on a page that gets no others.
+    """
+    logged_in.get(f"{portal.url}{demo_session}report/")
+    button = wait(logged_in, "#promotion button")
     logged_in.execute_script("document.addEventListener('submit', (event) => event.preventDefault(), true)")
-    logged_in.execute_script("window.confirm = () => false; arguments[0].focus()", button)
+    logged_in.execute_script("arguments[0].addEventListener('click', () => { window.pressed = true; })", button)
+    logged_in.execute_script("arguments[0].focus()", button)
     hand = ActionChains(logged_in)
     (hand.click_and_hold(button) if way == "pointer" else hand.key_down(" ")).perform()
     for text in ("older", "newer"):
-        logged_in.execute_script(PUSH, "session-head", text)
-    assert logged_in.find_element(By.CSS_SELECTOR, "#session-head .badge").text.lower() not in ("older", "newer")
+        logged_in.execute_script(PUSH, text)
+    assert logged_in.find_element(By.CSS_SELECTOR, "#promotion h2").text not in ("older", "newer")
     hand = ActionChains(logged_in)
     (hand.release() if way == "pointer" else hand.key_up(" ")).perform()
     assert logged_in.execute_script("return window.pressed === true")
-    wait_for_text(logged_in, "#session-head .badge", "newer")
-    logged_in.execute_script(PUSH, "session-head", "at once")
-    wait_for_text(logged_in, "#session-head .badge", "at once")
+    wait_for_text(logged_in, "#promotion h2", "newer")
+    logged_in.execute_script(PUSH, "at once")
+    wait_for_text(logged_in, "#promotion h2", "at once")
 
 
 def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, portal: Portal, demo_session: str) -> None:
