@@ -63,9 +63,6 @@ BUDGET_SPENT = Kind(
     "warn",
     True,
 )
-APPROVAL_ASKED = Kind(
-    "approval.asked", "Approval asked", "A promotion waits for the approval of a second member.", "warn", True
-)
 GIVEN_UP = Kind(
     "delivery.given_up",
     "Delivery given up",
@@ -83,7 +80,6 @@ KINDS = {
         BUDGET_SPENT,
         SESSION_FAILED,
         MODEL_REGRESSED,
-        APPROVAL_ASKED,
         UPLOAD_REFUSED,
         QUEUE_SLOW,
         WORKER_LOST,

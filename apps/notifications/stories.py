@@ -95,11 +95,6 @@ def _room_low(event: AuditEvent) -> Story:
     return Story(kinds.ROOM_LOW, event.subject, event.reason, path, data=dict(event.data))
 
 
-def _approval(event: AuditEvent) -> Story:
-    path, title = event.data.get("path", ""), f"{event.subject}: approval is asked"
-    return Story(kinds.APPROVAL_ASKED, title, event.reason, path, data=dict(event.data))
-
-
 def _given_up(event: AuditEvent) -> Story:
     user = event.data.get("user")
     return Story(
@@ -122,7 +117,6 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "worker.lost": _worker_lost,
     "upload.refused": _refused,
     "room.low": _room_low,
-    "approval.asked": _approval,
     "notification.given_up": _given_up,
 }
 ACTIONS = frozenset(_STORIES)

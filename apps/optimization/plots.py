@@ -104,7 +104,7 @@ def blocks(evaluation: EvaluationReport) -> Blocks:
 
 
 def _ratios(named: dict[str, Estimate]) -> Ratios:
-    ends = {name: (one.low or one.value, one.high or one.value) for name, one in named.items()}
+    ends = {name: _ends(one) for name, one in named.items()}
     end = 1.05 * max(1.0, *(high for _, high in ends.values()))
 
     def place(value: float) -> float:
@@ -117,6 +117,11 @@ def _ratios(named: dict[str, Estimate]) -> Ratios:
     step = round_step(end / TICKS)
     ticks = [(f"{number * step:g}", place(number * step)) for number in range(math.floor(end / step) + 1)]
     return Ratios(tuple(rows), place(1.0), tuple(ticks))
+
+
+def _ends(one: Estimate) -> tuple[float, float]:
+    """The interval; of an exact number, the number itself."""
+    return one.value if one.low is None else one.low, one.value if one.high is None else one.high
 
 
 def classes(evaluation: EvaluationReport) -> ClassBars:

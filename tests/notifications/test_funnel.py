@@ -81,8 +81,8 @@ def test_a_notification_lives_and_dies_with_its_event(refusal: Happens, webhook:
 
 
 def test_who_did_it_is_not_told(team: Team, owner: User, engineer: User) -> None:
-    trail.record("approval.asked", actor=engineer, team=team, subject="resnet v2 → production", reason="Smaller.")
-    assert told(owner) == ["approval.asked"]
+    trail.record("upload.refused", actor=engineer, team=team, subject="resnet v2", reason="The file is damaged.")
+    assert told(owner) == ["upload.refused"]
     assert told(engineer) == []
 
 
@@ -139,7 +139,6 @@ def test_the_end_of_a_session(everything: World, outcome: str, budget: bool, kin
 
 
 def test_every_action_that_is_told_is_one_that_is_recorded() -> None:
-    """`approval.asked` waits until there are approvals."""
     calls = (
         node
         for path in Path("apps").rglob("*.py")
@@ -147,7 +146,7 @@ def test_every_action_that_is_told_is_one_that_is_recorded() -> None:
         if isinstance(node, ast.Call) and "record" in ast.unparse(node.func) + ast.unparse(node.args[:1])
     )
     recorded = {one.value for call in calls for one in call.args if isinstance(one, ast.Constant)}
-    assert stories.ACTIONS - recorded == {"approval.asked"}
+    assert recorded >= stories.ACTIONS
 
 
 def test_a_refused_upload_is_told_once(everything: World, viewer: User) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import KERAS_FORMATS, Format
 from apps.agents.techniques.knowledge.keras_pruning import STRUCTURED
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, CHANNELS, RIDGE
+from apps.agents.techniques.parameters import CHANNELS, MANY_CALIBRATION_EXAMPLES, RIDGE
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _PARAMETERS = (
@@ -33,7 +33,7 @@ _PARAMETERS = (
         help="Filters and units are cut so that each layer keeps a multiple of this number.",
     ),
     *CHANNELS,
-    CALIBRATION_EXAMPLES.model_copy(update={"default": 512}),
+    MANY_CALIBRATION_EXAMPLES,
     RIDGE,
 )
 KERAS_PRUNING = TechniqueSpec(

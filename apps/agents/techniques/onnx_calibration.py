@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.onnx_calibration import ADAROUND, EQUALIZE, GPTQ, LOW_BITS_KNOWN
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, NODES_KEPT
+from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, MANY_CALIBRATION_EXAMPLES, NODES_KEPT
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
-_EXAMPLES = CALIBRATION_EXAMPLES.model_copy(update={"default": 512})
 _LAYERS = ("Conv", "MatMul", "Gemm")
 _BITS = ParameterSpec(
     name="bits",
@@ -54,7 +53,7 @@ ONNX_EQUALIZE = TechniqueSpec(
             choices=(0, 3, 4, 8),
             help="Also correct biases for weights that will be rounded to nearest in this many bits. 0: not.",
         ),
-        _EXAMPLES,
+        MANY_CALIBRATION_EXAMPLES,
     ),
     expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
     knowledge=EQUALIZE,
@@ -82,7 +81,7 @@ ONNX_ADAROUND = TechniqueSpec(
             maximum=100_000,
             help="Steps of learning for each layer.",
         ),
-        _EXAMPLES,
+        MANY_CALIBRATION_EXAMPLES,
         NODES_KEPT,
     ),
     expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
@@ -111,7 +110,7 @@ ONNX_GPTQ = TechniqueSpec(
             help="Weights of a matrix product that share one scale, as in weight-only blocks of the same size, which "
             "have 4 bits; convolutions are then left as they are. 0: one scale for each output channel.",
         ),
-        _EXAMPLES,
+        MANY_CALIBRATION_EXAMPLES,
         NODES_KEPT,
     ),
     expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.5, risk=Risk.MEDIUM),

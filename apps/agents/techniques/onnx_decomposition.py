@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
-from apps.agents.techniques.decomposed import CALIBRATION, DECOMPOSITION
+from apps.agents.techniques.decomposition.parameters import DECOMPOSITION
 from apps.agents.techniques.knowledge.decomposition import DECOMPOSED_ONNX
-from apps.agents.techniques.parameters import RIDGE
+from apps.agents.techniques.parameters import MANY_CALIBRATION_EXAMPLES, RIDGE
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 ONNX_DECOMPOSITION = TechniqueSpec(
@@ -28,7 +28,7 @@ ONNX_DECOMPOSITION = TechniqueSpec(
             help="Fit the last factor of each layer to the original's outputs, with its inputs as the decomposed model "
             "gives them.",
         ),
-        CALIBRATION,
+        MANY_CALIBRATION_EXAMPLES,
         RIDGE,
     ),
     expectation=Expectation(size_ratio=1.6, speedup=1.5, metric_drop_points=0.3, risk=Risk.MEDIUM),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.onnx_pruning import STRUCTURED
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, CHANNELS, RIDGE, SPEED_PARAMETERS
+from apps.agents.techniques.parameters import CHANNELS, MANY_CALIBRATION_EXAMPLES, RIDGE, SPEED_PARAMETERS
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _PARAMETERS = (
@@ -27,7 +27,7 @@ _PARAMETERS = (
         help="Channels are cut so that each layer keeps a multiple of this number. ONNX Runtime is fast with 16.",
     ),
     *CHANNELS,
-    CALIBRATION_EXAMPLES.model_copy(update={"default": 512}),
+    MANY_CALIBRATION_EXAMPLES,
     RIDGE,
 )
 ONNX_PRUNING = TechniqueSpec(

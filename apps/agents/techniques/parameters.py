@@ -50,6 +50,8 @@ CALIBRATION_EXAMPLES = ParameterSpec(
     maximum=4096,
     help="Number of calibration examples.",
 )
+MANY_CALIBRATION_EXAMPLES = CALIBRATION_EXAMPLES.model_copy(update={"default": 512})
+"""For techniques that learn from the examples how a layer's inputs vary together."""
 SPEED_PARAMETERS = (
     ParameterSpec(
         name="speedup_wanted",

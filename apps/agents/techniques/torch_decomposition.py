@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
-from apps.agents.techniques.decomposed import CALIBRATION, DECOMPOSITION
+from apps.agents.techniques.decomposition.parameters import DECOMPOSITION
 from apps.agents.techniques.knowledge.decomposition import DECOMPOSED_TORCH
-from apps.agents.techniques.parameters import RIDGE
+from apps.agents.techniques.parameters import MANY_CALIBRATION_EXAMPLES, RIDGE
 from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
 
 TORCH_DECOMPOSITION = TechniqueSpec(
@@ -18,7 +18,7 @@ TORCH_DECOMPOSITION = TechniqueSpec(
     output_format=Format.TORCH_EXPORT,
     requires=("torch",),
     needs_calibration=True,
-    parameters=(*DECOMPOSITION, CALIBRATION, RIDGE),
+    parameters=(*DECOMPOSITION, MANY_CALIBRATION_EXAMPLES, RIDGE),
     expectation=Expectation(size_ratio=1.6, speedup=1.4, metric_drop_points=0.3, risk=Risk.MEDIUM),
     knowledge=DECOMPOSED_TORCH,
     reference="https://arxiv.org/abs/2511.04494",

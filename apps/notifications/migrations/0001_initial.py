@@ -179,7 +179,6 @@ class Migration(migrations.Migration):
                             ("budget.spent", "Budget spent without a result"),
                             ("session.failed", "Session failed"),
                             ("model.regressed", "Worse than the version before"),
-                            ("approval.asked", "Approval asked"),
                             ("upload.refused", "Upload refused"),
                             ("queue.slow", "Long wait"),
                             ("worker.lost", "Worker lost"),

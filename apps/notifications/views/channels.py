@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -35,8 +36,9 @@ def own(request: MemberRequest) -> HttpResponse:
         answers = form.cleaned_data
         bell_kinds, mail_kinds = answers.pop("bell"), answers.pop("email")
         try:
-            services.change_channel(request.user, mail, kinds=mail_kinds, **answers)
-            services.change_channel(request.user, bell, kinds=bell_kinds)
+            with transaction.atomic():
+                services.change_channel(request.user, mail, kinds=mail_kinds, **answers)
+                services.change_channel(request.user, bell, kinds=bell_kinds)
         except UserError as error:
             show_error(form, error)
         else:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto
 
 from apps.agents.backends.onnx import files, runtime
-from apps.agents.backends.onnx.cost import attribute_int
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.workbench import stub
 from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
@@ -283,7 +283,7 @@ class _Graph:
         of_weight, of_input = _BY_WEIGHT[node.op_type]
         if max(of_weight, 0) < len(weight) and max(of_input, 0) < len(first):
             length = weight[of_weight]
-            groups = attribute_int(node, "group", 1) if node.op_type == "Conv" else 1
+            groups = attribute(node, "group", 1) if node.op_type == "Conv" else 1
             if isinstance(length, int):
                 yield Demand(node.output[0], length * groups, first[of_input])
 
@@ -292,8 +292,8 @@ class _Graph:
         left, right = (shapes.get(name) for name in node.input[:2])
         if not left or not right or (node.input[0] in self.static) == (node.input[1] in self.static):
             return
-        inner_left = left[0 if attribute_int(node, "transA", 0) else -1]
-        inner_right = right[-1 if attribute_int(node, "transB", 0) or len(right) == 1 else -2]
+        inner_left = left[0 if attribute(node, "transA", 0) else -1]
+        inner_right = right[-1 if attribute(node, "transB", 0) or len(right) == 1 else -2]
         wanted, found = (inner_right, inner_left) if node.input[1] in self.static else (inner_left, inner_right)
         if isinstance(wanted, int):
             yield Demand(node.output[0], wanted, found)

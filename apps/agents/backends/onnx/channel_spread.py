@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.workbench import Workbench
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.contracts.number_types import BITS
 from apps.agents.files.onnx_files import subgraphs
@@ -103,7 +104,7 @@ def layer_costs(model: ModelProto, shapes: Shapes, examples: int = 1) -> tuple[L
 def is_depthwise(node: NodeProto, shapes: Shapes) -> bool:
     """Whether `node` is a grouped convolution with a single input channel in each group."""
     shape = shapes.get(node.input[1]) if node.op_type == "Conv" and len(node.input) > 1 else None
-    return bool(shape) and len(shape or ()) > 1 and attribute_int(node, "group", 1) > 1 and (shape or ())[1] == 1
+    return bool(shape) and len(shape or ()) > 1 and attribute(node, "group", 1) > 1 and (shape or ())[1] == 1
 
 
 def macs_of(node: NodeProto, shapes: Shapes) -> int | None:
@@ -114,10 +115,6 @@ def macs_of(node: NodeProto, shapes: Shapes) -> int | None:
     except (KeyError, IndexError):
         # A tensor of unknown shape, or with fewer axes than the operator's definition.
         return None
-
-
-def attribute_int(node: NodeProto, name: str, default: int) -> int:
-    return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), default)
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------
@@ -138,14 +135,14 @@ def _product(node: NodeProto, shapes: Shapes) -> int:
 
 
 def _gemm(node: NodeProto, shapes: Shapes) -> int:
-    inner = shapes[node.input[0]][0 if attribute_int(node, "transA", 0) else 1]
+    inner = shapes[node.input[0]][0 if attribute(node, "transA", 0) else 1]
     return math.prod(shapes[node.output[0]]) * inner
 
 
 def _recurrent(node: NodeProto, shapes: Shapes) -> int:
     """Each step multiplies with W (D, gates × H, I) and R (D, gates × H, H), in every direction."""
     sequence, batch = shapes[node.input[0]][:2]
-    if attribute_int(node, "layout", 0):
+    if attribute(node, "layout", 0):
         sequence, batch = batch, sequence
     return sequence * batch * (math.prod(shapes[node.input[1]]) + math.prod(shapes[node.input[2]]))
 

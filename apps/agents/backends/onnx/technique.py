@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.graph import prepare_to_quantize
+from apps.agents.backends.onnx.nodes import attribute, is_plain
 from apps.agents.backends.onnx.normalization import normalized, stored_bits
 from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.contracts.context import Context
@@ -153,7 +154,7 @@ def flatten_biases(proto: ModelProto, folder: Path) -> list[str]:
         bias, weight = stored.get(node.input[2]), stored.get(node.input[1])
         if bias is None or weight is None:
             continue
-        channels = weight.dims[0 if _attribute(node, "transB", 0) else 1]
+        channels = weight.dims[0 if attribute(node, "transB", 0) else 1]
         if list(bias.dims) == [channels]:
             continue
         values = numpy_helper.to_array(bias, str(folder))
@@ -199,7 +200,7 @@ def detach_grouped_biases(proto: ModelProto, folder: Path) -> None:
         nodes.append(node)
         bias = stored.get(node.input[2]) if node.op_type == "ConvTranspose" and len(node.input) > 2 else None
         weight = stored.get(node.input[1]) if bias is not None else None
-        if bias is None or weight is None or _attribute(node, "group", 1) == 1:
+        if bias is None or weight is None or attribute(node, "group", 1) == 1:
             continue
         values = numpy_helper.to_array(bias, str(folder))
         shaped = values.reshape(1, -1, *[1] * (len(weight.dims) - 2))
@@ -222,11 +223,11 @@ def split_gemms(proto: ModelProto, keep: Iterable[str], folder: Path) -> None:
     stored = initializers(proto)
     nodes: list[NodeProto] = []
     for node in proto.graph.node:
-        if node.op_type != "Gemm" or node.name in kept or not _is_plain(node) or node.input[1] not in stored:
+        if node.op_type != "Gemm" or node.name in kept or not is_plain(node) or node.input[1] not in stored:
             nodes.append(node)
             continue
         weight = node.input[1]
-        if _attribute(node, "transB", 0):
+        if attribute(node, "transB", 0):
             weight = f"{node.input[1]}/transposed"
             if weight not in stored:
                 turned = numpy_helper.to_array(stored[node.input[1]], str(folder)).T.copy()
@@ -247,19 +248,6 @@ def save_beside(proto: ModelProto, prepared: Path, name: str) -> Path:
     target = prepared.with_name(name)
     onnx.save(proto, str(target))
     return target
-
-
-def _is_plain(node: NodeProto) -> bool:
-    return (
-        _attribute(node, "alpha", 1.0) == 1.0
-        and _attribute(node, "beta", 1.0) == 1.0
-        and not _attribute(node, "transA", 0)
-    )
-
-
-def _attribute(node: NodeProto, name: str, default: float) -> float:
-    found = [helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name]
-    return float(found[0]) if found else default
 
 
 def drop_unread(proto: ModelProto) -> None:

@@ -4,5 +4,6 @@
 `canonical` make the factors, weighted by how a layer's inputs vary together (`spread`). `options` lists what a layer
 may become, `allocation` chooses one option for each layer under a budget for the whole model, and `choice` combines
 these steps. `agent` is the base class of the techniques. A backend measures inputs, time and the output's noise, and
-rewrites its models. Imported in child processes only, because it needs numpy.
+rewrites its models. `parameters` is what the specs declare. All else needs numpy and is imported in child processes
+only.
 """

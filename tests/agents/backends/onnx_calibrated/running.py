@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto
 
 from apps.agents.backends.onnx import runtime
-from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.flow import Flow
 from apps.agents.measuring.engine import Feeds
 from tests.agents.workshop import FASHION
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.flow import Flow
 from apps.agents.backends.onnx.pruning.look import OnnxLook
 from apps.agents.techniques.channel_pruning.allocation import by_sensitivity, enough, steps_of, uniform
 from apps.agents.techniques.channel_pruning.plan import sensitivities

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.agents.techniques.decomposed import DECOMPOSITION
 from apps.agents.techniques.decomposition.allocation import Budget, allocate, frontier
 from apps.agents.techniques.decomposition.choice import Chooser, parsed
 from apps.agents.techniques.decomposition.factors import Factors
 from apps.agents.techniques.decomposition.layer import DenseLayer
 from apps.agents.techniques.decomposition.options import Bench, Option
+from apps.agents.techniques.decomposition.parameters import DECOMPOSITION
 from apps.agents.techniques.decomposition.spread import Spread
 
 USUAL: dict[str, Any] = {one.name: one.default for one in DECOMPOSITION} | {"multiple_of": 8}

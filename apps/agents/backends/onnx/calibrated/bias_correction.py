@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer
-from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.flow import Flow
 from apps.agents.measuring.statistics.moments import Matrix
 
 

@@ -25,9 +25,9 @@ from apps.agents.backends.onnx.calibrated.pairs import (
     scale_in,
     scale_out,
 )
-from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent, flow_of
-from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent
+from apps.agents.backends.onnx.flow import Flow, flow_of
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import drop_unread
 from apps.agents.contracts.context import Context

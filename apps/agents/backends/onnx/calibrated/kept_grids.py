@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType
 
 from apps.agents.backends.onnx.calibrated.layers import LAYERS
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.nodes import attribute
 
 COARSE = 15
 """Weights are on a coarse grid if each output channel has at most this many steps on either side of zero."""

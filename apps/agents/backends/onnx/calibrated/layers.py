@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.nodes import attribute, is_plain
 from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.measuring.statistics.moments import Matrix
 
@@ -130,7 +130,7 @@ class Graph:
 
     def _layer(self, node: NodeProto) -> WeightedLayer | None:
         weight = node.input[1]
-        if not self.has(weight) or len(self.readers[weight]) > 1 or weight == node.input[0] or not _plain(node):
+        if not self.has(weight) or len(self.readers[weight]) > 1 or weight == node.input[0] or not is_plain(node):
             return None
         shape = tuple(self._stored[weight].dims)
         if len(shape) < 2 or (node.op_type != "Conv" and len(shape) != 2) or 0 in shape:
@@ -156,12 +156,6 @@ class Graph:
 
     def _is_vector(self, name: str, length: int) -> bool:
         return self.has(name) and list(self._stored[name].dims) == [length] and len(self.readers[name]) == 1
-
-
-def _plain(node: NodeProto) -> bool:
-    """Whether a `Gemm` has no factors and does not transpose its input."""
-    factors = (attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0))
-    return factors == (1.0, 1.0) and not attribute(node, "transA", 0)
 
 
 def without_bias(graph: Graph) -> dict[str, int]:

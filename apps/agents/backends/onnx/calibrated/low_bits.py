@@ -19,7 +19,7 @@ from apps.agents.backends.onnx.calibrated.bias_correction import Correction, cor
 from apps.agents.backends.onnx.calibrated.grid import rounding_grid
 from apps.agents.backends.onnx.calibrated.kept_grids import coarse_steps
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer, without_bias
-from apps.agents.backends.onnx.calibrated.preparing import flow_of
+from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, drop_unread, kept_nodes

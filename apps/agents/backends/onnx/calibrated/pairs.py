@@ -13,7 +13,7 @@ import numpy as np
 from onnx import NodeProto
 
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.measuring.statistics.moments import Matrix
 
 HOMOGENEOUS = frozenset(

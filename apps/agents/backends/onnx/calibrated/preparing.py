@@ -8,7 +8,6 @@ from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.calibrated.layers import Graph
 from apps.agents.backends.onnx.graph import prepare_to_quantize
 from apps.agents.backends.onnx.normalization import normalized
-from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import (
@@ -19,9 +18,6 @@ from apps.agents.contracts.errors.techniques import (
 )
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
 from apps.agents.techniques.pruning import quantized
-
-BATCH = 16
-"""Examples per batch. A layer's patches of one batch are in memory at once."""
 
 
 class CalibratedAgent(BaseOptimizationAgent):
@@ -50,9 +46,3 @@ class CalibratedAgent(BaseOptimizationAgent):
         if unknown := sorted(set(assignment.parameters.get("keep_float_nodes", ())) - names):
             reason = f"the graph does not have the nodes {', '.join(unknown[:5])} to leave as they are"
             raise TechniqueParameters(reason=reason, field="parameters")
-
-
-def flow_of(assignment: Assignment) -> Flow:
-    """The calibration examples that the assignment asks for, in batches."""
-    examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
-    return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)

@@ -17,9 +17,9 @@ from apps.agents.backends.onnx.calibrated.adaround import adaround
 from apps.agents.backends.onnx.calibrated.gptq import gptq
 from apps.agents.backends.onnx.calibrated.grid import Grid, block_grid, closer, fitted_grid, rounding_grid
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer, without_bias
-from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent, flow_of
-from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.patches import rows_of
+from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent
+from apps.agents.backends.onnx.flow import Flow, flow_of
+from apps.agents.backends.onnx.patches import rows_of
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
@@ -31,6 +31,8 @@ from apps.agents.techniques.channel_pruning.row_sample import RowSample
 
 RIDGE = 1e-3
 """How strongly the fitted weights are held at the original's before they are rounded."""
+STRENGTH = 0.05
+"""Of the regularizer that makes roundings definite."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,6 @@ class AdaRound(CarefulRounding):
     def round(self, assignment: Assignment, target: Matrix, moments: Moments, grid: Grid) -> Matrix:
         steps = int(assignment.parameters["steps"])
         return adaround(target, moments.gram, grid, steps=steps, strength=STRENGTH)
-
-
-STRENGTH = 0.05
-"""Of the regularizer that makes roundings definite."""
 
 
 def moments_of(layer: WeightedLayer, original: Graph, rounded: Graph, flow: Flow, seed: int) -> Moments:

@@ -17,20 +17,17 @@ from apps.agents.backends.onnx.decomposition.look import OnnxLook
 from apps.agents.backends.onnx.decomposition.refit import Refit
 from apps.agents.backends.onnx.decomposition.surgery import replaced
 from apps.agents.backends.onnx.decomposition.timing import LayerTimer
+from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.graph_check import check_graph
 from apps.agents.backends.onnx.normalization import normalized
-from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.workload import costs_of, workload
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.workbench import fold
+from apps.agents.backends.onnx.workload import costs_of, workload
 from apps.agents.techniques.base import Assignment
 from apps.agents.techniques.decomposition.agent import CompressionAgent, FittedFactor, Plan, Tell
 from apps.agents.techniques.decomposition.layer import DenseLayer
 from apps.agents.techniques.decomposition.spread import Spread
 from apps.agents.techniques.pruning import Workload
-
-BATCH = 16
-"""Examples per batch. A layer's patches of one batch are in memory at once."""
 
 
 class Decomposition(CompressionAgent):
@@ -59,12 +56,12 @@ class Decomposition(CompressionAgent):
         return self._whole
 
     def spreads(self, assignment: Assignment) -> Iterator[Spread]:
-        return spreads(self._proto, self._layers.found, _flow(assignment), assignment.seed)
+        return spreads(self._proto, self._layers.found, flow_of(assignment), assignment.seed)
 
     def look(self, assignment: Assignment) -> OnnxLook:
         by_name = {layer.name: layer for layer in self._layers.found}
         timer = LayerTimer(self._proto, self._shapes, assignment.threads)
-        return OnnxLook(self._proto, by_name, timer, _flow(assignment))
+        return OnnxLook(self._proto, by_name, timer, flow_of(assignment))
 
     def make(self, assignment: Assignment, plan: Plan, tell: Tell) -> tuple[Path, list[FittedFactor]]:
         """Biases that keep the outputs' means are fitted with the last factors, if those are."""
@@ -79,7 +76,7 @@ class Decomposition(CompressionAgent):
         fitted: list[FittedFactor] = []
         if fits:
             ridge = float(assignment.parameters["ridge"])
-            refit = Refit(self._proto, proto, _flow(assignment), ridge, assignment.seed)
+            refit = Refit(self._proto, proto, flow_of(assignment), ridge, assignment.seed)
             fitted = refit.run([layer for layer in self._layers.found if layer.name in made], tell)
         check_graph(proto, assignment.spec.label)
         return save_artifact(proto, assignment.out), fitted
@@ -91,8 +88,3 @@ class Decomposition(CompressionAgent):
         feeds = next(assignment.batches(1, 1))
         costs, _ = costs_of(folded, feeds, assignment.dataset.layout.rows(feeds))
         return workload(costs)
-
-
-def _flow(assignment: Assignment) -> Flow:
-    examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
-    return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)

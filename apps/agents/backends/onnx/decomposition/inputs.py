@@ -9,8 +9,8 @@ import numpy as np
 from onnx import ModelProto
 
 from apps.agents.backends.onnx.decomposition.layers import OnnxLayer
-from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.patches import patches
+from apps.agents.backends.onnx.flow import Flow
+from apps.agents.backends.onnx.patches import patches
 from apps.agents.backends.onnx.workbench import Array
 from apps.agents.measuring.statistics.moments import Moments, Stack
 from apps.agents.techniques.channel_pruning.row_sample import RowSample, Take

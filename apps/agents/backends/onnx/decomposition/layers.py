@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.workbench import Array, names_read
 from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.decomposition.agent import why_none

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from apps.agents.backends.onnx.decomposition.layers import OnnxLayer
 from apps.agents.backends.onnx.decomposition.surgery import Replacement, replaced
 from apps.agents.backends.onnx.decomposition.timing import LayerTimer
-from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.flow import Flow
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.techniques.decomposition.factors import Factors
 from apps.agents.techniques.decomposition.options import Bench

@@ -9,8 +9,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from apps.agents.backends.onnx.decomposition.layers import OnnxLayer
-from apps.agents.backends.onnx.pruning.surgery import store
-from apps.agents.backends.onnx.pruning.tracing import attribute
+from apps.agents.backends.onnx.nodes import attribute, store
 from apps.agents.backends.onnx.pruning.weights import Weights
 from apps.agents.backends.onnx.technique import drop_unread
 from apps.agents.measuring.statistics.moments import Matrix

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.graph_check import check_graph
 from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy, examine
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
-from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.look import OnnxLook
 from apps.agents.backends.onnx.pruning.surgery import cut
 from apps.agents.backends.onnx.pruning.tracing import Layer
@@ -24,8 +24,6 @@ from apps.agents.techniques.channel_pruning.plan import Choice, CutPlan, choose
 from apps.agents.techniques.pruning import PruningAgent, Reduction
 from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 
-BATCH = 16
-"""Examples per batch. A layer's patches of one batch are in memory at once."""
 _CHOSEN, _TIMED, _FITTED = 0.3, 0.6, 0.95
 """The progress when channels are chosen, when the speed asked for is found, and when layers are fitted."""
 _LACK = 0.01
@@ -65,7 +63,7 @@ class StructuredPruning(PruningAgent):
         return found
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
-        chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment)
+        chosen, anatomy, flow = assignment.parameters, self._anatomy, flow_of(assignment)
         look = OnnxLook(anatomy.trace, flow, assignment.seed)
         choice = choose(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
         target = self._target(assignment, choice, context)
@@ -104,8 +102,3 @@ class StructuredPruning(PruningAgent):
 
     def reduction(self, assignment: Assignment) -> Reduction:
         return Reduction(self._anatomy.whole, self._anatomy.left(self._plan.widths, self._plan.kept))
-
-
-def _flow(assignment: Assignment) -> Flow:
-    examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
-    return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)

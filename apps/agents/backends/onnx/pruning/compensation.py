@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.flow import Flow
+from apps.agents.backends.onnx.patches import rows_of
 from apps.agents.backends.onnx.pruning.order import Aim, Order
-from apps.agents.backends.onnx.pruning.patches import rows_of
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.backends.onnx.pruning.weights import Weights
 from apps.agents.measuring.statistics.least_squares import fit

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.surgery import store
+from apps.agents.backends.onnx.flow import Flow
+from apps.agents.backends.onnx.nodes import store
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.statistics.moments import Matrix, Moments

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from onnx import NodeProto
 
-from apps.agents.backends.onnx.pruning.tracing import Count, Trace, attribute, integers, pin_all
+from apps.agents.backends.onnx.nodes import attribute
+from apps.agents.backends.onnx.pruning.tracing import Count, Trace, integers, pin_all
 from apps.agents.techniques.channel_pruning.channels import Axis, Ids
 
 _MOST_ELEMENTS = 4_000_000

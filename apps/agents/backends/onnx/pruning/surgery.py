@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
+from apps.agents.backends.onnx.nodes import store
 from apps.agents.backends.onnx.pruning.tracing import Count, Trace
 from apps.agents.backends.onnx.workbench import Array
 from apps.agents.techniques.channel_pruning.channels import Kept
@@ -30,12 +31,6 @@ def sliced(trace: Trace, kept: Kept) -> dict[str, Array]:
         array = arrays.get(one.tensor, trace.stored[one.tensor])
         arrays[one.tensor] = np.take(array, np.flatnonzero(kept[one.ids]), axis=one.axis)
     return arrays
-
-
-def store(tensor: TensorProto, array: Array) -> None:
-    """Give a stored tensor a new value, converted to the tensor's type."""
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array.astype(dtype)), tensor.name))
 
 
 def _recount(proto: ModelProto, count: Count, number: int, stored: dict[str, TensorProto]) -> None:

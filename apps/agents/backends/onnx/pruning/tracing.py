@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
+from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.workbench import Array, names_read
 from apps.agents.techniques.channel_pruning.channels import Axis, Channels, Ids
 
@@ -100,12 +100,6 @@ def start(proto: ModelProto, shapes: Shapes) -> Trace:
     """A trace that knows only the stored tensors."""
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     return Trace(proto, shapes, stored=stored)
-
-
-def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
-    """The value of a node's attribute."""
-    found = (helper.get_attribute_value(one) for one in node.attribute if one.name == name)
-    return next(found, default)
 
 
 def integers(trace: Trace, node: NodeProto, name: str, place: int) -> list[int] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
-from apps.agents.backends.onnx.pruning.tracing import Count, Layer, Trace, attribute, pin_all
+from apps.agents.backends.onnx.nodes import attribute
+from apps.agents.backends.onnx.pruning.tracing import Count, Layer, Trace, pin_all
 from apps.agents.techniques.channel_pruning.channels import Axis, Ids
 
 _CHANNELS = 1

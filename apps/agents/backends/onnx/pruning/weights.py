@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends.onnx.pruning.surgery import store
-from apps.agents.backends.onnx.pruning.tracing import Layer, attribute
+from apps.agents.backends.onnx.nodes import attribute, store
+from apps.agents.backends.onnx.pruning.tracing import Layer
 from apps.agents.backends.onnx.workbench import Array, names_read
 from apps.agents.measuring.statistics.moments import Matrix
 

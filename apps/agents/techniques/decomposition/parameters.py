@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES
 from apps.agents.techniques.spec import ParameterSpec
 
 BUDGETS = ("macs", "bytes", "latency")
@@ -72,4 +71,3 @@ DECOMPOSITION: tuple[ParameterSpec, ...] = (
     ),
 )
 """Without `refit`, which not every framework has."""
-CALIBRATION = CALIBRATION_EXAMPLES.model_copy(update={"default": 512})

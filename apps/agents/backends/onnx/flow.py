@@ -11,6 +11,10 @@ from onnxruntime import InferenceSession
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.workbench import Array, names_read
 from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.base import Assignment
+
+BATCH = 16
+"""Examples per batch. A layer's patches of one batch are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class Flow:
         opened = [(_open(proto, names, self.threads), names) for proto, names in wanted]
         for feeds in self.batches(self.examples):
             yield [_run(session, feeds, names) for session, names in opened]
+
+
+def flow_of(assignment: Assignment) -> Flow:
+    """The calibration examples that the assignment asks for, in batches."""
+    examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
+    return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)
 
 
 def _open(proto: ModelProto, names: Sequence[str], threads: int) -> InferenceSession | None:
