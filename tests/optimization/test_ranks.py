@@ -25,7 +25,7 @@ ROW: dict[str, Any] = {
     "ms_after": 0.4,
     "sensitivity": None,
 }
-TOLD = {"ranks": [ROW], "left": [{"name": "head", "reason": "measured too slow"}], "macs_before": 3, "macs_after": 2}
+TOLD = {"ranks": [ROW], "left": [{"name": "head", "reason": "too little time saved"}], "macs_before": 3, "macs_after": 2}
 
 
 @pytest.mark.django_db
@@ -39,7 +39,7 @@ def test_the_chain_and_the_report_show_factors_and_what_was_left(session: Optimi
         assert "20,000,000 → <strong>9,500,000</strong>" in html
         assert "97 %" in html
         assert "2.25" in html
-        assert "head: measured too slow" in html
+        assert "head: too little time saved" in html
 
 
 def test_the_layers_that_save_most_are_shown_in_the_order_of_the_graph() -> None:

@@ -156,7 +156,7 @@ class Chooser:
         if not found:
             best = min(measured, key=lambda one: one.time_ms or 0.0)
             self._left[name] = (
-                f"measured too slow: at best {best.time_ms:.3g} ms instead of {whole_ms:.3g} ms "
+                f"too little time saved: at best {best.time_ms:.3g} ms instead of {whole_ms:.3g} ms "
                 f"({best.form}, rank {best.rank})"
             )
         return found

@@ -55,7 +55,7 @@ def test_the_budget_is_met(budget: str):
 def test_a_layer_whose_factors_are_slower_is_left_with_its_times():
     made = chooser(Look(drag=3.0), bench("a", 0)).choose({**USUAL, "removed": 0.4})
     assert not made.replaced
-    assert made.left["a"].startswith("measured too slow: at best 0.0")
+    assert made.left["a"].startswith("too little time saved: at best 0.0")
     assert chooser(Look(drag=3.0), bench("a", 0)).choose({**USUAL, "removed": 0.4, "timed": False}).replaced
 
 
