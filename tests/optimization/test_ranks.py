@@ -25,7 +25,8 @@ ROW: dict[str, Any] = {
     "ms_after": 0.4,
     "sensitivity": None,
 }
-TOLD = {"ranks": [ROW], "left": [{"name": "head", "reason": "too little time saved"}], "macs_before": 3, "macs_after": 2}
+LEFT = {"name": "head", "reason": "too little time saved"}
+TOLD = {"ranks": [ROW], "left": [LEFT], "macs_before": 3, "macs_after": 2}
 
 
 @pytest.mark.django_db
