@@ -26,7 +26,7 @@ PAGES = {
     "sessions": "/sessions/",
     "session-new": "/sessions/new/?version=1&dataset=1&criteria_set=1",
     "session": "{session}",
-    "report": "{session}report/",
+    "report": "{won}report/",
     "models": "/models/",
     "model-upload": "/models/upload/",
     "model": "/models/1/",
@@ -90,12 +90,12 @@ def hosts_asked(browser: Chrome) -> set[str]:
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_is_readable_and_stands_alone(
-    logged_in: Chrome, portal: Portal, demo_session: str, name: str, width: int
+    logged_in: Chrome, portal: Portal, demo_session: str, won_session: str, name: str, width: int
 ) -> None:
     browser = logged_in
     set_width(browser, width)
     console_errors(browser), hosts_asked(browser)
-    browser.get(portal.url + PAGES[name].format(session=demo_session))
+    browser.get(portal.url + PAGES[name].format(session=demo_session, won=won_session))
     if name in DRAWN:
         wait(browser, DRAWN[name])
     for tone in ("light", "dark"):

@@ -10,16 +10,11 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import ROOT, SESSION_S, Portal, ask, fill, press, wait, wait_for_text
-from tests.browser.material import examples, small_model
+from tests.browser.conftest import ROOT, Portal, ask, choose_file, fill, press, wait, wait_for_text
 
 SAMPLE = ROOT / "samples" / "fashion_mobilenet.onnx"
 SLOW_BYTES_S = 400_000
 """So slow that the bar is seen on its way."""
-
-
-def choose_file(browser: Chrome, path: Path) -> None:
-    browser.find_element(By.CSS_SELECTOR, "main input[type=file]").send_keys(str(path))
 
 
 @pytest.fixture
@@ -29,45 +24,6 @@ def slow_network(logged_in: Chrome) -> object:
     logged_in.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
     yield
     logged_in.execute_cdp_cmd("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1})
-
-
-@pytest.fixture(scope="module")
-def material(logged_in: Chrome, portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A small model, its data and criteria that surely hold, each made on its page."""
-    folder = tmp_path_factory.mktemp("material")
-    browser = logged_in
-    browser.get(f"{portal.url}/models/upload/")
-    choose_file(browser, small_model(folder / "small.onnx"))
-    fill(browser, "name", "small")
-    press(browser, "Upload")
-    wait_for_text(browser, "#version-state .badge", "Ready", 60)
-    browser.get(f"{portal.url}/datasets/upload/")
-    choose_file(browser, examples(folder / "centres.npz"))
-    fill(browser, "name", "centres")
-    press(browser, "Upload")
-    wait_for_text(browser, "#dataset-state .badge", "Ready", 60)
-    browser.get(f"{portal.url}/criteria/new/")
-    fill(browser, "name", "twice as small")
-    fill(browser, "objective", "Size")
-    fill(browser, "min_size_reduction", "2")
-    fill(browser, "candidates", "2")
-    press(browser, "Save")
-    wait_for_text(browser, "h1", "twice as small")
-
-
-@pytest.fixture(scope="module")
-def report(logged_in: Chrome, portal: Portal, material: None) -> str:
-    """The address of the report on a session that was started on its page and watched to its end."""
-    browser = logged_in
-    browser.get(f"{portal.url}/sessions/new/")
-    fill(browser, "version", "small v1")
-    fill(browser, "dataset", "centres")
-    fill(browser, "criteria_set", "twice as small v1")
-    wait(browser, "#preview-plan tbody tr")
-    press(browser, "Start the session")
-    wait(browser, "#session-report", SESSION_S).click()
-    wait_for_text(browser, "#report-verdict", "× smaller")
-    return browser.current_url
 
 
 def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, portal: Portal, slow_network: None) -> None:
@@ -108,8 +64,8 @@ def test_a_wrong_form_points_at_its_field(logged_in: Chrome, portal: Portal) -> 
     assert logged_in.switch_to.active_element.get_attribute("name") == "confidence"
 
 
-def test_the_report_draws_and_shows_every_candidate(logged_in: Chrome, report: str) -> None:
-    logged_in.get(report)
+def test_the_report_draws_and_shows_every_candidate(logged_in: Chrome, portal: Portal, won_session: str) -> None:
+    logged_in.get(f"{portal.url}{won_session}report/")
     for part in ("report-constraints", "report-comparison", "report-blocks", "report-classes", "analysis-layers"):
         assert logged_in.find_element(By.ID, part).is_displayed()
     for part in ("report-blocks", "report-classes", "analysis-layers"):
@@ -120,8 +76,8 @@ def test_the_report_draws_and_shows_every_candidate(logged_in: Chrome, report: s
         wait(logged_in, f"#{key} svg")
 
 
-def test_the_package_holds_the_artifact_and_its_report(logged_in: Chrome, report: str) -> None:
-    logged_in.get(report)
+def test_the_package_holds_the_artifact_and_its_report(logged_in: Chrome, portal: Portal, won_session: str) -> None:
+    logged_in.get(f"{portal.url}{won_session}report/")
     address = logged_in.find_element(By.LINK_TEXT, "Download the package").get_attribute("href") or ""
     cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in logged_in.get_cookies())
     status, package = ask(address, {"Cookie": cookies})
@@ -130,14 +86,14 @@ def test_the_package_holds_the_artifact_and_its_report(logged_in: Chrome, report
     assert {"report.html", "report.json", "recipe.json", "run.py"} <= {Path(name).name for name in names}
 
 
-def test_the_winner_is_promoted_and_rolled_back(logged_in: Chrome, portal: Portal, report: str) -> None:
+def test_the_winner_is_promoted_and_rolled_back(logged_in: Chrome, portal: Portal, won_session: str) -> None:
     browser = logged_in
     browser.get(f"{portal.url}/models/")
     press(browser, "small")
     fill(browser, "alias", "production")
     press(browser, "Move")
     wait_for_text(browser, "#versions .badge-accent", "production")
-    browser.get(report)
+    browser.get(f"{portal.url}{won_session}report/")
     press(browser, "Promote")
     wait_for_text(browser, "#promotion", "small v2")
     wait_for_text(browser, "#promotion .badge-accent", "production")
