@@ -26,11 +26,11 @@ PAGES = {
     "sessions": "/sessions/",
     "session-new": "/sessions/new/?version=1&dataset=1&criteria_set=1",
     "session": "{session}",
-    "report": "{won}report/",
+    "report": "{session}report/",
     "models": "/models/",
     "model-upload": "/models/upload/",
-    "model": "/models/1/",
-    "version": "/models/1/versions/1/",
+    "model": "/models/3/",
+    "version": "/models/3/versions/1/",
     "graph": "/models/1/versions/1/graph/",
     "datasets": "/datasets/",
     "dataset-upload": "/datasets/upload/",
@@ -90,12 +90,12 @@ def hosts_asked(browser: Chrome) -> set[str]:
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_is_readable_and_stands_alone(
-    logged_in: Chrome, portal: Portal, demo_session: str, won_session: str, name: str, width: int
+    logged_in: Chrome, portal: Portal, won_session: str, name: str, width: int
 ) -> None:
     browser = logged_in
     set_width(browser, width)
     console_errors(browser), hosts_asked(browser)
-    browser.get(portal.url + PAGES[name].format(session=demo_session, won=won_session))
+    browser.get(portal.url + PAGES[name].format(session=won_session))
     if name in DRAWN:
         wait(browser, DRAWN[name])
     for tone in ("light", "dark"):

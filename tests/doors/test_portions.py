@@ -17,7 +17,12 @@ from tests.agents.backends.onnx_pruning.nets import Net, outputs, pictures
 from tests.door import Door, quick, shorter_sensitivity, told
 from tests.optimization import crank
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+    pytest.mark.nightly,
+    pytest.mark.timeout(900),
+]
 PRUNE = "onnx-prune"
 EXAMPLES = 7000
 

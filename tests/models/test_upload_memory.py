@@ -12,7 +12,7 @@ from lathe.env import PROJECT_ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["chunks", "multipart"])
+@pytest.mark.parametrize("way", ["chunks", pytest.param("multipart", marks=pytest.mark.nightly)])
 def test_a_large_upload_and_its_download_stay_out_of_memory(way: str):
     command = [sys.executable, "benchmarks/upload_memory.py", "--size", "200MiB", "--way", way]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LATHE_", "DJANGO_"))}
