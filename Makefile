@@ -79,10 +79,12 @@ test-gpu: compiled
 	$(BARE) $(BIN)/python -m pytest -m gpu $(filter tests/tensorflow/%,$(GPU_TESTS))
 
 # What most changes break is found here: rows, pages, the API and the boundaries. Left to `make test` are the files whose
-# every test runs a session in child processes, loads a framework or starts a server.
+# every test runs a session in child processes, loads a framework, starts a server, draws hostile values or migrates the
+# database there and back.
 QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,boundaries/test_light_children lathe/test_away lathe/test_redis \
-	$(addprefix optimization/test_,choice collected_files collecting failing_knowledge infrastructure parents pipeline \
-	undecided_ends undecided_sessions))
+	models/test_migrations portal/test_hostile_values \
+	$(addprefix optimization/test_,checkpoints choice collected_files collecting continuing exported failing_knowledge \
+	infrastructure migrations parents pipeline plan_edits reusing students undecided_ends undecided_sessions))
 quick: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \
 		$(QUICK_WITHOUT) tests/accounts tests/api tests/boundaries tests/lathe tests/models tests/optimization tests/portal
