@@ -65,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "lathe.security.ContentSecurityPolicyMiddleware",
     "lathe.static.StaticFilesMiddleware",
+    "lathe.compression.CompressedPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -97,7 +98,7 @@ TEMPLATES = [
 
 STORAGES = {
     "default": FILES,
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": "lathe.static.HashedFiles"},
 }
 # Larger uploads are streamed by their view and never held in memory. This limit applies to ordinary forms.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20

@@ -15,6 +15,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.conftest import Portal, wait
 from tests.browser.page_rules import troubles
@@ -53,6 +54,8 @@ PAGES = {
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}
 """By page: what is seen once it is drawn."""
+HEAVIEST = {"report": 600_000}
+"""Bytes, by page; of any other page 100 kB."""
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +109,31 @@ def test_a_page_fits_is_readable_and_stands_alone(
     assert hosts_asked(browser) <= {urlsplit(portal.url).netloc}
     errors = [error for error in console_errors(browser) if not (name == "not-found" and "404" in error)]
     assert not errors
+
+
+@pytest.mark.parametrize("name", ["dashboard", "sessions", "session", "version", "report", "audit"])
+def test_the_first_view_of_a_page_is_light(logged_in: Chrome, portal: Portal, won_session: str, name: str) -> None:
+    """With nothing in the cache, as it goes over the wire."""
+    browser = logged_in
+    browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    try:
+        bytes_received(browser)
+        browser.get(portal.url + PAGES[name].format(session=won_session))
+        WebDriverWait(browser, 10).until(
+            lambda driver: driver.execute_script("return document.readyState") == "complete"
+        )
+        received = bytes_received(browser)
+    finally:
+        browser.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+    assert 10_000 < received <= HEAVIEST.get(name, 100_000)
+
+
+def bytes_received(browser: Chrome) -> int:
+    """What all responses since the last look had, with their headers."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return sum(
+        int(one["params"]["encodedDataLength"]) for one in messages if one["method"] == "Network.loadingFinished"
+    )
 
 
 def test_the_rules_see_what_is_wrong(logged_in: Chrome, portal: Portal) -> None:
