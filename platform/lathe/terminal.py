@@ -61,9 +61,10 @@ def report(session: OptimizationSession, width: int = 100) -> str:
     ]
     if slow:
         parts.append("Where slow candidates spend their time:\n" + "\n".join(slow))
-    failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
-    if failures:
-        parts.append("Failed steps:\n" + "\n".join(failures))
+    ended = list(session.steps.filter(status=Status.FAILED).order_by("pk"))
+    for head, idle in (("Failed steps", False), ("Steps with nothing to change", True)):
+        if lines := [_failure(step) for step in ended if step.had_nothing_to_change is idle]:
+            parts.append(f"{head}:\n" + "\n".join(lines))
     parts.append("\n".join(fill(line, width) for line in _verdict(session).splitlines()))
     return "\n\n".join(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.state import CandidateStatus, Choice, Outcome, Phase, Status, StepKind
 from apps.optimization.models import Candidate, EvaluationReport, SessionStep
@@ -103,6 +104,24 @@ def test_a_failed_step_is_told_and_a_bug_with_its_last_line(session, traceback, 
     text = terminal.report(session)
     assert shown in text
     assert text.endswith("Failed: The analysis failed.")
+
+
+def test_a_step_with_nothing_to_change_is_no_failure(session, client, owner):
+    nothing = TechniqueNoEffect(technique="ONNX graph optimization", reason="no node can be merged")
+    SessionStep.objects.create(
+        session=session,
+        key="onnx-graph/1",
+        kind=StepKind.OPTIMIZE,
+        status=Status.FAILED,
+        error=str(nothing),
+        error_code=nothing.code,
+    )
+    text = terminal.report(session, width=300)
+    assert f"Steps with nothing to change:\n  onnx-graph/1: {nothing}" in text
+    assert "Failed steps" not in text
+    client.force_login(owner)
+    page = client.get(session.get_absolute_url()).content.decode()
+    assert '<span class="badge">Nothing to change</span>' in page
 
 
 def test_candidates_on_other_examples_stand_below_the_original_on_those(session):

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.agents.contracts.chain import MODEL
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
@@ -108,6 +109,11 @@ class SessionStep(models.Model):
             told = halving.in_words(EvaluationReport.model_validate(self.result))
             return f"{self.reason} {self.candidate_key} was {told[1]}" if told else self.reason
         return self.reason
+
+    @property
+    def had_nothing_to_change(self) -> bool:
+        """It ended without a file because its technique had nothing to do here, which is no fault."""
+        return self.status == Status.FAILED and self.error_code == TechniqueNoEffect.code
 
     @property
     def parents(self) -> dict[str, str]:
