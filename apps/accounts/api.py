@@ -9,9 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.accounts import services
 from apps.accounts.models import Team
 from apps.accounts.requests import member
-from apps.accounts.serializers import MeSerializer, TeamSerializer
+from apps.accounts.serializers import MeSerializer, TeamSerializer, TimeZoneSerializer
 
 
 @extend_schema(tags=["teams"])
@@ -31,6 +32,13 @@ class MeView(APIView):
 
     @extend_schema(tags=["teams"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
+        return Response(MeSerializer(member(request)).data)
+
+    @extend_schema(tags=["teams"], request=TimeZoneSerializer, responses=MeSerializer)
+    def patch(self, request: Request) -> Response:
+        asked = TimeZoneSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        services.choose_time_zone(member(request), asked.validated_data["time_zone"])
         return Response(MeSerializer(member(request)).data)
 
 

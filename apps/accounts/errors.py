@@ -65,3 +65,8 @@ class TeamAmbiguous(UserError):
 class TeamUnknown(UserError):
     code = "team.unknown"
     sentence = "You are not a member of a team with the slug “{slug}”. Your teams: {slugs}."
+
+
+class TimeZoneUnknown(UserError):
+    code = "time_zone.unknown"
+    sentence = "There is no time zone “{zone}”. Write a name such as Europe/Berlin, or UTC."

@@ -1,13 +1,16 @@
-"""The current team of a user."""
+"""The current team of a user, and the time zone of their pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
-from apps.accounts.models import Membership
+from apps.accounts.models import Membership, User
+from apps.zones import COOKIE, zone_of, zones
 
 SESSION_KEY = "team"
 
@@ -31,3 +34,19 @@ class CurrentTeamMiddleware:
         request.membership = SimpleLazyObject(lambda: current_membership(request))  # type: ignore[attr-defined]
         request.team = SimpleLazyObject(lambda: getattr(request.membership, "team", None))  # type: ignore[attr-defined]
         return self.get_response(request)
+
+
+class MemberTimeZone:
+    """Shows times in the member's zone. Where none has been chosen yet, the browser's becomes it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        user = request.user
+        told = unquote(request.COOKIES.get(COOKIE, ""))
+        if isinstance(user, User) and not user.time_zone and told in zones():
+            User.objects.filter(pk=user.pk, time_zone="").update(time_zone=told)
+            user.time_zone = told
+        with timezone.override(zone_of(user)):
+            return self.get_response(request)

@@ -53,6 +53,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's mana
 
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
+    time_zone = models.CharField(max_length=60, blank=True, default="")
+    """Its pages and mails show times in this zone. Empty until the first page, from which the browser's is learned."""
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -40,5 +40,13 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = ("email", "first_name", "last_name", "memberships")
+        fields = ("email", "first_name", "last_name", "time_zone", "memberships")
         read_only_fields = fields
+
+
+class TimeZoneSerializer(serializers.Serializer[dict[str, str]]):
+    """What an account may change of itself."""
+
+    time_zone = serializers.CharField(
+        max_length=60, help_text="Such as Europe/Berlin: pages and mails show times in it."
+    )

@@ -23,6 +23,7 @@ from apps.accounts.errors import (
     InvitationUnusable,
     LastOwner,
     TeamNameTaken,
+    TimeZoneUnknown,
     TokenLifetimeOutOfRange,
 )
 from apps.accounts.models import (
@@ -36,6 +37,7 @@ from apps.accounts.models import (
     User,
 )
 from apps.audit import trail
+from apps.zones import zone_of, zones
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -112,9 +114,18 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
     subject = f"{by} invites you to {team.name} on Lathe"
     trail.record("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
-    text = render_to_string("accounts/email/invitation.txt", context)
+    with timezone.override(zone_of(by)):
+        text = render_to_string("accounts/email/invitation.txt", context)
     transaction.on_commit(lambda: _send(invitation, subject, text))
     return invitation
+
+
+def choose_time_zone(user: User, name: str) -> None:
+    """Shows the member's times in another zone from now on. Raises `TimeZoneUnknown`."""
+    if name not in zones():
+        raise TimeZoneUnknown(field="time_zone", zone=name)
+    User.objects.filter(pk=user.pk).update(time_zone=name)
+    user.time_zone = name
 
 
 @transaction.atomic

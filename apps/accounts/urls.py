@@ -13,6 +13,7 @@ urlpatterns = [
     path("team/members/<int:pk>/code/", views.permit_code, name="member-code"),
     path("team/members/<int:pk>/remove/", views.remove_member, name="member-remove"),
     path("invitations/<str:token>/", views.accept_invitation, name="invitation-accept"),
+    path("account/time-zone/", views.time_zone, name="time-zone"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/create/", views.create_token, name="token-create"),
     path("tokens/<str:key>/revoke/", views.revoke_token, name="token-revoke"),

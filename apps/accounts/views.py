@@ -16,11 +16,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.accounts import services
 from apps.accounts.errors import InvitationUnusable, NoTeam
-from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TokenForm, show_error
+from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TimeZoneForm, TokenForm, show_error
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, TokenScope, User
 from apps.accounts.requests import MemberRequest
 from apps.errors import UserError
+from apps.zones import zone_of, zones
 
 
 @require_GET
@@ -42,6 +43,22 @@ def _team_page(request: MemberRequest, form: InvitationForm, status: int = 200) 
         },
         status=status,
     )
+
+
+@require_http_methods(["GET", "POST"])
+def time_zone(request: MemberRequest) -> HttpResponse:
+    """The zone in which the member sees times."""
+    form = TimeZoneForm(request.POST or None, initial={"time_zone": zone_of(request.user).key})
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.choose_time_zone(request.user, form.cleaned_data["time_zone"])
+        except UserError as error:
+            show_error(form, error)
+        else:
+            messages.success(request, f"Times are shown in {request.user.time_zone}.")
+            return redirect("accounts:time-zone")
+    context = {"form": form, "time_zones": zones()}
+    return render(request, "accounts/time_zone.html", context, status=422 if form.errors else 200)
 
 
 @require_POST

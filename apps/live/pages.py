@@ -13,8 +13,10 @@ from channels.auth import get_user
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from apps.live import pokes
+from apps.zones import zone_of
 
 logger = logging.getLogger(__name__)
 
@@ -119,4 +121,6 @@ class LivePage(AsyncWebsocketConsumer):
         """The fragments, or `None` if the page is gone or its viewer may no longer see it."""
         # The socket's user and login date from when it was opened.
         login = import_module(settings.SESSION_ENGINE).SessionStore(self._login())
-        return await self.fragments_for(await get_user({"session": login}))
+        user = await get_user({"session": login})
+        with timezone.override(zone_of(user)):
+            return await self.fragments_for(user)

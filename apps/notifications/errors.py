@@ -40,11 +40,6 @@ class QuietHoursIncomplete(UserError):
     sentence = "Quiet hours need a beginning and an end. Give both, or neither."
 
 
-class TimeZoneUnknown(UserError):
-    code = "channel.time_zone_unknown"
-    sentence = "There is no time zone “{zone}”. Write a name such as Europe/Berlin, or UTC."
-
-
 class KindUnknown(UserError):
     code = "channel.kind_unknown"
     sentence = "This channel cannot carry “{kind}”. It can carry {kinds}."

@@ -8,7 +8,6 @@ from django import forms
 
 from apps.notifications import kinds
 from apps.notifications.models import LONGEST_ADDRESS, Channel, Digest, Medium
-from apps.notifications.zones import zones
 
 TIME = {"type": "time"}
 
@@ -83,8 +82,3 @@ def initial_of(channel: Channel) -> dict[str, Any]:
     """The channel's values for a form."""
     names = ("name", "address", "kinds", "mine_only", "enabled", "digest", "quiet_from", "quiet_until", "time_zone")
     return {name: getattr(channel, name) for name in names}
-
-
-def time_zones() -> tuple[str, ...]:
-    """What the browser offers for `time_zone`."""
-    return zones()

@@ -17,9 +17,9 @@ from apps.accounts.models import Role, User
 from apps.audit.models import AuditEvent
 from apps.live import pokes
 from apps.notifications import messages
+from apps.notifications.hours import hours_of
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium, Notification, defaults_of
 from apps.notifications.stories import Story, story_of
-from apps.notifications.zones import hours_of
 
 
 def bell_group(user_id: int) -> str:

@@ -9,11 +9,13 @@ from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from apps.notifications import kinds
 from apps.notifications.errors import UnsubscribeUnusable
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.sending import Failed
+from apps.zones import zone_of
 
 SALT = "lathe.notifications.unsubscribe"
 
@@ -51,13 +53,15 @@ def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAl
         "settings_url": f"{settings.LATHE.base_url}/notifications/settings/",
         "base_url": settings.LATHE.base_url,
     }
+    with timezone.override(zone_of(channel.user or channel)):
+        text, page = (render_to_string(f"notifications/email/message.{kind}", context) for kind in ("txt", "html"))
     message = EmailMultiAlternatives(
         subject=" ".join(f"{settings.EMAIL_SUBJECT_PREFIX}{_subject(channel, deliveries)}".split()),
-        body=render_to_string("notifications/email/message.txt", context),
+        body=text,
         to=[channel.recipient],
         headers=_headers(channel, deliveries, names),
     )
-    message.attach_alternative(render_to_string("notifications/email/message.html", context), "text/html")
+    message.attach_alternative(page, "text/html")
     return message
 
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.notifications import kinds
 from apps.notifications.querysets import BellQuerySet, ChannelQuerySet, DeliveryQuerySet
+from apps.zones import UTC
 
 if TYPE_CHECKING:
     from apps.accounts.models import User
@@ -255,4 +256,5 @@ def defaults_of(medium: Medium, user: User) -> dict[str, Any]:
     """The channel that a member has before they choose anything: everything in the bell, the important by e-mail."""
     if medium is Medium.BELL:
         return {"name": f"Bell of {user.email}"[:80], "kinds": list(kinds.KINDS)}
-    return {"name": f"E-mail to {user.email}"[:80], "kinds": list(kinds.MAILED), "mine_only": True}
+    zone = user.time_zone or UTC
+    return {"name": f"E-mail to {user.email}"[:80], "kinds": list(kinds.MAILED), "mine_only": True, "time_zone": zone}

@@ -10,6 +10,7 @@ from django.core.validators import EmailValidator
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts.errors import TimeZoneUnknown
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.audit import trail
@@ -25,7 +26,6 @@ from apps.notifications.errors import (
     NoSecret,
     NothingToTest,
     QuietHoursIncomplete,
-    TimeZoneUnknown,
     TooManyChannels,
 )
 from apps.notifications.funnel import bell_group, put_out
@@ -39,7 +39,7 @@ from apps.notifications.models import (
     Medium,
     defaults_of,
 )
-from apps.notifications.zones import zones
+from apps.zones import zones
 
 MOST_CHANNELS = 20
 """How many channels a team may have, and each member in it."""

@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "apps.accounts.middleware.CurrentTeamMiddleware",
+    "apps.accounts.middleware.MemberTimeZone",
     "lathe.errors.UserErrorPages",
 ]
 

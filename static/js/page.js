@@ -1,4 +1,4 @@
-// Code for every page: the theme, the menu on narrow screens, and confirmations before irreversible actions.
+// Code for every page: the theme, the time zone, the menu on narrow screens, and confirmations before irreversible actions.
 // Loaded before the first paint so that a chosen theme never flashes.
 
 const root = document.documentElement;
@@ -15,6 +15,10 @@ function toggleTheme() {
   localStorage.setItem("theme", root.dataset.theme);
   document.dispatchEvent(new CustomEvent("themechange"));
 }
+
+// The server shows times in this zone until the member chooses another.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone) document.cookie = `time_zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; SameSite=Lax`;
 
 document.addEventListener("click", (event) => {
   const control = event.target.closest("[data-action]");

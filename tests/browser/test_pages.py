@@ -50,6 +50,7 @@ PAGES = {
     "deliveries": "/notifications/deliveries/",
     "account": "/accounts/2fa/",
     "password": "/accounts/password/change/",
+    "time-zone": "/account/time-zone/",
     "not-found": "/models/999999/",
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}

@@ -296,6 +296,15 @@ def test_a_mail_is_plain_and_html_and_can_be_ended_with_one_click(
     assert client.post(f"{link[1][:-2]}x/").status_code == 404
 
 
+def test_a_mail_has_the_times_of_its_reader(refusal: Happens, engineer: User) -> None:
+    User.objects.filter(pk=engineer.pk).update(time_zone="Asia/Tokyo")
+    refusal()
+    crank.turn_until_quiet()
+    (sent,) = mail.outbox
+    for text in (sent.body, sent.alternatives[0][0]):
+        assert re.search(r"\d{2}:\d{2} JST", text)
+
+
 def test_held_back_messages_go_out_together(refusal: Happens, team: Team, engineer: User) -> None:
     mine = services.own_channel(engineer, team, Medium.EMAIL)
     services.change_channel(engineer, mine, digest="daily", time_zone="Asia/Tokyo")

@@ -15,6 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from apps.accounts.errors import TimeZoneUnknown
 from apps.accounts.models import Team, TokenScope, User
 from apps.accounts.services import create_token
 from apps.audit.models import AuditEvent
@@ -25,7 +26,6 @@ from apps.notifications.errors import (
     DigestUnsupported,
     KindUnknown,
     QuietHoursIncomplete,
-    TimeZoneUnknown,
     TooManyChannels,
     UnsubscribeUnusable,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from apps.agents.contracts.state import Status
 from apps.live import pages
 from apps.live.pages import NOT_FOUND
 from apps.optimization import live
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import LogEntry, OptimizationSession
 from apps.optimization.routing import websocket_urlpatterns
 from lathe.layer import PatientLayer
 from tests.portal import world
@@ -84,6 +85,18 @@ async def test_a_page_that_connects_is_shown_how_things_stand(session: Optimizat
     for root in ("session-head", "session-candidates", "session-steps", "session-log", "session-front"):
         assert f'id="{root}"' in html
     await socket.leave()
+
+
+@in_a_loop
+async def test_what_is_pushed_has_the_times_of_its_viewer(session: OptimizationSession, viewer: User) -> None:
+    noon = datetime(2026, 7, 1, 12, 0, 5, tzinfo=UTC)
+    await sync_to_async(LogEntry.objects.create)(session=session, message="Something was done.", at=noon)
+    for zone, shown in (("", "12:00:05"), ("Asia/Kathmandu", "17:45:05")):
+        await sync_to_async(User.objects.filter(pk=viewer.pk).update)(time_zone=zone)
+        socket = Socket(session, viewer)
+        await socket.connect()
+        assert f">{shown}</time>" in await socket.pushed()
+        await socket.leave()
 
 
 @in_a_loop

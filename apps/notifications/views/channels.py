@@ -18,8 +18,9 @@ from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.notifications import kinds, services
-from apps.notifications.forms import ChannelForm, OwnForm, initial_of, time_zones
+from apps.notifications.forms import ChannelForm, OwnForm, initial_of
 from apps.notifications.models import Channel, Medium
+from apps.zones import zones
 
 DELIVERIES = 20
 ADDABLE = (Medium.WEBHOOK, Medium.CHAT)
@@ -61,7 +62,7 @@ def _own_page(request: MemberRequest, form: OwnForm, mail: Channel) -> HttpRespo
         "mine": [one for one in visible if one.user_id and not one.is_fixed],
         "ours": [one for one in visible if not one.user_id],
         "owns": request.membership.may(Role.OWNER),
-        "time_zones": time_zones(),
+        "time_zones": zones(),
     }
     return render(request, "notifications/settings.html", context, status=422 if form.errors else 200)
 
@@ -86,7 +87,7 @@ def new(request: MemberRequest) -> HttpResponse:
         else:
             messages.success(request, "Added. Send a test message to see whether it works.")
             return redirect(channel)
-    context = {"form": form, "medium": medium, "for_team": for_team, "time_zones": time_zones()}
+    context = {"form": form, "medium": medium, "for_team": for_team, "time_zones": zones()}
     return render(request, "notifications/channel_new.html", context, status=422 if form.errors else 200)
 
 
@@ -102,7 +103,7 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
 
 def _page(request: MemberRequest, channel: Channel, form: ChannelForm | None = None, status: int = 200) -> HttpResponse:
     changes = services.may_change(request.user, channel)
-    context: dict[str, Any] = {"channel": channel, "changes": changes, "time_zones": time_zones()}
+    context: dict[str, Any] = {"channel": channel, "changes": changes, "time_zones": zones()}
     if changes and not channel.is_fixed:
         context["form"] = form or _form(channel)
     deliveries = channel.deliveries.select_related("notification", "replays").prefetch_related("attempts")
