@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,7 +34,12 @@ class MeView(APIView):
     def get(self, request: Request) -> Response:
         return Response(MeSerializer(member(request)).data)
 
-    @extend_schema(tags=["teams"], request=TimeZoneSerializer, responses=MeSerializer)
+    @extend_schema(
+        tags=["teams"],
+        request=TimeZoneSerializer,
+        responses=MeSerializer,
+        examples=[OpenApiExample("In Berlin", {"time_zone": "Europe/Berlin"}, request_only=True)],
+    )
     def patch(self, request: Request) -> Response:
         asked = TimeZoneSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

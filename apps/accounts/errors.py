@@ -68,5 +68,5 @@ class TeamUnknown(UserError):
 
 
 class TimeZoneUnknown(UserError):
-    code = "time_zone.unknown"
+    code = "account.time_zone_unknown"
     sentence = "There is no time zone “{zone}”. Write a name such as Europe/Berlin, or UTC."

@@ -52,6 +52,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "accounts:member-code": ("POST", Door.OWN),
     "accounts:member-remove": ("POST", Door.OWN),
     "accounts:tokens": ("GET", Door.PRIVATE),
+    "accounts:time-zone": ("POST", Door.PRIVATE),
     "accounts:token-create": ("POST", Door.PRIVATE),
     "models:model-list": ("GET", Door.PRIVATE),
     "models:model-upload": ("POST", Door.WRITE_HERE),
