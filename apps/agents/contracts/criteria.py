@@ -79,6 +79,14 @@ class Weights(Value):
         return self
 
 
+_ALONE = {
+    Objective.LATENCY: Weights(latency=1, size=0, memory=0),
+    Objective.SIZE: Weights(latency=0, size=1, memory=0),
+    Objective.MEMORY: Weights(latency=0, size=0, memory=1),
+}
+"""What an objective weighs that is not balanced."""
+
+
 def _without_removed(limits: Any) -> Any:
     """Limits by name without those that are null, which removes them."""
     given = isinstance(limits, Mapping)
@@ -201,12 +209,7 @@ class Criteria(Value):
     @property
     def exponents(self) -> Weights:
         """The weights that the objective stands for: a single 1, unless it is balanced."""
-        return {
-            Objective.LATENCY: Weights(latency=1, size=0, memory=0),
-            Objective.SIZE: Weights(latency=0, size=1, memory=0),
-            Objective.MEMORY: Weights(latency=0, size=0, memory=1),
-            Objective.BALANCED: self.weights,
-        }[self.objective]
+        return _ALONE.get(self.objective, self.weights)
 
     def weighted_gain(self, speedup: float, size_ratio: float, memory_ratio: float) -> float:
         """Weighted geometric mean of the ratios original over candidate under the objective; the original is 1."""
