@@ -117,6 +117,12 @@ class Constraints(Value):
         default_factory=dict
     )
     """The most drop of further metrics of the task, by metric: in points for shares, otherwise in the metric's unit."""
+    output_limits: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=200)], Annotated[float, Field(ge=0)]],
+        BeforeValidator(_without_removed),
+    ] = Field(default_factory=dict)
+    """The most drop of further outputs that the data set has labels for, by output: of its metric, in points for
+    shares, otherwise in the metric's unit. Such an output need not stay near the original's as well."""
     max_output_deviation: float | None = Field(USUAL_OUTPUT_DEVIATION, ge=0)
     """How far every output other than the judged one may be from the original's: the root of its mean squared error, as
     a share of the standard deviation of the original's output. For integers, truth values and texts: the root of the
@@ -133,8 +139,9 @@ class Constraints(Value):
 
     def __hash__(self) -> int:
         """Of all limits, so that constraints can be keys although those on metrics are a mapping."""
-        plain = {name: getattr(self, name) for name in type(self).model_fields if name != "metric_limits"}
-        return hash((*plain.values(), frozenset(self.metric_limits.items())))
+        by_name = ("metric_limits", "output_limits")
+        plain = {name: getattr(self, name) for name in type(self).model_fields if name not in by_name}
+        return hash((*plain.values(), *(frozenset(getattr(self, name).items()) for name in by_name)))
 
     @model_validator(mode="before")
     @classmethod

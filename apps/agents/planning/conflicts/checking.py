@@ -33,6 +33,8 @@ RULES: tuple[Rule, ...] = (
     metrics.metrics_of_several_tasks,
     metrics.primary_limited_twice,
     metrics.outputs_not_limited,
+    metrics.output_not_labelled,
+    metrics.labelled_output_not_limited,
     serving.objective_not_served,
     serving.limit_not_served,
     serving.nothing_to_compress,
