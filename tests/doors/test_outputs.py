@@ -173,8 +173,8 @@ def test_labels_of_further_outputs_that_do_not_fit_are_refused_by_name(door: Doo
 
     dataset = door.data(data, {**SPEC, "output_labels": {"height": own}}, "data.npz")
     answer = door.preview(version, dataset, quick(TECHNIQUE))
-    assert (answer["status_code"], answer["field"]) == (422, "output_labels")
-    assert "'height'" in answer["detail"] or "height" in answer["detail"]
+    assert (answer["status_code"], answer["code"]) == (422, "dataset.output_unknown")
+    assert (answer["errors"][0]["field"], "height" in answer["detail"]) == ("output_labels", True)
     judged = door.data(data, {**SPEC, "output_labels": {"scores": {**own, "label": "years"}}}, "judged.npz")
     assert "is the judged output" in door.preview(version, judged, quick(TECHNIQUE))["detail"]
 
@@ -196,6 +196,9 @@ def test_limits_on_outputs_conflict_with_missing_labels_and_are_proposed_for_tho
     body["resolutions"] = ["output_not_labelled/weight/remove", "labelled_output_not_limited/age/limit"]
     resolved = door.post("criteria/check", body, status=200)
     assert resolved["criteria"]["constraints"]["output_limits"] == {"age": 1.0}
+    unprovable = quick(TECHNIQUE, constraints=Constraints(output_limits={"age": 0.01}), accept_inconclusive=False)
+    told = {one["code"]: one for one in door.preview(version, plain, unprovable)["conflicts"]}
+    assert told["output_loss_undecidable"]["message"].startswith("Whether top-1 accuracy of age loses more than 0.01")
     assert not {"output_not_labelled", "labelled_output_not_limited"} & {one["code"] for one in resolved["conflicts"]}
 
 

@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     serving.nothing_to_compress,
     evidence.loss_undecidable,
     evidence.metric_loss_undecidable,
+    evidence.output_loss_undecidable,
     evidence.group_loss_undecidable,
     evidence.class_loss_undecidable,
     units.loss_limit_unscaled,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apps.agents.contracts.criteria import PROFILES, Criteria
-from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec, OutputLabels
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.evaluation.decidability import Earlier
@@ -42,6 +42,9 @@ TORCH = Known(model=torch_encoder().model, dataset=DATASET)
 SIZE = resnet().model.size_bytes
 CELSIUS = DatasetSpec(kind=DatasetKind.NPZ, task=Task.REGRESSION, unit="°C")
 NUMBERS = DATASET.model_copy(update={"task": Task.REGRESSION})
+AGED = SPEC.model_copy(
+    update={"output_labels": {"age": OutputLabels(label="old", task=Task.CLASSIFICATION)}, "output": "logits"}
+)
 LIMITS, BUDGET = "constraints", "budget"
 
 
@@ -327,6 +330,36 @@ CASES = [
         ),
         resolutions=1,
         words=("the output age",),
+    ),
+    Case(
+        "output_not_labelled",
+        STOP,
+        {LIMITS: {"output_limits": {"age": 1.0, "weight": 1.0}}},
+        {LIMITS: {"output_limits": {"age": 1.0}}},
+        Known(dataset=DATASET, spec=AGED),
+        resolutions=1,
+        words=("'weight'", "limit age instead"),
+        subject="weight",
+    ),
+    Case(
+        "labelled_output_not_limited",
+        WARN,
+        {},
+        {LIMITS: {"output_limits": {"age": 1.0}}},
+        Known(dataset=DATASET, spec=AGED),
+        resolutions=1,
+        words=("'age'", "'old'", "top-1 accuracy"),
+        subject="age",
+    ),
+    Case(
+        "output_loss_undecidable",
+        WARN,
+        {LIMITS: {"output_limits": {"age": 0.01}}},
+        {},
+        Known(dataset=DATASET, spec=AGED),
+        resolutions=1,
+        words=("top-1 accuracy of age loses more than 0.01 points",),
+        subject="age",
     ),
     Case(
         "weights_unused",
