@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -154,6 +156,9 @@ def test_a_head_with_labels_of_its_own_is_judged_by_them_and_refused_by_name(doo
     loose = Constraints(max_metric_drop_points=30.0, output_limits={"age": 100.0})
     shipped = door.verdict(version, dataset, quick(TECHNIQUE, constraints=loose))
     assert shipped.outcome == Outcome.IMPROVED, "its labels replace the limit on how far it may be from the original's"
+    with zipfile.ZipFile(io.BytesIO(door.package(shipped))) as package:
+        name = next(one for one in package.namelist() if one.endswith("report.html"))
+        assert "output age, by its labels" in package.read(name).decode()
 
 
 def test_labels_of_further_outputs_that_do_not_fit_are_refused_by_name(door: Door) -> None:
