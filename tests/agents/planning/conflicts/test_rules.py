@@ -15,7 +15,7 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.evaluation.decidability import Earlier
 from apps.agents.planning.conflicts.checking import RULES, conflicts_of, contradictions, resolution_of, resolved
-from apps.agents.planning.conflicts.values import Conflict, Known, Severity
+from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Severity
 from apps.agents.techniques.catalogue import catalogue
 from tests.agents.inmemory import (
     BLOCKS,
@@ -45,6 +45,7 @@ NUMBERS = DATASET.model_copy(update={"task": Task.REGRESSION})
 AGED = SPEC.model_copy(
     update={"output_labels": {"age": OutputLabels(label="old", task=Task.CLASSIFICATION)}, "output": "logits"}
 )
+TEAMS = Criteria.model_validate({"constraints": {"max_metric_drop_points": 0.5, "default_rise": 0.01}})
 LIMITS, BUDGET = "constraints", "budget"
 
 
@@ -330,6 +331,15 @@ CASES = [
         ),
         resolutions=1,
         words=("the output age",),
+    ),
+    Case(
+        "defaults_differ",
+        WARN,
+        {LIMITS: {"max_metric_drop_points": 5.0, "metric_limits": {"macro_f1": 2.0}}, "objective": "size"},
+        {LIMITS: {"max_metric_drop_points": 0.5, "default_rise": 0.01}},
+        Known(precedence=Precedence("Mine v1", "Ours v2", TEAMS)),
+        resolutions=1,
+        words=("Your default, Mine v1, takes precedence over the team's, Ours v2", "objective"),
     ),
     Case(
         "output_not_labelled",
