@@ -19,7 +19,7 @@ from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
 from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
-from apps.agents.planning.conflicts.values import Precedence, Resolution
+from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.knowledge.tables import Knowledge
@@ -92,8 +92,7 @@ def session_start(
         require_role(user, version.model.team, Role.ENGINEER)
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     given = wanted_criteria(criteria_set, criteria, overrides)
-    overrules = precedence(criteria_set, user, version.model.team)
-    judged = _sound(version, dataset, given, criteria_set, student, resolutions, overrules)
+    judged = _sound(version, dataset, given, criteria_set, student, resolutions, user)
     wanted = for_task(judged.criteria, DatasetSpec.model_validate(dataset.spec))
     chosen = parse_edits(edits)
     _check_plan(version, dataset, wanted, student, chosen, start_anyway)
@@ -147,13 +146,13 @@ def _sound(
     criteria_set: CriteriaSet | None,
     student: ModelVersion | None,
     resolutions: Sequence[str],
-    overrules: Precedence | None,
+    user: User,
 ) -> CriteriaCheck:
     """The criteria with the resolutions applied. Raises what `check` does, `UnknownResolution` and
     `SessionContradictory`.
     """
     check_rows(version, dataset, criteria_set, student)
-    judged = checked(wanted, version, dataset, student, resolutions, overrules)
+    judged = checked(wanted, version, dataset, student, resolutions, precedence(criteria_set, user, version.model.team))
     check(version, dataset, judged.criteria, criteria_set, student)
     require_sound(judged)
     return judged
