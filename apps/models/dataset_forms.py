@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, ImagePreprocessing, TextReading
+from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, TextReading
+from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.contracts.reports.dataset import Task
 from apps.models.forms import FileOrUploadForm, words
 
@@ -28,6 +29,7 @@ TASK_LABELS = {
 _PREPROCESSING = ImagePreprocessing()
 _READING = TextReading()
 _INPUT_PART = re.compile(r"(?P<what>batch axis|constant|array)\s+(?P<value>.+)")
+_LABELS_PART = re.compile(r"(?P<what>metric|unit|classes)\s+(?P<value>.+)")
 ONLY_INPUT = "features"
 """The name of all columns together. If the model has one input, they fill it whatever its name."""
 _JOINTS = {"space": " ", "nothing": "", "line": "\n"}
@@ -80,6 +82,16 @@ class DataSetUploadForm(FileOrUploadForm):
         required=False,
         label="Model output",
         help_text="The output to read predictions from. Default: the first output.",
+    )
+    output_labels = forms.CharField(
+        required=False,
+        label="Labels of further outputs",
+        widget=forms.Textarea({"rows": 2, "placeholder": "age: years, regression, unit a\nsex: sex, classification"}),
+        help_text=(
+            "One line per model output that has labels of its own: the array or column, the task (classification or "
+            "regression), and if needed “metric mae”, “unit °C”, “classes low | high”. Criteria can then limit the "
+            "loss of this output."
+        ),
     )
     pooling = forms.ChoiceField(
         required=False,
@@ -267,6 +279,15 @@ class DataSetUploadForm(FileOrUploadForm):
         lines = filter(None, map(str.strip, self.cleaned_data["inputs"].splitlines()))
         return dict(map(_input_reading, lines))
 
+    def clean_output_labels(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for line in filter(None, map(str.strip, self.cleaned_data["output_labels"].splitlines())):
+            output, labels = _output_labels(line)
+            if output in found:
+                raise forms.ValidationError(f"“{output}” has two lines. Give each output one.", code="invalid")
+            found[output] = labels
+        return found
+
     def spec(self) -> dict[str, Any]:
         """The values for `DatasetSpec`: only the fields of this kind, without empty ones."""
         answers = self.cleaned_data
@@ -283,6 +304,7 @@ class DataSetUploadForm(FileOrUploadForm):
             spec["examples_may_leave"] = False
         if kind in (DatasetKind.NPZ, DatasetKind.TABLE):
             spec["group"] = answers["group"]
+            spec["output_labels"] = answers["output_labels"]
         if kind == DatasetKind.NPZ:
             spec["pairs"] = answers["pairs"]
         if kind == DatasetKind.TABLE:
@@ -299,6 +321,24 @@ class DataSetUploadForm(FileOrUploadForm):
         answers = {inner: self.cleaned_data[name] for name, inner in self.TEXT_FIELDS.items()}
         # The joint between a context and its choices may be empty. Any other empty field keeps its default.
         return {name: value for name, value in answers.items() if name == "joint" or value not in (None, "")}
+
+
+def _output_labels(line: str) -> tuple[str, dict[str, Any]]:
+    """The output and its `OutputLabels` from a line such as `age: years, regression, unit a`."""
+    output, colon, rest = line.rpartition(":")
+    label, task, *more = [*words(rest), "", ""]
+    parts = [_LABELS_PART.fullmatch(part) for part in more if part]
+    if not colon or not output.strip() or not task or not all(parts):
+        raise forms.ValidationError(
+            f"“{line}” does not have the form “output: array, task” with “metric NAME”, “unit NAME” or “classes A | B” "
+            "after it.",
+            code="invalid",
+        )
+    found: dict[str, Any] = {"label": label, "task": task.lower()}
+    for part in filter(None, parts):
+        value = part["value"].strip()
+        found[part["what"]] = [one.strip() for one in value.split("|")] if part["what"] == "classes" else value
+    return output.strip(), found
 
 
 def _input_reading(line: str) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.db.models import F
 from django.urls import reverse
@@ -391,11 +392,14 @@ class DataSet(Inspected):
 class StoreSettings(models.Model):
     """Limits of the store, editable in the admin and effective immediately."""
 
-    max_upload_bytes = models.BigIntegerField(default=8 * 1024**3)
-    max_unpacked_bytes = models.BigIntegerField(default=16 * 1024**3)
-    upload_lifetime_hours = models.PositiveIntegerField(default=24)
+    max_upload_bytes = models.BigIntegerField(default=8 * 1024**3, validators=[MinValueValidator(1)])
+    max_unpacked_bytes = models.BigIntegerField(default=16 * 1024**3, validators=[MinValueValidator(1)])
+    upload_lifetime_hours = models.PositiveIntegerField(default=24, validators=[MinValueValidator(1)])
     default_quota_bytes = models.BigIntegerField(
-        null=True, blank=True, help_text=_("The quota of teams without a quota of their own. Empty: no limit.")
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("The quota of teams without a quota of their own. Empty: no limit."),
     )
     accept_code = models.BooleanField(
         default=True,
@@ -417,7 +421,9 @@ class StoreQuota(models.Model):
     """The quota of one team, if it differs from the default."""
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="store_quota")
-    quota_bytes = models.BigIntegerField(null=True, blank=True, help_text=_("Empty: no limit."))
+    quota_bytes = models.BigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(0)], help_text=_("Empty: no limit.")
+    )
 
     def __str__(self) -> str:
         return f"Quota of {self.team}"

@@ -25,7 +25,7 @@ from apps.models.download import blob_response
 from apps.optimization import services
 from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows
-from apps.optimization.default_criteria import named_or_default
+from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
 from apps.optimization.recipe import recipe_for
@@ -184,7 +184,13 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         named = named_or_default(question.pop("criteria_set"), given, member(request), team)
         wanted = services.wanted_criteria(named, given, asked.get("overrides"))
         chosen = asked.get("resolutions", ())
-        preview = services.session_preview(**question, criteria=wanted, resolutions=chosen, edits=asked.get("edits"))
+        preview = services.session_preview(
+            **question,
+            criteria=wanted,
+            resolutions=chosen,
+            edits=asked.get("edits"),
+            precedence=precedence(named, member(request), team),
+        )
         return Response(preview.model_dump(mode="json"))
 
     @action(detail=True, methods=["post"])

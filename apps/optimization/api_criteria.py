@@ -22,7 +22,7 @@ from apps.optimization import criteria as criteria_service
 from apps.optimization import services
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows
 from apps.optimization.criteria_diff import Comparison, compared
-from apps.optimization.default_criteria import Defaults, defaults_of, named_or_default, set_default
+from apps.optimization.default_criteria import Defaults, defaults_of, named_or_default, precedence, set_default
 from apps.optimization.filters import CriteriaFilter
 from apps.optimization.models import CriteriaSet
 from apps.optimization.serializers_criteria import (
@@ -119,10 +119,15 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         asked = answers(CriteriaCheckSerializer, request)
         rows = named_rows(request, asked)
         named, given = rows.pop("criteria_set"), asked.get("criteria")
+        overrules = None
         if rows["version"] is not None:
-            named = named_or_default(named, given, member(request), rows["version"].model.team)
+            team = rows["version"].model.team
+            named = named_or_default(named, given, member(request), team)
+            overrules = precedence(named, member(request), team)
         wanted = services.wanted_criteria(named, given, asked.get("overrides"))
-        result = services.checked_with_rows(wanted, **rows, resolutions=asked.get("resolutions", ()))
+        result = services.checked_with_rows(
+            wanted, **rows, resolutions=asked.get("resolutions", ()), precedence=overrules
+        )
         return Response(result.model_dump(mode="json"))
 
     @action(detail=True, methods=["post"])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.phrasing import capitalized
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.catalogue import catalogue
+from apps.optimization import metric_limits, output_limits
 from apps.optimization.forms import Question, criteria_questions
-from apps.optimization.metric_limits import in_words
 from apps.optimization.models import CriteriaSet
 
 
@@ -60,9 +60,16 @@ def changes_of(versions: Iterable[CriteriaSet]) -> list[tuple[CriteriaSet, tuple
     return [(row, differences(before.criteria, row.criteria) if before else None) for row, before in pairs]
 
 
+_BY_NAME: Mapping[str, Callable[[Any], str]] = {
+    "metric_limits": lambda limits: metric_limits.in_words(limits or {}) or "none",
+    "output_limits": lambda limits: output_limits.in_words(limits or {}) or "none",
+}
+"""Limits by a name that people choose, each in words."""
+
+
 def _leaves(body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in body.items():
-        if isinstance(value, Mapping) and name != "metric_limits":
+        if isinstance(value, Mapping) and name not in _BY_NAME:
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
@@ -70,15 +77,14 @@ def _leaves(body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _difference(path: str, question: Question | None, before: Any, after: Any) -> Difference:
     label = str(question.label if question else capitalized(path.rpartition(".")[2].replace("_", " ")))
-    words = [_words(question.shown(value) if question else value) for value in (before, after)]
+    in_words = _BY_NAME.get(path.rpartition(".")[2], _words)
+    words = [in_words(question.shown(value) if question else value) for value in (before, after)]
     return Difference(field=path, label=label, before=before, after=after, before_words=words[0], after_words=words[1])
 
 
 def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return in_words(value) or "none"
     if isinstance(value, list):
         known = catalogue()
         return ", ".join(known[name].label if name in known else str(name) for name in value) or "none"

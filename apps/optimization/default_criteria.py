@@ -14,6 +14,7 @@ from django.db import transaction
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.planning.conflicts.values import Precedence
 from apps.audit import trail
 from apps.optimization.errors import CriteriaOutdated, DefaultOfAnotherTeam
 from apps.optimization.models import CriteriaSet, DefaultCriteria
@@ -46,6 +47,14 @@ def named_or_default(
 ) -> CriteriaSet | None:
     """The named criteria of a request, or the default if it has none at all."""
     return criteria_set if criteria_set is not None or criteria is not None else defaults_of(user, team).used
+
+
+def precedence(criteria_set: CriteriaSet | None, user: User, team: Team) -> Precedence | None:
+    """That these named criteria are the member's own default and the team's is another; `None` otherwise."""
+    found = defaults_of(user, team) if criteria_set is not None else None
+    if found is None or found.team is None or found.member != criteria_set or found.member == found.team:
+        return None
+    return Precedence(own=str(found.member), team=str(found.team), criteria=found.team.criteria)
 
 
 def defaults_of(user: User, team: Team) -> Defaults:

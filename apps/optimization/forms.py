@@ -22,6 +22,7 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization.edited_plan import PlanEditsField
 from apps.optimization.metric_limits import MetricLimitsField
 from apps.optimization.models import CriteriaSet
+from apps.optimization.output_limits import OutputLimitsField
 
 
 class SearchedChoiceField(forms.ModelChoiceField):
@@ -263,6 +264,7 @@ def _limit_questions() -> Iterator[Question]:
         "Of the class's recall, for classification. Empty: no limit.",
     )
     yield Question("metric_limits", ("constraints", "metric_limits"), MetricLimitsField())
+    yield Question("output_limits", ("constraints", "output_limits"), OutputLimitsField())
     yield _limit(
         "max_output_deviation",
         "Other outputs deviate at most (share)",
@@ -341,6 +343,7 @@ class CriteriaForm(forms.Form):
                 "max_group_drop_unit",
                 "max_class_drop_points",
                 "metric_limits",
+                "output_limits",
                 "max_output_deviation",
                 "max_latency_ms",
                 "min_speedup",

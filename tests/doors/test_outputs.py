@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from onnx import helper
 
@@ -74,6 +79,15 @@ def sequences() -> bytes:
     return graphs.model_of(nodes, *ends, weights).SerializeToString()
 
 
+def file_of(content: bytes) -> SimpleUploadedFile:
+    return SimpleUploadedFile("data.npz", content)
+
+
+def outputs_of(model: bytes, x: Any) -> list[Any]:
+    """Every output of the model for `x`."""
+    return ort.InferenceSession(model).run(None, {"x": x})
+
+
 def evaluation(session: OptimizationSession) -> dict[str, Any]:
     step = session.steps.filter(kind="evaluate").order_by("-pk").first()
     assert step is not None
@@ -112,6 +126,85 @@ def test_a_second_head_that_breaks_is_rejected_by_name_while_the_judged_one_hold
     assert shipped.outcome == Outcome.IMPROVED
     told = evaluation(shipped)["other_outputs"]
     assert told[0]["deviation"]["low"] > 0.25, "it stands in the report all the same"
+
+
+def test_a_head_with_labels_of_its_own_is_judged_by_them_and_refused_by_name(door: Door) -> None:
+    model = two_heads(5000.0)
+    scores, age = outputs_of(model, X)
+    data = npz(x=X, y=scores.argmax(1), years=age[:, 0])
+    labels = {"age": {"label": "years", "task": "regression", "unit": "a"}}
+    version = door.model(model, "heads.onnx")
+    dataset = door.data(data, {**SPEC, "output": "scores", "output_labels": labels}, "data.npz")
+    limits = Constraints(max_metric_drop_points=30.0, max_output_deviation=None, output_limits={"age": 0.01})
+
+    refused = door.verdict(version, dataset, quick(TECHNIQUE, constraints=limits))
+
+    assert refused.outcome == Outcome.UNCHANGED
+    assert refused.verdict is not None
+    assert refused.verdict["binding"] == "output_limits"
+    assert "ean absolute error of the output 'age' " in refused.verdict["misses"][0]["sentence"]
+    found = evaluation(refused)
+    assert [(one["output"], one["metrics"][0]["metric"]) for one in found["labelled_outputs"]] == [("age", "mae")]
+    assert found["labelled_outputs"][0]["metrics"][0]["original"]["value"] < 1e-5, "its labels are its own answers"
+    verdicts = {one["constraint"]: one for one in found["constraints"]}
+    assert verdicts["max_metric_drop_points"]["status"] == "holds", "the judged head alone would have been delivered"
+    assert (verdicts["output_limits"]["subject"], verdicts["output_limits"]["unit"]) == ("age", "a")
+    report = page_of(door, refused)
+    assert "output age, by its labels" in report
+    assert "Loss of further outputs at most" in report
+
+    loose = Constraints(max_metric_drop_points=30.0, output_limits={"age": 100.0})
+    shipped = door.verdict(version, dataset, quick(TECHNIQUE, constraints=loose))
+    assert shipped.outcome == Outcome.IMPROVED, "its labels replace the limit on how far it may be from the original's"
+    with zipfile.ZipFile(io.BytesIO(door.package(shipped))) as package:
+        name = next(one for one in package.namelist() if one.endswith("report.html"))
+        assert "output age, by its labels" in package.read(name).decode()
+
+
+def test_labels_of_further_outputs_that_do_not_fit_are_refused_by_name(door: Door) -> None:
+    version = door.model(two_heads(0.0), "heads.onnx")
+    data = npz(x=X, y=np.arange(EXAMPLES) % 3, years=np.arange(EXAMPLES, dtype=np.float32))
+    own = {"label": "years", "task": "regression"}
+    for spec, sentence in (
+        ({"age": {**own, "metric": "top1"}}, "metric top1 does not go with task regression"),
+        ({"age": {**own, "task": "fidelity"}}, "choose task classification or regression, not fidelity"),
+    ):
+        body = {"name": "Refused", "spec": json.dumps({**SPEC, "output_labels": spec}), "file": file_of(data)}
+        answer = door.post("datasets", body, status=422, multipart=True)
+        assert sentence in str(answer), answer
+    absent = door.send_data(data, {**SPEC, "output_labels": {"age": {**own, "label": "weight"}}}, "data.npz")
+    assert absent.refusal_code == "dataset.labels_missing"
+    assert "'weight'" in absent.refusal
+
+    dataset = door.data(data, {**SPEC, "output_labels": {"height": own}}, "data.npz")
+    answer = door.preview(version, dataset, quick(TECHNIQUE))
+    assert (answer["status_code"], answer["code"]) == (422, "dataset.output_unknown")
+    assert (answer["errors"][0]["field"], "height" in answer["detail"]) == ("output_labels", True)
+    judged = door.data(data, {**SPEC, "output_labels": {"scores": {**own, "label": "years"}}}, "judged.npz")
+    assert "is the judged output" in door.preview(version, judged, quick(TECHNIQUE))["detail"]
+
+
+def test_limits_on_outputs_conflict_with_missing_labels_and_are_proposed_for_those_that_have_some(door: Door) -> None:
+    model = two_heads(0.0)
+    version = door.model(model, "heads.onnx")
+    data = npz(x=X, y=np.arange(EXAMPLES) % 3, old=np.arange(EXAMPLES) % 2)
+    plain = door.data(data, {**SPEC, "output_labels": {"age": {"label": "old", "task": "classification"}}}, "data.npz")
+    limited = quick(TECHNIQUE, constraints=Constraints(output_limits={"weight": 1.0}))
+
+    preview = door.preview(version, plain, limited)
+
+    assert preview["contradictory"]
+    conflicts = {one["code"]: one for one in preview["conflicts"]}
+    assert "limit age instead" in conflicts["output_not_labelled"]["message"]
+    assert conflicts["labelled_output_not_limited"]["resolutions"][0]["id"] == "labelled_output_not_limited/age/limit"
+    body = {"criteria": limited.model_dump(mode="json"), "version": version.pk, "dataset": plain.pk}
+    body["resolutions"] = ["output_not_labelled/weight/remove", "labelled_output_not_limited/age/limit"]
+    resolved = door.post("criteria/check", body, status=200)
+    assert resolved["criteria"]["constraints"]["output_limits"] == {"age": 1.0}
+    unprovable = quick(TECHNIQUE, constraints=Constraints(output_limits={"age": 0.01}), accept_inconclusive=False)
+    told = {one["code"]: one for one in door.preview(version, plain, unprovable)["conflicts"]}
+    assert told["output_loss_undecidable"]["message"].startswith("Whether top-1 accuracy of age loses more than 0.01")
+    assert not {"output_not_labelled", "labelled_output_not_limited"} & {one["code"] for one in resolved["conflicts"]}
 
 
 @pytest.mark.nightly

@@ -40,6 +40,18 @@ def test_files_and_versions_are_not_edited(operator: Client, version: ModelVersi
         assert operator.post(url, {}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_upload_bytes", -1), ("max_unpacked_bytes", 0), ("upload_lifetime_hours", 0), ("default_quota_bytes", -1)],
+)
+def test_limits_that_would_refuse_everything_are_an_error_of_the_field(operator: Client, field: str, value: int):
+    StoreSettings.current()
+    answers = {"max_upload_bytes": 1000, "max_unpacked_bytes": 2000, "upload_lifetime_hours": 1, field: value}
+    refused = operator.post(reverse("admin:models_storesettings_change", args=[1]), answers)
+    assert list(refused.context["adminform"].form.errors) == [field]
+    assert upload_limit_bytes() > 1000
+
+
 def test_limits_are_effective_at_once(operator: Client):
     operator.get(reverse("admin:models_storesettings_changelist"))
     url = reverse("admin:models_storesettings_change", args=[1])

@@ -289,6 +289,31 @@ class TestDataSets:
         assert ("CTC blank" in shown) == (blank is not None)
         assert ("sequence agreement with the original" in shown) == (blank is not None)
 
+    def test_labels_of_further_outputs_are_read_line_by_line_and_shown(
+        self, browse: Browse, engineer: User, npz_bytes: bytes
+    ):
+        lines = "age: years, regression, metric mae, unit a\n\nsex: sex, Classification, classes f | m"
+        answers = {"name": "Heads", "kind": "npz", "task": "classification", "label": "y", "output_labels": lines}
+        page = browse(engineer)
+        response = page.post("/datasets/upload/", {**answers, "file": upload_of(npz_bytes, "set.npz")})
+        assert response.status_code == 302, text_of(response)
+        found = DataSet.objects.get().spec["output_labels"]
+        assert (found["age"]["label"], found["age"]["metric"], found["age"]["unit"]) == ("years", "mae", "a")
+        assert (found["sex"]["task"], found["sex"]["classes"]) == ("classification", ["f", "m"])
+        shown = text_of(page.get(response.url))
+        assert "Labels of age" in shown
+        assert "years, regression, metric mae, unit a" in shown
+
+    @pytest.mark.parametrize("lines", ["age", "age: years", ": years, regression", "age: y, regression, per year"])
+    def test_a_line_about_labels_that_says_too_little_comes_back(
+        self, browse: Browse, engineer: User, npz_bytes: bytes, lines: str
+    ):
+        answers = {"name": "Heads", "kind": "npz", "task": "classification", "output_labels": lines}
+        response = browse(engineer).post("/datasets/upload/", {**answers, "file": upload_of(npz_bytes, "set.npz")})
+        assert response.status_code == 422
+        assert "does not have the form" in text_of(response)
+        assert not DataSet.objects.exists()
+
     def test_images_bring_their_preprocessing(self, browse: Browse, engineer: User):
         answers = {
             "name": "Pictures",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.criteria import Criteria, Objective
+from apps.agents.contracts.criteria import Constraints, Criteria, Objective
 from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria, services
@@ -101,6 +103,36 @@ def test_a_check_and_a_preview_judge_the_default(
     for address in ("criteria/check", "sessions/preview"):
         answer = api.post(f"/api/v1/{address}/", rows, format="json").json()
         assert answer["criteria"]["objective"] == "size", address
+
+
+def test_a_default_that_overrules_the_teams_is_a_conflict_that_one_call_or_click_resolves(
+    client: Client, engineer: User, owner: User, team: Team, version: ModelVersion, dataset: DataSet, edge: CriteriaSet
+) -> None:
+    looser = Criteria(constraints=Constraints(max_metric_drop_points=5.0, metric_limits={"macro_f1": 2.0}))
+    mine = criteria.create(user=engineer, team=team, name="Mine", criteria=looser)
+    set_default(team, edge, user=owner, personal=False)
+    set_default(team, mine, user=engineer, personal=True)
+    api = APIClient()
+    api.force_authenticate(engineer)
+    rows: dict[str, Any] = {"version": version.pk, "dataset": dataset.pk}
+    for address in ("criteria/check", "sessions/preview"):
+        answer = api.post(f"/api/v1/{address}/", rows, format="json").json()
+        told = next(one for one in answer["conflicts"] if one["code"] == "defaults_differ")
+        assert told["message"].startswith("Your default, Mine v1, takes precedence over the team's, Edge boxes v1.")
+        assert {"objective", "constraints.max_metric_drop_points"} <= set(told["fields"])
+        assert not answer["contradictory"], "it stops nothing"
+    resolved = {**rows, "resolutions": ["defaults_differ/team"]}
+    answer = api.post("/api/v1/criteria/check/", resolved, format="json").json()
+    assert Criteria.model_validate(answer["criteria"]) == edge.criteria
+    made = api.post("/api/v1/sessions/", {**resolved, "start_anyway": True}, format="json").json()
+    session = OptimizationSession.objects.get(pk=made["id"])
+    assert session.criteria.objective == edge.criteria.objective
+
+    client.force_login(engineer)
+    page = client.get("/sessions/new/preview/", {**rows, "criteria_set": mine.pk}).content.decode()
+    assert "defaults_differ/team" in page
+    named = api.post("/api/v1/sessions/preview/", {**rows, "criteria_set": edge.pk}, format="json").json()
+    assert "defaults_differ" not in {one["code"] for one in named["conflicts"]}
 
 
 def test_by_the_api(team: Team, owner: User, edge: CriteriaSet, fast: CriteriaSet) -> None:

@@ -79,6 +79,14 @@ class Weights(Value):
         return self
 
 
+_ALONE = {
+    Objective.LATENCY: Weights(latency=1, size=0, memory=0),
+    Objective.SIZE: Weights(latency=0, size=1, memory=0),
+    Objective.MEMORY: Weights(latency=0, size=0, memory=1),
+}
+"""What an objective weighs that is not balanced."""
+
+
 def _without_removed(limits: Any) -> Any:
     """Limits by name without those that are null, which removes them."""
     given = isinstance(limits, Mapping)
@@ -109,6 +117,12 @@ class Constraints(Value):
         default_factory=dict
     )
     """The most drop of further metrics of the task, by metric: in points for shares, otherwise in the metric's unit."""
+    output_limits: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=200)], Annotated[float, Field(ge=0)]],
+        BeforeValidator(_without_removed),
+    ] = Field(default_factory=dict)
+    """The most drop of further outputs that the data set has labels for, by output: of its metric, in points for
+    shares, otherwise in the metric's unit. Such an output need not stay near the original's as well."""
     max_output_deviation: float | None = Field(USUAL_OUTPUT_DEVIATION, ge=0)
     """How far every output other than the judged one may be from the original's: the root of its mean squared error, as
     a share of the standard deviation of the original's output. For integers, truth values and texts: the root of the
@@ -125,8 +139,9 @@ class Constraints(Value):
 
     def __hash__(self) -> int:
         """Of all limits, so that constraints can be keys although those on metrics are a mapping."""
-        plain = {name: getattr(self, name) for name in type(self).model_fields if name != "metric_limits"}
-        return hash((*plain.values(), frozenset(self.metric_limits.items())))
+        by_name = ("metric_limits", "output_limits")
+        plain = {name: getattr(self, name) for name in type(self).model_fields if name not in by_name}
+        return hash((*plain.values(), *(frozenset(getattr(self, name).items()) for name in by_name)))
 
     @model_validator(mode="before")
     @classmethod
@@ -201,12 +216,7 @@ class Criteria(Value):
     @property
     def exponents(self) -> Weights:
         """The weights that the objective stands for: a single 1, unless it is balanced."""
-        return {
-            Objective.LATENCY: Weights(latency=1, size=0, memory=0),
-            Objective.SIZE: Weights(latency=0, size=1, memory=0),
-            Objective.MEMORY: Weights(latency=0, size=0, memory=1),
-            Objective.BALANCED: self.weights,
-        }[self.objective]
+        return _ALONE.get(self.objective, self.weights)
 
     def weighted_gain(self, speedup: float, size_ratio: float, memory_ratio: float) -> float:
         """Weighted geometric mean of the ratios original over candidate under the objective; the original is 1."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.metrics import POINT_UNITS
 from apps.agents.contracts.values import Value
@@ -130,54 +131,6 @@ TEXT_TASKS = (
 TASKS_OF_TEXTS_ALONE = (Task.LANGUAGE_MODELING, Task.MULTIPLE_CHOICE)
 
 
-class ImagePreprocessing(Value):
-    """From an image file to a tensor: decode, rotate as EXIF says, resize, crop the centre, scale, normalize, lay out.
-
-    The arithmetic is `(pixel * scale - mean) / std` per channel, with pixels from 0 to 255. ImageNet's usual numbers
-    are `scale = 1/255`, `mean = (0.485, 0.456, 0.406)`, `std = (0.229, 0.224, 0.225)`, `resize = 256`, 224 × 224.
-    """
-
-    width: int = Field(224, ge=1, le=8192)
-    height: int = Field(224, ge=1, le=8192)
-    resize: int | None = Field(None, ge=1, le=8192)
-    """Length of the shorter side before the centre crop. Without it, the image is stretched to width × height."""
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
-    color: Literal["RGB", "BGR", "L"] = "RGB"
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
-    scale: float = Field(1 / 255, gt=0)
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    dtype: Literal["float32", "uint8"] = "float32"
-    """`uint8` passes raw pixels to the model, for models that scale them themselves."""
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.color == "L" else 3
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of one example, without the batch axis."""
-        if self.layout == "NCHW":
-            return (self.channels, self.height, self.width)
-        return (self.height, self.width, self.channels)
-
-    @model_validator(mode="after")
-    def _numbers_fit(self) -> Self:
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.channels):
-                raise ValueError(f"{name} has {len(values)} values; {self.color} needs 1 or {self.channels}")
-        if any(value == 0 for value in self.std):
-            raise ValueError("std must not be 0")
-        if self.resize is not None and self.resize < min(self.width, self.height):
-            raise ValueError(
-                f"resize is {self.resize}, shorter than the crop of {self.width} × {self.height}: "
-                "make it at least as long as the crop's shorter side"
-            )
-        if self.dtype == "uint8" and (self.mean != (0.0,) or self.std != (1.0,)):
-            raise ValueError("uint8 passes raw pixels to the model: leave mean at 0 and std at 1")
-        return self
-
-
 class TextReading(Value):
     """How a file of texts is read, and how much of each text the model gets.
 
@@ -239,6 +192,22 @@ class InputReading(Value):
         return self
 
 
+class OutputLabels(Value):
+    """The labels of a further output of the model: one per example, in an array or column of their own."""
+
+    label: str = Field(min_length=1, max_length=200)
+    task: Task
+    """Classification or regression."""
+    metric: Metric | None = None
+    unit: str | None = Field(None, min_length=1, max_length=30)
+    classes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        metric, unit = f"metric {self.metric}" if self.metric else "", f"unit {self.unit}" if self.unit else ""
+        classes = f"classes {' | '.join(self.classes)}" if self.classes else ""
+        return ", ".join(filter(None, (self.label, self.task, metric, unit, classes)))
+
+
 class DatasetSpec(Value):
     """How to read a data set's file, and what the data set requires of a model.
 
@@ -290,9 +259,16 @@ class DatasetSpec(Value):
     ctc_blank: int | None = Field(None, ge=-1, le=1_000_000)
     """The class that stands for nothing in an output `[N, T, C]` of a model trained with CTC; −1 is the last class.
     Greedy decoding then merges repeats and removes it, and sequence agreement is the default metric."""
+    output_labels: dict[str, OutputLabels] = Field(default_factory=dict)
+    """By the model's output: the labels of outputs other than the judged one (npz, table)."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        self._check()
+        self._output_labels_fit()
+        return self
+
+    def _check(self) -> None:
         if self.metric is not None and self.metric not in self.metric_choices:
             right = ", ".join(self.metric_choices)
             raise ValueError(f"metric {self.metric} does not go with task {self.task}: choose one of {right}")
@@ -324,7 +300,6 @@ class DatasetSpec(Value):
         self._group_fits()
         self._sequences_fit()
         self._unit_fits()
-        return self
 
     def _group_fits(self) -> None:
         if self.group is None:
@@ -349,6 +324,31 @@ class DatasetSpec(Value):
             raise ValueError("unit goes with task regression only: it is the unit of the labels")
         if self.unit.strip() != self.unit or self.unit in POINT_UNITS:
             raise ValueError("unit must not begin or end with a space, and not be % or points: write percent instead")
+
+    def _output_labels_fit(self) -> None:
+        if self.output_labels and (self.pairs or self.kind not in (DatasetKind.NPZ, DatasetKind.TABLE)):
+            what = "pairs" if self.pairs else f"kind {self.kind}"
+            raise ValueError(f"output_labels name arrays or columns with one label per example, which {what} lacks")
+        for name, labels in self.output_labels.items():
+            if labels.task not in (Task.CLASSIFICATION, Task.REGRESSION):
+                raise ValueError(
+                    f"output_labels of {name!r}: choose task classification or regression, not {labels.task}"
+                )
+            if name == self.output:
+                raise ValueError(f"output_labels names {name!r}, the judged output: its labels are in {self.label!r}")
+            if labels.label == self.group:
+                raise ValueError(
+                    f"output_labels of {name!r}: the groups in {self.group!r} cannot be its labels as well"
+                )
+            try:
+                self.of_output(name)._check()
+            except ValueError as error:
+                raise ValueError(f"output_labels of {name!r}: {error}") from None
+
+    def of_output(self, name: str) -> DatasetSpec:
+        """How the labels of a further output are read: as if it were the judged one."""
+        apart: dict[str, Any] = {"output_labels": {}, "group": None, "pooling": "none", "ctc_blank": None}
+        return self.model_copy(update={**dict(self.output_labels[name]), "output": name, **apart})
 
     def _shapes_fit(self) -> None:
         if self.shapes and self.kind is not DatasetKind.TABLE:
@@ -393,9 +393,18 @@ class DatasetSpec(Value):
 
     @property
     def set_apart(self) -> frozenset[str]:
-        """Arrays or columns that are not inputs: that of the labels, and that of the groups unless it is a feature."""
-        features = {column for columns in self.columns.values() for column in columns}
-        return frozenset({self.label} | ({self.group} - features if self.group else set()))
+        """Arrays or columns that are not inputs: those of labels, and that of the groups unless it is a feature."""
+        labels = {self.label, *(one.label for one in self.output_labels.values())}
+        return frozenset(labels | ({self.group} - self._features if self.group else set()))
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The columns that the member named."""
+        return self.set_apart | self._features | ({self.group} if self.group else set())
+
+    @property
+    def _features(self) -> frozenset[str]:
+        return frozenset(column for columns in self.columns.values() for column in columns)
 
     @property
     def shared_arrays(self) -> frozenset[str]:

@@ -25,7 +25,7 @@ class InputFile(Value):
     format: str
 
 
-_ADDED_LATER = ("unit", "ctc_blank")
+_ADDED_LATER = ("unit", "ctc_blank", "output_labels")
 """Fields of the data set's reading that count once they are set, so that keys from before they were there stay."""
 
 
@@ -59,6 +59,6 @@ class Work(Value):
         """SHA-256 of all of this, as 64 hexadecimal digits."""
         content = {"revision": REVISION, **self.model_dump(mode="json")}
         for name in _ADDED_LATER:
-            if getattr(self.reading, name) is None:
+            if getattr(self.reading, name) in (None, {}):
                 content["reading"].pop(name)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -41,6 +41,7 @@ class ArraySource:
         self.groups: Array | None = mapped[spec.group] if spec.group else None
         apart = {name: mapped.pop(name) for name in spec.set_apart & mapped.keys()}
         self.labels: Array | None = apart.get(spec.label)
+        self.output_labels = {output: apart[one.label] for output, one in spec.output_labels.items()}
         self._shared = {name: mapped.pop(name) for name in spec.shared_arrays & mapped.keys()}
         self._arrays = mapped
 

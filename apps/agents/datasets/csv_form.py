@@ -149,8 +149,7 @@ def _names(rows: Sequence[Row], above: Row, spec: DatasetSpec) -> tuple[Row, int
     A line of data has numbers. A header has none, unless it only numbers the columns or contains the label's name.
     """
     first = [cell.strip() for cell in rows[0]]
-    wanted = {spec.label, spec.group, *(column for columns in spec.columns.values() for column in columns)}
-    if wanted & set(first) or not any(map(_is_number, first)) or _counts(first):
+    if spec.named & set(first) or not any(map(_is_number, first)) or _counts(first):
         return first, 1
     if len(above) in (len(first), len(first) - 1) and not any(map(_is_number, above)):
         return above, 0

@@ -150,7 +150,7 @@ def _is_blank(column: pa.ChunkedArray) -> bool:
 
 
 def _is_asked_for(name: str, spec: DatasetSpec) -> bool:
-    return name in (spec.label, spec.group) or any(name in columns for columns in spec.columns.values())
+    return name in spec.named
 
 
 def _refuse_names(names: list[str], first: int) -> None:

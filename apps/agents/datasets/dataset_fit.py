@@ -30,6 +30,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.datasets.metric_fit import check_sequences
 from apps.agents.datasets.text_fit import check_text_input, check_texts
 from apps.agents.files.class_numbers import class_count, numbering
+from apps.errors import UserError
 
 BATCH_NAMES = frozenset(("batch", "batch_size", "batchsize", "batch_dim", "bs", "n", "b", "unk_batch"))
 """Names of the batch axis that exporters and people use."""
@@ -80,6 +81,8 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
         check_input(binding)
     _check_shared_axes(bindings)
     _check_labels(model, dataset, spec)
+    if spec is not None:
+        _check_output_labels(model, dataset, spec)
 
 
 def bind(
@@ -371,6 +374,19 @@ def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
         return  # Scores of pairs.
     elif not _has_pairs(model.inputs, dataset) and (reason := _vector_problem(output, labels, spec)):
         raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
+
+
+def _check_output_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec) -> None:
+    judged = judged_output(model.outputs, spec.output).name
+    for name, labels in spec.output_labels.items():
+        if name == judged:
+            reason = f"{name!r} is the judged output, whose labels are in {spec.label!r}: name another output"
+            raise LabelsInvalid(label=labels.label, task=labels.task, reason=reason, field="output_labels")
+        try:
+            _check_labels(model, dataset.of_output(name), spec.of_output(name))
+        except UserError as error:
+            error.field = "output_labels"
+            raise
 
 
 def _check_class_labels(output: TensorSpec, labels: TensorSpec, dataset: DatasetSummary) -> None:

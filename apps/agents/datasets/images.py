@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from apps.agents.contracts.dataset_spec import DatasetSpec, ImagePreprocessing
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.datasets import ImageBroken
+from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.files.archives import Entry
 from apps.agents.files.dataset_headers import summarize_images
@@ -68,6 +69,7 @@ class ImageSource:
         folders = image_folders(path, spec)
         self.summary: DatasetSummary = summarize_images(folders, spec, path.stat().st_size)
         self.groups: Array | None = None
+        self.output_labels: dict[str, Array] = {}
         self.labels: Array | None = np.asarray(folders.labels, dtype=np.int64)
         self._entries = folders.entries
         self._preprocessing = spec.preprocessing

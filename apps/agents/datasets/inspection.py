@@ -15,7 +15,9 @@ from apps.agents.contracts.phrasing import named_few
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.values import Value
 from apps.agents.datasets.images import ImageSource
-from apps.agents.datasets.loading import Arrays, Source, checked_labels, open_source
+from apps.agents.datasets.labels import checked_labels
+from apps.agents.datasets.loading import Arrays, Source, open_source
+from apps.agents.datasets.output_labels import about_further_outputs
 from apps.agents.datasets.split import Indices, stratified_order
 from apps.agents.files.class_numbers import numbering
 from apps.errors import UserError
@@ -52,11 +54,18 @@ def inspect_examples(
     examples = source.summary.examples
     if examples < MINIMUM_EXAMPLES:
         raise TooFewExamples(examples=examples, minimum=MINIMUM_EXAMPLES)
-    labels = checked_labels(source.labels, spec) if spec.needs_labels else source.labels
+    labels = source.labels
+    if labels is not None and spec.needs_labels:
+        labels = checked_labels(labels, spec)
     if labels is not None:
         _check_finite_labels(labels, spec)
     if labels is not None and spec.task is Task.CLASSIFICATION:
         labels = _class_numbers(labels, source.summary)
+    with about_further_outputs():
+        for output, further in source.output_labels.items():
+            _check_finite_labels(further, spec.of_output(output))
+            if source.summary.output_labels[output].label_numbers is not None:
+                numbering(source.summary.of_output(output))
     chosen = _chosen(source, spec)
     try:
         duplicates, contradictions = _read_through(source, chosen, labels, watcher)

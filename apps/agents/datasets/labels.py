@@ -119,6 +119,14 @@ def _one_hot(found: Array, spec: DatasetSpec) -> ClassLabels:
     return ClassLabels(ones.argmax(1).astype(np.int64), classes, None, (note,))
 
 
+def checked_labels(labels: Array, spec: DatasetSpec) -> Array:
+    """Labels in the form that their task reads: numbers. `class_labels` has already read those of a classification."""
+    if labels.dtype.kind not in "iuf":
+        reason = f"they are {'booleans' if labels.dtype.kind == 'b' else 'text'}, not numbers"
+        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
+    return labels
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 

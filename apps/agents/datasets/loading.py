@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.contracts.errors.datasets import InputUnfilled, LabelsInvalid, ValuesOutOfRange
+from apps.agents.contracts.errors.datasets import InputUnfilled, ValuesOutOfRange
 from apps.agents.contracts.errors.texts import TokenizerMissing
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.reports.evaluation import Part
@@ -22,8 +22,9 @@ from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.dataset_fit import Binding, bind, check_input, converts, judged_output
 from apps.agents.datasets.groups import counted, group_names
 from apps.agents.datasets.images import ImageSource
-from apps.agents.datasets.labels import class_labels, numbered
+from apps.agents.datasets.labels import checked_labels, class_labels, numbered
 from apps.agents.datasets.layout import Layout
+from apps.agents.datasets.output_labels import number_output_labels, read_output_labels
 from apps.agents.datasets.split import Indices, portions, split, stratified_order
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
@@ -43,6 +44,8 @@ class Source(Protocol):
     labels: Array | None
     groups: Array | None
     """The values of the group array or column. After `open_source`, one group name per example."""
+    output_labels: dict[str, Array]
+    """The labels of further outputs, by output."""
 
     def rows(self, indices: Indices) -> Arrays:
         """The examples at `indices` from every offered array, with the examples on the first axis."""
@@ -134,6 +137,10 @@ class Dataset(Protocol):
         """The group name of each of these examples; `None` if the data set does not have groups."""
         ...
 
+    def output_labels(self, indices: Indices) -> Mapping[str, Array]:
+        """The labels of each further output for these examples, by output; empty if it has none."""
+        ...
+
     def first(self, n: int) -> Arrays:
         """Exactly `n` rows to time a model on, repeated if there are fewer."""
         ...
@@ -161,11 +168,15 @@ class ArrayDataset:
             check_input(binding)
         self._source, self._seed, self._outputs = source, seed, outputs
         self._numbering = ""
-        self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
+        self._labels = None
+        if spec.needs_labels and source.labels is not None:
+            self._labels = checked_labels(source.labels, spec)
         if self._labels is not None and spec.task is Task.CLASSIFICATION:
             output = judged_output(outputs, spec.output) if outputs else None
             self._labels, self.summary, note = numbered(self._labels.astype(np.int64), self.summary, output)
             self._numbering = note or ""
+        further = number_output_labels(source.output_labels, spec, self.summary, outputs)
+        self._output_labels, self.summary, self._further_notes = further
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
         parts = split(self.summary.examples, seed, classes, spec.training_share)
         self._calibration, self._training, self._choosing, self._evaluation = parts
@@ -173,7 +184,7 @@ class ArrayDataset:
     @property
     def notes(self) -> tuple[str, ...]:
         """How labels were numbered, and which inputs have another batch axis than the first."""
-        notes = [self._numbering] if self._numbering else []
+        notes = [*([self._numbering] if self._numbering else []), *self._further_notes]
         places = [(binding.wanted.name, binding.batch_axis) for binding in self.bindings if binding.batch_axis]
         if places:
             axes_text = ", ".join(f"axis {axis} of {name}" for name, axis in places)
@@ -248,6 +259,9 @@ class ArrayDataset:
     def groups_of(self, indices: Indices) -> Array | None:
         return None if self._source.groups is None else self._source.groups[indices]
 
+    def output_labels(self, indices: Indices) -> dict[str, Array]:
+        return {output: np.asarray(labels[indices]) for output, labels in self._output_labels.items()}
+
     def first(self, n: int) -> Arrays:
         """The first test examples, repeated if there are fewer than `n`."""
         return self.layout.take(self._feeds(np.resize(self._evaluation, n)), np.arange(n))
@@ -316,6 +330,8 @@ def open_source(path: Path, spec: DatasetSpec, *, scratch: Path | None = None) -
         source.labels = read.labels
         update = {"classes": read.classes, "label_numbers": read.numbers, "notes": (*source.summary.notes, *read.notes)}
         source.summary = source.summary.model_copy(update=update)
+    if source.output_labels:
+        source.output_labels, source.summary = read_output_labels(source.output_labels, spec, source.summary)
     if source.groups is not None:
         classes = spec.group == spec.label
         values = source.labels if classes and source.labels is not None else source.groups
@@ -401,11 +417,3 @@ def cast(array: Array, wanted: TensorSpec) -> Array:
         if low < limits.min or high > limits.max:
             raise ValuesOutOfRange(array=wanted.name, low=low, high=high, dtype=wanted.dtype, field=wanted.name)
     return np.asarray(array.astype(dtype), order="C")
-
-
-def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
-    """Labels in the form that their task reads: numbers. `class_labels` has already read those of a classification."""
-    if labels is not None and labels.dtype.kind not in "iuf":
-        reason = f"they are {'booleans' if labels.dtype.kind == 'b' else 'text'}, not numbers"
-        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
-    return labels

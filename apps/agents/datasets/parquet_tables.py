@@ -35,7 +35,7 @@ def _read(table: pa.Table, spec: DatasetSpec) -> tuple[dict[str, Array], tuple[s
     names = table.column_names
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DatasetUnreadable(kind="table", reason=f"two columns are called {twice!r}")
-    asked = {spec.label, spec.group, *(column for columns in spec.columns.values() for column in columns)}
+    asked = spec.named
     saved_index = _saved_index(table.schema) - asked
     notes, found = [], {}
     for name in names:

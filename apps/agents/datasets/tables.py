@@ -30,6 +30,7 @@ class TableSource:
         self.groups: Array | None = columns[spec.group] if spec.group else None
         apart = {name: columns.pop(name) for name in spec.set_apart & columns.keys()}
         self.labels: Array | None = apart.get(spec.label)
+        self.output_labels = {output: apart[one.label] for output, one in spec.output_labels.items()}
         self._arrays: dict[str, Array] = {
             name: _put_together([columns[part] for part in parts], spec.shapes.get(name))
             for name, parts in groups_of(columns, spec).items()

@@ -155,6 +155,10 @@ class TextDataset:
             rows = [row for side in zip(*batches[number], strict=True) for row in side]
             yield self._feeds(rows), self._targets(rows)
 
+    def output_labels(self, indices: Indices) -> dict[str, Array]:
+        """Empty: a text has one label."""
+        return {}
+
     def groups_of(self, indices: Indices) -> Array | None:
         """`None`: texts do not have groups."""
         return None

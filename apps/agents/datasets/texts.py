@@ -25,6 +25,7 @@ class TextSource:
         self.summary: DatasetSummary = summarize_texts(file, spec, path.stat().st_size)
         self.labels: Array | None = None
         self.groups: Array | None = None
+        self.output_labels: dict[str, Array] = {}
         if self.summary.labels is not None:
             labels = [example.label for example in file.examples]
             self.labels = np.asarray(labels, dtype=np.float64 if spec.task is Task.EMBEDDING else np.int64)

@@ -73,9 +73,11 @@ class GroupReach(Value):
 
 
 class MetricReach(Value):
-    """What can be decided about the limit on a further metric."""
+    """What can be decided about the limit on a further metric, or on a further output by its labels."""
 
     metric: str
+    output: str = ""
+    """The further output; empty for the judged one."""
     limit: float
     unit: str
     undecided: tuple[float, ...]
@@ -106,7 +108,7 @@ class Decidability(Value):
     smallest_class: GroupReach | None = None
     """The same for classes: set if the criteria limit the loss of every class, and their examples are counted."""
     further: tuple[MetricReach, ...] = ()
-    """One entry for each further metric that has a limit and that the task measures."""
+    """One entry for each limited further metric that the task measures, and each limited output with labels."""
     loss_limit: str = ""
     """The limit that holds for the metric, in words and in its unit."""
 
@@ -120,7 +122,7 @@ class Earlier(NamedTuple):
     spread: float | None = None
     """Standard error of the drop times the square root of the number of examples, in the metric's unit."""
     further: tuple[tuple[str, Earlier], ...] = ()
-    """The same for each further metric, by its name."""
+    """The same for each further metric, by its name, and for further outputs with labels."""
 
 
 def earlier_of(report: EvaluationReport) -> Earlier:
@@ -129,8 +131,14 @@ def earlier_of(report: EvaluationReport) -> Earlier:
     found = _earlier_of(primary, examples, report.confidence)
     if primary.metric == Metric.TOP1 and found.discordant is None and report.flips is not None:
         found = Earlier(primary.original.value, discordant=(report.flips.lost + report.flips.won) / examples)
-    others = tuple((one.metric, _earlier_of(one, examples, report.confidence)) for one in report.metrics[1:])
+    named = [(one.metric, one) for one in report.metrics[1:]]
+    named += [(_key(one.output, one.primary.metric), one.primary) for one in report.labelled_outputs]
+    others = tuple((name, _earlier_of(one, examples, report.confidence)) for name, one in named)
     return found._replace(further=others)
+
+
+def _key(output: str, metric: str) -> str:
+    return f"{output}/{metric}"
 
 
 def _earlier_of(metric: MetricComparison, examples: int, confidence: float) -> Earlier:
@@ -162,7 +170,7 @@ def decidability(
     sentence, advice = _sentence_and_advice(question, decides, reaches, measured)
     group = _smallest_group(question, examples, groups, reaches)
     by_class = _smallest_class(question, examples, classes, reaches)
-    further = tuple(_further(question, examples))
+    further = (*_further(question, examples), *_further_outputs(question, examples))
     parts = [one.decides for one in (group, by_class) if one is not None]
     return Decidability(
         decides=decides,
@@ -239,22 +247,39 @@ def _further(question: _Question, examples: int) -> Iterator[MetricReach]:
         earlier = tuple(found for one in known if (found := one.get(metric)) is not None)
         if metric == question.metric:
             earlier = question.earlier
-        asked = _Question(question.spec, examples, question.criteria, earlier, metric, limit)
-        reaches, _ = asked.reaches()
-        decides = _decides(limit, reaches)
-        undecided = tuple(one.undecided or 0.0 for one in reaches)
-        yield MetricReach(
-            metric=METRICS[metric].label,
-            limit=limit,
-            unit=asked.unit,
-            undecided=undecided,
-            decides=decides,
-            sentence=_sentence_on_further(asked, decides, undecided),
-        )
+        yield _reach(_Question(question.spec, examples, question.criteria, earlier, metric, limit))
 
 
-def _sentence_on_further(question: _Question, decides: Decides, undecided: Sequence[float]) -> str:
-    label, limit = METRICS[question.metric].label, with_unit(question.limit or 0.0, question.unit)
+def _further_outputs(question: _Question, examples: int) -> Iterator[MetricReach]:
+    """What can be decided about each limited output that has labels of its own."""
+    for output, limit in question.criteria.constraints.output_limits.items():
+        if output not in question.spec.output_labels:
+            continue
+        spec = question.spec.of_output(output)
+        known = [dict(one.further) for one in question.earlier]
+        key = _key(output, spec.primary_metric)
+        earlier = tuple(found for one in known if (found := one.get(key)) is not None)
+        yield _reach(_Question(spec, examples, question.criteria, earlier, limit=limit), output)
+
+
+def _reach(question: _Question, output: str = "") -> MetricReach:
+    reaches, _ = question.reaches()
+    decides = _decides(question.limit, reaches)
+    undecided = tuple(one.undecided or 0.0 for one in reaches)
+    label = METRICS[question.metric].label
+    return MetricReach(
+        metric=label,
+        output=output,
+        limit=question.limit or 0.0,
+        unit=question.unit,
+        undecided=undecided,
+        decides=decides,
+        sentence=_sentence_on_further(question, decides, undecided, f"{label} of {output}" if output else label),
+    )
+
+
+def _sentence_on_further(question: _Question, decides: Decides, undecided: Sequence[float], label: str) -> str:
+    limit = with_unit(question.limit or 0.0, question.unit)
     if not question.limit:
         return f"No number of examples can prove a loss of {label} of exactly 0: allow a small loss."
     if decides is Decides.UNKNOWN:

@@ -107,6 +107,7 @@ class Evaluation:
             groups=found.groups,
             group_metric=found.group_metric,
             metrics=found.metrics,
+            labelled=found.labelled_outputs,
             other_outputs=found.other_outputs,
             classes=found.classes,
         )
@@ -158,6 +159,7 @@ class Evaluation:
             metrics=found.metrics,
             fidelity=fidelity,
             other_outputs=found.other_outputs,
+            labelled_outputs=found.labelled_outputs,
             flips=found.scorer.flips(),
             classes=found.classes,
             groups=found.groups,

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison, Pair
-from apps.agents.contracts.reports.metrics import ClassComparison, GroupComparison, MetricComparison, OutputComparison
+from apps.agents.contracts.reports.metrics import (
+    ClassComparison,
+    GroupComparison,
+    LabelledOutput,
+    MetricComparison,
+    OutputComparison,
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,8 @@ class MetricMeasured:
     confidence: float
     metrics: tuple[MetricComparison, ...] = field(default=(), kw_only=True)
     """All metrics that were measured."""
+    labelled: tuple[LabelledOutput, ...] = field(default=(), kw_only=True)
+    """Further outputs with labels of their own."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetKind, Metric, metric_by_group
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
-from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.reports.metrics import (
     ClassComparison,
     GroupComparison,
+    LabelledOutput,
     MetricComparison,
     OutputComparison,
 )
@@ -26,8 +26,9 @@ from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
 from apps.agents.evaluation.fidelity import FidelityMeter, visible
 from apps.agents.evaluation.groups import compare_groups
+from apps.agents.evaluation.labelled_outputs import LabelledOutputs
 from apps.agents.evaluation.measured import MetricMeasured
-from apps.agents.evaluation.metrics import Scorer, order_metrics, scorer_for
+from apps.agents.evaluation.metrics import Scorer, compared, scorer_for
 from apps.agents.evaluation.metrics.judged import judged
 from apps.agents.evaluation.other_outputs import OtherOutputs
 from apps.agents.evaluation.paired_inference import Passing
@@ -63,6 +64,7 @@ class Outputs:
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
     other_outputs: tuple[OutputComparison, ...] = ()
+    labelled_outputs: tuple[LabelledOutput, ...] = ()
     classes: tuple[ClassComparison, ...] = ()
 
 
@@ -85,12 +87,13 @@ class Question:
 
     @property
     def ends_early(self) -> bool:
-        """Whether clear evidence on the metric ends the run. With a limit on groups, classes, further metrics or other
+        """Whether clear evidence on the metric ends the run. With a limit on groups, classes, further metrics or
         outputs, every example is used."""
         limits = self.criteria.constraints
         limited = limits.drop_limit is not None or limits.max_metric_drop_relative is not None
         outputs = self.several_outputs and limits.max_output_deviation is not None
-        return limited and not limits.limits_parts and not limits.metric_limits and not outputs
+        further = limits.metric_limits or limits.output_limits
+        return limited and not limits.limits_parts and not further and not outputs
 
     @property
     def sharing(self) -> tuple[int, ...]:
@@ -143,6 +146,7 @@ class OutputsComparison:
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
         self._meter = FidelityMeter([output.name for output in self._outputs])
         self._others = OtherOutputs(self._outputs, self._passing.read)
+        self._labelled = LabelledOutputs(dataset, self._outputs, self._passing.axes)
         self._scorer: Scorer | None = None
         self._groups: list[Array] = []
         self._share, self._rest_s, self._clock = share_of_progress, rest_s, clock
@@ -181,7 +185,7 @@ class OutputsComparison:
     # --- running ------------------------------------------------------------------------------------------------------
 
     def _pass(self, portion: Dataset) -> None:
-        spec = portion.spec
+        spec, own, done = portion.spec, portion.output_labels(portion.evaluation_indices), 0
         for feeds, labels in portion.evaluation(self._passing.batch):
             both = self._passing.outputs(feeds)
             self._meter.add(*(visible(outputs_of, self._outputs, feeds) for outputs_of in both))
@@ -194,6 +198,10 @@ class OutputsComparison:
                 spec, first.shape, classes, tokens=tokens, limited=self._question.criteria.constraints.metric_limits
             )
             self._scorer.add(first, second, labels)
+            if own:
+                rows = portion.layout.rows(feeds)
+                self._labelled.add(both[0], both[1], {name: array[done : done + rows] for name, array in own.items()})
+                done += rows
             self._done += len(first)
             self._report_progress()
 
@@ -229,8 +237,11 @@ class OutputsComparison:
 
     def _found(self, looks: tuple[int, ...], shares: Sequence[float], total: int) -> Outputs:
         question, used, look = self._question, looks[-1], min(len(looks), len(shares)) - 1
-        compared = [self._compared(question.confidence(look, shares, sharing)) for sharing in question.sharing]
-        metrics, levels = compared[0], tuple(map(self._level, question.sharing, compared, repeat(used)))
+        confidences = [question.confidence(look, shares, sharing) for sharing in question.sharing]
+        compared_at, labelled_at = map(self._compared, confidences), map(self._labelled_at, confidences)
+        found = list(zip(compared_at, labelled_at, strict=True))
+        levels = tuple(map(self._level, question.sharing, found, repeat(used)))
+        metrics, labelled = found[0]
         losses = self.scorer.losses(Metric(metrics[0].metric))
         by_group, groups = self._by_group(Metric(metrics[0].metric))
         self._context.metric("metric_drop", metrics[0].drop.value)
@@ -252,6 +263,7 @@ class OutputsComparison:
             groups=groups,
             group_metric=by_group if groups else None,
             other_outputs=self._others.compared(question.shared_confidence, self._seed),
+            labelled_outputs=labelled,
             classes=self.scorer.classes(question.shared_confidence, identical=self._meter.identical),
         )
 
@@ -267,15 +279,17 @@ class OutputsComparison:
         return by_group, compare_groups(names, self.scorer, by_group, confidence, self._seed, identical=same)
 
     def _compared(self, confidence: float) -> tuple[MetricComparison, ...]:
-        spec = self._dataset.spec
-        metrics = order_metrics(self.scorer.comparisons(confidence, self._seed), spec.primary_metric)
-        metrics = tuple(one.model_copy(update={"unit": spec.unit_of(Metric(one.metric))}) for one in metrics)
-        return tuple(map(_unchanged, metrics)) if self._meter.identical else metrics
+        return compared(self.scorer, self._dataset.spec, confidence, self._seed, identical=self._meter.identical)
 
-    def _level(self, sharing: int, metrics: tuple[MetricComparison, ...], used: int) -> Level:
-        question = self._question
+    def _labelled_at(self, confidence: float) -> tuple[LabelledOutput, ...]:
+        return self._labelled.compared(confidence, self._seed, identical=self._meter.identical)
+
+    def _level(
+        self, sharing: int, found: tuple[tuple[MetricComparison, ...], tuple[LabelledOutput, ...]], used: int
+    ) -> Level:
+        question, (metrics, labelled) = self._question, found
         confidence = shared_confidence(question.criteria.confidence, sharing)
-        measured = MetricMeasured(metrics[0], used, confidence, metrics=metrics)
+        measured = MetricMeasured(metrics[0], used, confidence, metrics=metrics, labelled=labelled)
         verdicts = judge_metric(question.criteria.constraints, measured)
         return Level(sharing=sharing, confidence=confidence, drop=metrics[0].drop, constraints=verdicts)
 
@@ -286,11 +300,6 @@ class OutputsComparison:
         batches = f"batches of {self._passing.batch}" if self._dataset.spec.kind is DatasetKind.TEXT else ""
         ranked = self._question.part is Part.CHOOSING and len(self._question.shares(self._total)) > 1
         return " ".join(filter(None, (batches, "in portions" if ranked else "")))
-
-
-def _unchanged(metric: MetricComparison) -> MetricComparison:
-    """The metric with a drop of exactly 0, for outputs that are identical to the last bit on every example."""
-    return metric.model_copy(update={"drop": Estimate(value=0.0, low=0.0, high=0.0), "p_value": 1.0})
 
 
 def _ended_early(used: int, total: int) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ _ON_OUTPUTS = (
     "group_limit",
     "max_class_drop_points",
     "metric_limits",
+    "output_limits",
     "max_output_deviation",
 )
 """The limits that decide how many examples are compared."""
@@ -35,6 +36,8 @@ def why_not(report: EvaluationReport, before: Criteria, after: Criteria) -> str 
         return f"the size of {after.counted_size.subject} was not measured"
     if missing := after.constraints.metric_limits.keys() - {one.metric for one in report.metrics}:
         return f"the {METRICS[min(missing)].label} was not measured"
+    if missing_outputs := after.constraints.output_limits.keys() - {one.output for one in report.labelled_outputs}:
+        return f"the output {min(missing_outputs)} was not measured by labels"
     if _ended_early(report) and _on_outputs(before.constraints) != _on_outputs(after.constraints):
         return "the comparison of outputs ended early, because the evidence was clear for other limits"
     if after.constraints.max_class_drop_points is not None and any(one.simultaneous is None for one in report.classes):
@@ -66,6 +69,7 @@ def _measurements(report: EvaluationReport) -> Measurements:
         groups=report.groups,
         group_metric=Metric(report.group_metric) if report.group_metric else None,
         metrics=report.metrics,
+        labelled=report.labelled_outputs,
         other_outputs=report.other_outputs,
         classes=report.classes,
     )

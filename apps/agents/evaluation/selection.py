@@ -30,10 +30,11 @@ METRIC_CONSTRAINTS = frozenset(
         "max_group_drop_unit",
         "max_class_drop_points",
         "metric_limits",
+        "output_limits",
         "max_output_deviation",
     }
 )
-BESIDES_METRIC = frozenset({"metric_limits", "max_output_deviation"})
+BESIDES_METRIC = frozenset({"metric_limits", "output_limits", "max_output_deviation"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Listed among a candidate's missed constraints if it is no better than the original."""
@@ -446,6 +447,7 @@ _NAMES: Mapping[str, str] = {
     "max_metric_drop_unit": "the limit on the metric's loss",
     "max_group_drop_points": "the limit on a group's loss",
     "metric_limits": "the limit on another metric's loss",
+    "output_limits": "the limit on a further output's loss",
     "max_output_deviation": "the limit on the other outputs",
     "max_group_drop_unit": "the limit on a group's loss",
     "max_class_drop_points": "the limit on a class's loss",

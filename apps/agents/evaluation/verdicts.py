@@ -6,6 +6,7 @@ The rule is in `deciding`; there is one module for each kind of limit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
@@ -14,6 +15,7 @@ from apps.agents.evaluation.group_verdicts import class_verdict, group_verdict
 from apps.agents.evaluation.measured import Measurements, MetricMeasured
 from apps.agents.evaluation.metric_limit_verdicts import metric_limit_verdicts
 from apps.agents.evaluation.metric_verdicts import drop_verdict, relative_drop_verdict
+from apps.agents.evaluation.output_limit_verdicts import output_limit_verdicts
 from apps.agents.evaluation.output_verdicts import output_verdict
 from apps.agents.evaluation.speed_verdicts import latency_verdict, speedup_verdict
 
@@ -24,7 +26,7 @@ def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintV
 
 
 def judge_metric(limits: Constraints, measured: MetricMeasured) -> tuple[ConstraintVerdict, ...]:
-    """A verdict for every limit on the primary metric and on further ones."""
+    """A verdict for every limit on the primary metric, on further ones, and on outputs with labels of their own."""
     return tuple(_metric_verdicts(limits, measured))
 
 
@@ -43,8 +45,11 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
         yield group_verdict(measured, limits.group_limit, in_unit=limits.max_group_drop_unit is not None)
     if limits.max_class_drop_points is not None:
         yield class_verdict(measured, limits.max_class_drop_points)
-    if limits.max_output_deviation is not None and measured.other_outputs:
-        yield output_verdict(measured, limits.max_output_deviation)
+    if limits.max_output_deviation is not None:
+        by_labels = limits.output_limits.keys() & {one.output for one in measured.labelled}
+        others = tuple(one for one in measured.other_outputs if one.output not in by_labels)
+        if others:
+            yield output_verdict(replace(measured, other_outputs=others), limits.max_output_deviation)
     if limits.max_latency_ms is not None:
         yield latency_verdict(measured, limits.max_latency_ms)
     if limits.min_speedup is not None:
@@ -65,3 +70,4 @@ def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[
     if limits.max_metric_drop_relative is not None:
         yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
     yield from metric_limit_verdicts(measured, limits.metric_limits)
+    yield from output_limit_verdicts(measured, limits.output_limits)

@@ -22,7 +22,7 @@ from apps.agents.contracts.errors.datasets import (
     LabelCount,
     LabelsMissing,
 )
-from apps.agents.contracts.reports.dataset import DatasetSummary, LabelNumbers, Task, TextExcerpt
+from apps.agents.contracts.reports.dataset import DatasetSummary, LabelNumbers, LabelSummary, Task, TextExcerpt
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.files.class_numbers import remarks_on
 from apps.agents.files.image_folders import ImageFolders
@@ -73,9 +73,27 @@ def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_by
         raise GroupsInvalid(group=spec.group, reason=reason, field="group")
     if spec.pairs:
         _check_pairs(headers, spec)
-    return _summary(
+    for one in spec.output_labels.values():
+        if one.label in headers and headers[one.label].shape[:1] != (first.shape[0],):
+            count = headers[one.label].shape[0] if headers[one.label].shape else 0
+            raise LabelCount(labels=count, label=one.label, examples=first.shape[0], field="output_labels")
+    summary = _summary(
         spec, first.shape[0], [header.spec for header in inputs], labels.spec if labels else None, (), size_bytes
     )
+    return _with_output_labels(summary, {name: header.spec for name, header in headers.items()}, spec)
+
+
+def _with_output_labels(
+    summary: DatasetSummary, offered: Mapping[str, TensorSpec], spec: DatasetSpec
+) -> DatasetSummary:
+    """The summary with the labels of further outputs. Raises `LabelsMissing` about them."""
+    found = {}
+    for output, one in spec.output_labels.items():
+        labels = offered.get(one.label)
+        if labels is None:
+            raise LabelsMissing(task=one.task, label=one.label, offered=", ".join(offered), field="output_labels")
+        found[output] = LabelSummary(task=one.task, labels=labels, classes=one.classes)
+    return summary.model_copy(update={"output_labels": found})
 
 
 def _check_group(spec: DatasetSpec, offered: Iterable[str]) -> None:
@@ -118,7 +136,7 @@ def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> 
     groups = groups_of(features, spec)
     inputs = [_group(name, columns, features, spec) for name, columns in groups.items()] or list(features.values())
     summary = _summary(spec, header.rows, inputs, header.columns.get(spec.label), (), size_bytes)
-    return summary.model_copy(update={"notes": header.notes})
+    return _with_output_labels(summary.model_copy(update={"notes": header.notes}), header.columns, spec)
 
 
 def groups_of(features: Iterable[str], spec: DatasetSpec) -> dict[str, tuple[str, ...]]:

@@ -43,9 +43,9 @@ class Heads:
     def in_full(self, record: CandidateRecord) -> CandidateRecord:
         """The record with all links. An older record has only the last one, so the links before it are added."""
         spec = self.specs.get(record.technique)
-        if len(record.steps) > 1 or spec is None:
+        if len(record.steps) > 1 or spec is None or not (before := self.of(spec)):
             return record
-        return record.model_copy(update={"steps": (*self.of(spec), *record.steps)})
+        return record.model_copy(update={"steps": (*before, *record.steps)})
 
     def _export(self, spec: TechniqueSpec) -> Chain:
         given, target = self.bases.original.model.format, self.bases.starts_from_export(spec)

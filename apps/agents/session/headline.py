@@ -49,7 +49,7 @@ PART_LIMITS = {
     "max_class_drop_points": FindingKind.CLASS,
 }
 """The limits on each group or class."""
-OUTPUT_LIMIT = "max_output_deviation"
+OUTPUT_LIMIT, LABELLED_LIMIT = "max_output_deviation", "output_limits"
 NOTHING_BETTER = "Nothing better was found within the limits"
 
 
@@ -197,7 +197,7 @@ def _other_limits(report: EvaluationReport) -> str:
     """The limits on further metrics and on other outputs that are not proven."""
     open_ones = [one for one in report.constraints if one.status is Holds.INCONCLUSIVE]
     names = [METRICS[Metric(one.subject)].label for one in open_ones if one.constraint == "metric_limits"]
-    names += [f"the output {one.subject}" for one in open_ones if one.constraint == OUTPUT_LIMIT]
+    names += [f"the output {one.subject}" for one in open_ones if one.constraint in (OUTPUT_LIMIT, LABELLED_LIMIT)]
     return f"; {listed(names)} not proven to stay within the limit" if names else ""
 
 
@@ -224,8 +224,11 @@ def _broken_outputs(report: EvaluationReport) -> list[str]:
     """The outputs that are further from the original's than is usually allowed, if the criteria do not limit them."""
     if any(one.constraint == OUTPUT_LIMIT for one in report.constraints):
         return []
+    limited = {one.subject for one in report.constraints if one.constraint == LABELLED_LIMIT}
     least = {
-        one: one.deviation.value if one.deviation.low is None else one.deviation.low for one in report.other_outputs
+        one: one.deviation.value if one.deviation.low is None else one.deviation.low
+        for one in report.other_outputs
+        if one.output not in limited
     }
     far = [one.output for one, low in least.items() if low > USUAL_OUTPUT_DEVIATION]
     if len(far) > 1:

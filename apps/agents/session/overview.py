@@ -94,6 +94,8 @@ class Overview:
 
     def _applicable(self, record: CandidateRecord) -> CandidateRecord:
         """The record with the links that are, or will be, applied: optional links that cannot be are removed."""
+        if not any(link.optional for link in record.steps):
+            return record
         own = optimize_key(record.key)
         way = self.steps.way_to(own) if self.steps.get(own) else None
         kept: Chain = ()

@@ -29,7 +29,7 @@ from apps.agents.planning.ordering import (
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
-from apps.agents.session.chances import chance_to_hold
+from apps.agents.session.chances import chance_to_hold, extremes
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
 from apps.agents.techniques.catalogue import Risk
@@ -123,7 +123,7 @@ class Search(Overview):
         if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
             return known
         owed = [option for option in ranked if option.candidate.key in self._owed]
-        return (*owed, *(one for one in self._one_at_a_time(ranked) if one not in owed))
+        return (*owed, *(one for one in self._one_at_a_time(ranked) if one.candidate.key not in self._owed))
 
     @property
     def too_late(self) -> tuple[Option, ...]:
@@ -182,7 +182,12 @@ class Search(Overview):
     def _chance(self, candidate: CandidateRecord) -> float:
         """The chance that the predicted loss will be proven to be within the limit."""
         limit = planned_limit(self.state.criteria.constraints)
-        return chance_to_hold(candidate.predicted.metric_drop_points, limit, self._measured(candidate))
+        return chance_to_hold(candidate.predicted.metric_drop_points, limit, self._extremes.get(_kind(candidate), ()))
+
+    @cached_property
+    def _extremes(self) -> Mapping[_Kind, tuple[Trial, ...]]:
+        """By kind: of the measured candidates, those with the narrowest and the widest intervals."""
+        return {kind: extremes(measured) for kind, measured in self._by_kind.items()}
 
     def _largest_while_it_fits(self, options: list[Option]) -> list[Option]:
         """Puts the candidate that improves most before all others if there is no time, or no candidate of the budget,
@@ -202,7 +207,8 @@ class Search(Overview):
         single = [one for one in ranked if not one.candidate.wanted and self._tried_alone(one.candidate)]
         going = any(trial.started and not trial.decided and self._tried_alone(trial.planned) for trial in self.trials)
         kept = next((one for one in single if self.waits(one.candidate)), single[0] if single else None)
-        return tuple(one for one in ranked if one not in single or (one is kept and not going))
+        held_back = {one.candidate.key for one in single if going or one is not kept}
+        return tuple(one for one in ranked if one.candidate.key not in held_back)
 
     def _tried_alone(self, candidate: CandidateRecord) -> bool:
         """Whether it is made only once no other such candidate is being measured."""

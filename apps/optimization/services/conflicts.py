@@ -12,7 +12,7 @@ from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.analysis import AnalysisReport as Analysis
 from apps.agents.contracts.values import Value
 from apps.agents.planning.conflicts.checking import conflicts_of, contradictions, resolution_of, resolved
-from apps.agents.planning.conflicts.values import Conflict, Known, Resolution
+from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Resolution
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.errors import DataSetNotReady, SessionContradictory, UnknownResolution, VersionNotReady
 from apps.optimization.models import AnalysisReport, PipelineSettings, Worker
@@ -40,6 +40,7 @@ def checked(
     dataset: DataSet | None = None,
     student: ModelVersion | None = None,
     resolutions: Sequence[str] = (),
+    precedence: Precedence | None = None,
 ) -> CriteriaCheck:
     """The conflicts of `criteria` once the resolutions with these ids are applied, in whatever order they are proposed.
 
@@ -47,7 +48,7 @@ def checked(
     """
     applied: list[Resolution] = []
     pending = list(dict.fromkeys(resolutions))
-    found = conflicts_of(criteria, known_of(criteria, version, dataset, student))
+    found = conflicts_of(criteria, known_of(criteria, version, dataset, student, precedence))
     while pending:
         resolution = next((one for name in pending if (one := resolution_of(found, name))), None)
         if resolution is None:
@@ -55,7 +56,7 @@ def checked(
         pending.remove(resolution.id)
         applied.append(resolution)
         criteria = resolved(criteria, resolution)
-        found = conflicts_of(criteria, known_of(criteria, version, dataset, student))
+        found = conflicts_of(criteria, known_of(criteria, version, dataset, student, precedence))
     return CriteriaCheck(
         criteria=criteria, applied=tuple(applied), contradictory=bool(contradictions(found)), conflicts=found
     )
@@ -67,6 +68,7 @@ def checked_with_rows(
     dataset: DataSet | None,
     student: ModelVersion | None = None,
     resolutions: Sequence[str] = (),
+    precedence: Precedence | None = None,
 ) -> CriteriaCheck:
     """The same for rows that a request names. Raises also `VersionNotReady` and `DataSetNotReady`."""
     for field, one in (("version", version), ("student", student)):
@@ -74,7 +76,7 @@ def checked_with_rows(
             raise VersionNotReady(field=field, version=one, state=why_not_ready(one))
     if dataset is not None and not dataset.ready:
         raise DataSetNotReady(field="dataset", dataset=dataset, state=why_not_ready(dataset))
-    return checked(criteria, version, dataset, student, resolutions)
+    return checked(criteria, version, dataset, student, resolutions, precedence)
 
 
 def require_sound(check: CriteriaCheck) -> None:
@@ -88,6 +90,7 @@ def known_of(
     version: ModelVersion | None = None,
     dataset: DataSet | None = None,
     student: ModelVersion | None = None,
+    precedence: Precedence | None = None,
 ) -> Known:
     """What is known now. `version` and `dataset` must be ready if given."""
     spec = DatasetSpec.model_validate(dataset.spec) if dataset else None
@@ -100,6 +103,7 @@ def known_of(
         spec=spec,
         earlier=tuple(earlier_evaluations(version, dataset, spec)) if version and dataset and spec else (),
         latency_ms=_latency_ms(version, criteria) if version else None,
+        precedence=precedence,
     )
 
 

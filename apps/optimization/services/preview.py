@@ -16,7 +16,7 @@ from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.conflicts.reach import NAMES_NEAREST
-from apps.agents.planning.conflicts.values import Conflict, Resolution
+from apps.agents.planning.conflicts.values import Conflict, Precedence, Resolution
 from apps.agents.planning.edit_checks import WrongEdit
 from apps.agents.techniques.catalogue import (
     BrokenTechnique,
@@ -91,6 +91,7 @@ def session_preview(
     student: ModelVersion | None = None,
     resolutions: Sequence[str] = (),
     edits: PlanEdits | Mapping[str, Any] | None = None,
+    precedence: Precedence | None = None,
 ) -> SessionPreview:
     """What a session with these inputs would try, and why it omits other techniques.
 
@@ -101,7 +102,7 @@ def session_preview(
     chosen = parse_edits(edits)
     wanted = wanted_criteria(None, criteria)
     check_rows(version, dataset, student=student)
-    sound = checked(wanted, version, dataset, student, resolutions)
+    sound = checked(wanted, version, dataset, student, resolutions, precedence)
     wanted = sound.criteria
     check(version, dataset, wanted, student=student)
     taught = student.metadata.summary if student else None

@@ -27,7 +27,7 @@ from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, memory, messages
 from apps.optimization.criteria import parse
-from apps.optimization.default_criteria import named_or_default
+from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.errors import (
     AcceleratorUnavailable,
     CriteriaMissing,
@@ -92,7 +92,7 @@ def session_start(
         require_role(user, version.model.team, Role.ENGINEER)
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     given = wanted_criteria(criteria_set, criteria, overrides)
-    judged = _sound(version, dataset, given, criteria_set, student, resolutions)
+    judged = _sound(version, dataset, given, criteria_set, student, resolutions, user)
     wanted = for_task(judged.criteria, DatasetSpec.model_validate(dataset.spec))
     chosen = parse_edits(edits)
     _check_plan(version, dataset, wanted, student, chosen, start_anyway)
@@ -146,12 +146,13 @@ def _sound(
     criteria_set: CriteriaSet | None,
     student: ModelVersion | None,
     resolutions: Sequence[str],
+    user: User,
 ) -> CriteriaCheck:
     """The criteria with the resolutions applied. Raises what `check` does, `UnknownResolution` and
     `SessionContradictory`.
     """
     check_rows(version, dataset, criteria_set, student)
-    judged = checked(wanted, version, dataset, student, resolutions)
+    judged = checked(wanted, version, dataset, student, resolutions, precedence(criteria_set, user, version.model.team))
     check(version, dataset, judged.criteria, criteria_set, student)
     require_sound(judged)
     return judged

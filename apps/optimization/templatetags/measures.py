@@ -221,8 +221,8 @@ def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> Constr
     if verdict.constraint not in METRIC_CONSTRAINTS or verdict.constraint == "max_output_deviation":
         return verdict
     higher = primary.higher_is_better
-    if verdict.constraint == "metric_limits":
-        higher = METRICS[Metric(verdict.subject)].higher_is_better
+    if metric := verdict.metric or (verdict.subject if verdict.constraint == "metric_limits" else ""):
+        higher = METRICS[Metric(metric)].higher_is_better
     if not higher:
         return verdict
     return verdict.model_copy(update={"limit": -verdict.limit, "measured": verdict.measured.negated()})
@@ -328,6 +328,7 @@ _LIMITS = {
     "default_rise": "Errors higher by at most, unless limited",
     "max_group_drop_points": "Loss of each group at most",
     "metric_limits": "Loss of further metrics at most",
+    "output_limits": "Loss of further outputs at most",
     "max_output_deviation": "Other outputs deviate at most",
     "max_group_drop_unit": "Loss of each group at most",
     "max_class_drop_points": "Loss of each class at most",

@@ -19,6 +19,7 @@ from apps.agents.planning.drafts import Drafts
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.errors import UserError
 from apps.optimization import plan_moves, services
+from apps.optimization.default_criteria import precedence
 from apps.optimization.edited_plan import layer_table, read_name, rows, shown, ticked_layers, written
 from apps.optimization.errors import UnknownResolution
 from apps.optimization.forms import SessionForm, WhatIfForm
@@ -45,13 +46,14 @@ def preview_page(
         chosen = form.cleaned_data
         edits = chosen["edits"] if edits is None else edits
         context["edits_json"] = edits.model_dump_json() if edits.count else ""
+        chosen["precedence"] = precedence(chosen["criteria_set"], request.user, chosen["version"].model.team)
         context |= _previewed(chosen, edits, (request.POST or request.GET).getlist("resolution"))
     return render(request, "optimization/_session_preview.html", context)
 
 
 def _previewed(chosen: dict[str, Any], edits: PlanEdits, resolutions: list[str]) -> dict[str, Any]:
     """The context of a preview with the resolutions applied, or of the error that would stop the start."""
-    named = {name: chosen[name] for name in ("version", "dataset", "student")}
+    named = {name: chosen[name] for name in ("version", "dataset", "student", "precedence")}
     criteria = chosen["criteria_set"].criteria
     context: dict[str, Any] = {"criteria_set": chosen["criteria_set"]}
     try:
@@ -89,6 +91,7 @@ def _drafts(chosen: dict[str, Any], criteria: Criteria) -> Drafts:
 def _drafts_of(request: MemberRequest, chosen: dict[str, Any]) -> Drafts:
     """The same under the criteria with the resolutions that the page carries along."""
     named = {name: chosen[name] for name in ("version", "dataset", "student")}
+    named["precedence"] = precedence(chosen["criteria_set"], request.user, chosen["version"].model.team)
     criteria = chosen["criteria_set"].criteria
     check = _checked_anyway(named, criteria, request.POST.getlist("resolution"))
     return _drafts(chosen, check.criteria if check else criteria)

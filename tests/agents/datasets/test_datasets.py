@@ -23,7 +23,6 @@ from apps.agents.contracts.dataset_spec import (
     CHOOSING_MINIMUM,
     DatasetKind,
     DatasetSpec,
-    ImagePreprocessing,
     part_sizes,
 )
 from apps.agents.contracts.errors.datasets import (
@@ -34,6 +33,7 @@ from apps.agents.contracts.errors.datasets import (
     LabelsInvalid,
     ValuesOutOfRange,
 )
+from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.model import TensorSpec

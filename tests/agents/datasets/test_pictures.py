@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apps.agents.contracts.dataset_spec import DatasetSpec, ImagePreprocessing
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.datasets import (
     DatasetEmpty,
     DatasetUnreadable,
@@ -20,6 +20,7 @@ from apps.agents.contracts.errors.datasets import (
     ImagesBroken,
     PicturesUnread,
 )
+from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.datasets.inspection import inspect_examples
 from apps.agents.datasets.loading import open_source
 from apps.agents.files.picture_kinds import READ, kind_of_bytes

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from apps.agents.contracts.dataset_spec import METRICS, TASK_METRICS, DatasetSpec, ImagePreprocessing, Metric
+from apps.agents.contracts.dataset_spec import METRICS, TASK_METRICS, DatasetSpec, Metric
 from apps.agents.contracts.errors.datasets import (
     ArrayLengths,
     ClassesMismatch,
@@ -32,6 +32,7 @@ from apps.agents.contracts.errors.datasets import (
     TextColumns,
     TooFewExamples,
 )
+from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.datasets.dataset_fit import check_against, converts

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import Decision, Plan, SessionState
-from apps.agents.session import reading, search
+from apps.agents.session import chances, reading, search
+from apps.agents.session.candidates import Trial
 from apps.agents.session.manager import OptimizationManager
+from apps.agents.techniques.catalogue import catalogue
 from tests.agents.session.large import large_session
 
 
@@ -38,6 +41,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         patched.setattr(reading, "key_of", counting("keys", reading.key_of))
         patched.setattr(search, "obstacle", counting("weighed", search.obstacle))
         patched.setattr(search, "next_repair", counting("repairs", search.next_repair))
+        patched.setattr(search.Option, "__eq__", counting("compared", search.Option.__eq__))
+        patched.setattr(chances.Prospect, "chance", counting("chances", chances.Prospect.chance))
         patched.setattr(search.Search, "_has_to_beat", counting("baselines", search.Search._has_to_beat))
         yield counts
 
@@ -55,7 +60,8 @@ def test_a_session_of_200_candidates_reads_and_weighs_each_of_them_a_fixed_numbe
     assert counts["Plan"] == 1
     assert counts["weighed"] <= 2 * 200
     assert counts["repairs"] <= 2 * 200
-    assert counts["baselines"] == 0
+    assert counts["baselines"] == counts["compared"] == 0
+    assert counts["chances"] <= 4 * 200
     assert counts["keys"] <= 8 * 200
 
 
@@ -64,6 +70,26 @@ def test_twice_the_candidates_are_twice_the_work_and_not_four_times(monkeypatch)
     _, large = decided(large_session(200, 100), monkeypatch)
 
     assert all(large[name] <= 2.2 * small[name] for name in large)
+
+
+def test_the_narrowest_and_the_widest_interval_stand_for_all_in_the_chance_to_hold_a_limit():
+    measured = [trial for trial in search.Search(large_session(40, 20), catalogue()).trials if trial.report]
+    wide = [_with_drop_up_to(trial, high) for trial in measured for high in (0.6, 1.5, 3.0, 9.0)]
+    some = chances.extremes(wide)
+
+    assert len(some) < len(wide)
+    for points in (-0.5, 0.0, 0.4, 0.99, 1.0, 1.01, 2.0, 8.0):
+        of_all = chances.chance_to_hold(points, 1.0, wide)
+        assert chances.chance_to_hold(points, 1.0, some) == pytest.approx(of_all, abs=1e-12)
+
+
+def _with_drop_up_to(trial: Trial, high: float) -> Trial:
+    """The trial with an interval of its loss that reaches so many points beyond the loss."""
+    assert trial.report is not None
+    drop = trial.report.primary.drop
+    wider = drop.model_copy(update={"high": drop.value + high})
+    metrics = (trial.report.primary.model_copy(update={"drop": wider}), *trial.report.metrics[1:])
+    return replace(trial, report=trial.report.model_copy(update={"metrics": metrics}))
 
 
 def test_work_done_once_changes_no_decision():

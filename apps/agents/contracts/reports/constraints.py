@@ -28,6 +28,8 @@ class ConstraintVerdict(Value):
     """The field of `Constraints`."""
     subject: str = ""
     """The metric or the output that it is about, if the field does not tell."""
+    metric: str = ""
+    """The metric of the output that it is about, if the output is judged by labels of its own."""
     limit: float = Field(description="For a drop: the largest that is allowed, as a positive number.")
     measured: Estimate = Field(description="For a metric: its drop, so a positive number is a loss.")
     unit: str
@@ -39,5 +41,5 @@ class ConstraintVerdict(Value):
     @property
     def key(self) -> str:
         """Names it among all verdicts of a report: `min_speedup`, `metric_limits.macro_f1`."""
-        by_metric = self.subject and self.constraint == "metric_limits"
-        return f"{self.constraint}.{self.subject}" if by_metric else self.constraint
+        several = self.subject and self.constraint in ("metric_limits", "output_limits")
+        return f"{self.constraint}.{self.subject}" if several else self.constraint

@@ -34,6 +34,15 @@ class LabelNumbers(Value):
     distinct: int
 
 
+class LabelSummary(Value):
+    """The labels of a further output of the model."""
+
+    task: Task
+    labels: TensorSpec
+    label_numbers: LabelNumbers | None = None
+    classes: tuple[str, ...] = ()
+
+
 class DatasetSummary(Value):
     """A data set as inspection describes it: its size, its arrays or images, its labels."""
 
@@ -62,3 +71,17 @@ class DatasetSummary(Value):
     """The characters of all texts, if the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
     """The first examples, if they are texts."""
+    output_labels: dict[str, LabelSummary] = {}
+    """By the model's output: the labels of outputs other than the judged one."""
+
+    def of_output(self, name: str) -> DatasetSummary:
+        """The summary as if this further output were the judged one."""
+        update = {**dict(self.output_labels[name]), "output_labels": {}, "class_counts": {}, "groups": {}}
+        return self.model_copy(update=update)
+
+    def with_output(self, name: str, one: DatasetSummary) -> DatasetSummary:
+        """The summary with what `one` (`of_output`) says of the labels of this further output."""
+        labels = self.output_labels[name].model_copy(
+            update={"label_numbers": one.label_numbers, "classes": one.classes}
+        )
+        return self.model_copy(update={"output_labels": {**self.output_labels, name: labels}})

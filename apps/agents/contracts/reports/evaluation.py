@@ -15,6 +15,7 @@ from apps.agents.contracts.reports.metrics import (
     Finding,
     Flips,
     GroupComparison,
+    LabelledOutput,
     MetricComparison,
     OutputComparison,
 )
@@ -65,6 +66,7 @@ class EvaluationReport(Value):
     """The first is the primary one, to which the constraints apply."""
     fidelity: Fidelity
     other_outputs: tuple[OutputComparison, ...] = ()
+    labelled_outputs: tuple[LabelledOutput, ...] = ()
     """The outputs other than the judged one, the largest deviation first; empty in older reports. Outputs without an
     entry per example are left out."""
     flips: Flips | None = None

@@ -109,6 +109,20 @@ class OutputComparison(Value):
     """The share of examples with the same largest number in per cent, if the output may be class scores."""
 
 
+class LabelledOutput(Value):
+    """A further output that has labels of its own, with both models on the same examples."""
+
+    output: str
+    task: str
+    examples: int
+    metrics: tuple[MetricComparison, ...]
+    """The primary one first."""
+
+    @property
+    def primary(self) -> MetricComparison:
+        return self.metrics[0]
+
+
 class FindingKind(StrEnum):
     GROUP = "group"
     """A group that loses."""

@@ -9,6 +9,7 @@ from collections.abc import Container, Sequence
 
 from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
 from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.evaluation.metrics.classification import ClassificationScorer, looks_like_classes
 from apps.agents.evaluation.metrics.comparing import Scorer
@@ -18,7 +19,7 @@ from apps.agents.evaluation.metrics.likelihood import ContinuationScorer, Perple
 from apps.agents.evaluation.metrics.regression import RegressionScorer
 from apps.agents.evaluation.metrics.sequences import SequenceMeter, looks_like_sequences
 
-__all__ = ["Scorer", "order_metrics", "scorer_for"]
+__all__ = ["Scorer", "compared", "order_metrics", "scorer_for"]
 
 
 def scorer_for(
@@ -56,6 +57,20 @@ def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
     if spec.metric is None:
         return len(output_shape) == 2 and looks_like_classes(output_shape) and spec.pooling == "none"
     return spec.metric is Metric.AGREEMENT and looks_like_classes(output_shape)
+
+
+def compared(
+    scorer: Scorer, spec: DatasetSpec, confidence: float, seed: int, *, identical: bool
+) -> tuple[MetricComparison, ...]:
+    """All metrics, the primary one first, errors in the labels' unit. `identical`: the models' outputs are the same to
+    the last bit on every example, so that the drop is exactly 0."""
+    metrics = order_metrics(scorer.comparisons(confidence, seed), spec.primary_metric)
+    metrics = tuple(one.model_copy(update={"unit": spec.unit_of(Metric(one.metric))}) for one in metrics)
+    return tuple(map(_unchanged, metrics)) if identical else metrics
+
+
+def _unchanged(metric: MetricComparison) -> MetricComparison:
+    return metric.model_copy(update={"drop": Estimate(value=0.0, low=0.0, high=0.0), "p_value": 1.0})
 
 
 def order_metrics(comparisons: Sequence[MetricComparison], primary: Metric) -> tuple[MetricComparison, ...]:

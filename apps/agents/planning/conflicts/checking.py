@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from apps.agents.contracts.criteria import Criteria, merged
-from apps.agents.planning.conflicts import budgets, evidence, limits, metrics, naming, reach, reachable, serving, units
+from apps.agents.planning.conflicts import (
+    budgets,
+    defaults,
+    evidence,
+    limits,
+    metrics,
+    naming,
+    reach,
+    reachable,
+    serving,
+    units,
+)
 from apps.agents.planning.conflicts.values import Conflict, Known, Resolution, Severity
 
 Rule = Callable[[Criteria, Known], Iterator[Conflict]]
@@ -33,13 +44,17 @@ RULES: tuple[Rule, ...] = (
     metrics.metrics_of_several_tasks,
     metrics.primary_limited_twice,
     metrics.outputs_not_limited,
+    metrics.output_not_labelled,
+    metrics.labelled_output_not_limited,
     serving.objective_not_served,
     serving.limit_not_served,
     serving.nothing_to_compress,
     evidence.loss_undecidable,
     evidence.metric_loss_undecidable,
+    evidence.output_loss_undecidable,
     evidence.group_loss_undecidable,
     evidence.class_loss_undecidable,
+    defaults.own_default_against_the_teams,
     units.loss_limit_unscaled,
     units.group_limit_unanswerable,
     units.class_limit_unanswerable,

@@ -39,11 +39,25 @@ def metric_loss_undecidable(criteria: Criteria, known: Known) -> Iterator[Confli
     found = _decidability(criteria, known)
     labels = {METRICS[metric].label: metric for metric in criteria.constraints.metric_limits}
     for one in found.further if found else ():
-        if one.decides is not Decides.NO:
+        if one.decides is not Decides.NO or one.output:
             continue
         name, metric = "metric_limits", labels[one.metric].value
         building = Conflicting("metric_loss_undecidable", Severity.WARNING, f"constraints.{name}", subject=metric)
         building.resolved("remove", f"Remove the limit on {one.metric}", constraints={name: {metric: None}})
+        _accept(building, criteria)
+        yield building.says(f"{one.sentence} Add examples, or relax the limit.")
+
+
+def output_loss_undecidable(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The data set has too few examples to prove the limit on the loss of a further output with labels."""
+    found = _decidability(criteria, known)
+    for one in found.further if found else ():
+        if one.decides is not Decides.NO or not one.output:
+            continue
+        name = "output_limits"
+        building = Conflicting(
+            "output_loss_undecidable", Severity.WARNING, f"constraints.{name}", subject=one.output
+        ).resolved("remove", f"Remove the limit on the output {one.output}", constraints={name: {one.output: None}})
         _accept(building, criteria)
         yield building.says(f"{one.sentence} Add examples, or relax the limit.")
 

@@ -9,12 +9,14 @@ from apps.agents.contracts.dataset_spec import METRICS, TASK_METRICS
 from apps.agents.contracts.errors.datasets import OutputUnknown
 from apps.agents.contracts.loss_limits import for_metric
 from apps.agents.contracts.phrasing import difference_unit, listed, with_unit
+from apps.agents.contracts.reports.metrics import POINT_UNITS
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.datasets.metric_fit import measurable
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 
 FIELD = "metric_limits"
+USUAL_POINTS = 1.0
 DROP, UNIT = "max_metric_drop_points", "max_metric_drop_unit"
 
 
@@ -86,7 +88,8 @@ def outputs_not_limited(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     judged = _judged(known)
     if known.model is None or judged is None or criteria.constraints.max_output_deviation is not None:
         return
-    others = [output.name for output in known.model.outputs if output.name != judged.name]
+    by_labels = criteria.constraints.output_limits
+    others = [one.name for one in known.model.outputs if one.name != judged.name and one.name not in by_labels]
     if not others:
         return
     name = "max_output_deviation"
@@ -99,6 +102,46 @@ def outputs_not_limited(criteria: Criteria, known: Known) -> Iterator[Conflict]:
             "the other outputs, unless nobody uses them."
         )
     )
+
+
+def output_not_labelled(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The loss of an output is limited for which the data set has no labels."""
+    if known.spec is None:
+        return
+    name, labelled = "output_limits", tuple(known.spec.output_labels)
+    for output in criteria.constraints.output_limits:
+        if output in labelled:
+            continue
+        instead = f"limit {listed(labelled)} instead" if labelled else "choose a data set with its labels"
+        yield (
+            Conflicting("output_not_labelled", Severity.CONTRADICTION, f"constraints.{name}", subject=output)
+            .resolved("remove", f"Remove the limit on the output {output}", constraints={name: {output: None}})
+            .says(
+                f"The loss of the output {output!r} is limited, but this data set has no labels for it. Remove the "
+                f"limit, or {instead}."
+            )
+        )
+
+
+def labelled_output_not_limited(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The data set has labels for a further output, and nothing limits its loss by them."""
+    if known.spec is None:
+        return
+    for output, labels in known.spec.output_labels.items():
+        if output in criteria.constraints.output_limits:
+            continue
+        metric = known.spec.of_output(output).primary_metric
+        name, label = "output_limits", METRICS[metric].label
+        building = Conflicting("labelled_output_not_limited", Severity.WARNING, f"constraints.{name}", subject=output)
+        if METRICS[metric].unit in POINT_UNITS:
+            limit = criteria.constraints.max_metric_drop_points or USUAL_POINTS
+            title = f"Limit the loss of {label} of {output} to {with_unit(limit, 'points')}"
+            building.resolved("limit", title, constraints={name: {output: limit}})
+        yield building.says(
+            f"The data set has labels for the output {output!r} in {labels.label!r}, and the criteria do not limit its "
+            f"loss of {label}. It is measured and reported; only its deviation from the original's can reject a "
+            "candidate. Limit its loss."
+        )
 
 
 def _judged(known: Known) -> TensorSpec | None:

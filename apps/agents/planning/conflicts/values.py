@@ -52,6 +52,17 @@ class Conflict(Value):
 
 
 @dataclass(frozen=True)
+class Precedence:
+    """That a member's own default criteria are used although the team has other ones."""
+
+    own: str
+    """The name and version of the member's default."""
+    team: str
+    criteria: Criteria
+    """The team's default."""
+
+
+@dataclass(frozen=True)
 class Known:
     """What is known besides the criteria. A rule that needs what is missing here says nothing."""
 
@@ -69,6 +80,8 @@ class Known:
     """Earlier evaluations of the model on the data set."""
     latency_ms: float | None = None
     """The original's latency on the criteria's target, as an earlier session measured it."""
+    precedence: Precedence | None = None
+    """Set if the criteria are the member's own default, and the team's default is another one."""
     _plans: dict[str, Plan] = field(default_factory=dict, repr=False, compare=False)
     """The plans so far, by the criteria as JSON: several rules read the same ones."""
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from apps.agents.contracts.criteria import PROFILES, Criteria
-from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec, OutputLabels
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.evaluation.decidability import Earlier
 from apps.agents.planning.conflicts.checking import RULES, conflicts_of, contradictions, resolution_of, resolved
-from apps.agents.planning.conflicts.values import Conflict, Known, Severity
+from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Severity
 from apps.agents.techniques.catalogue import catalogue
 from tests.agents.inmemory import (
     BLOCKS,
@@ -42,6 +42,10 @@ TORCH = Known(model=torch_encoder().model, dataset=DATASET)
 SIZE = resnet().model.size_bytes
 CELSIUS = DatasetSpec(kind=DatasetKind.NPZ, task=Task.REGRESSION, unit="°C")
 NUMBERS = DATASET.model_copy(update={"task": Task.REGRESSION})
+AGED = SPEC.model_copy(
+    update={"output_labels": {"age": OutputLabels(label="old", task=Task.CLASSIFICATION)}, "output": "logits"}
+)
+TEAMS = Criteria.model_validate({"constraints": {"max_metric_drop_points": 0.5, "default_rise": 0.01}})
 LIMITS, BUDGET = "constraints", "budget"
 
 
@@ -327,6 +331,45 @@ CASES = [
         ),
         resolutions=1,
         words=("the output age",),
+    ),
+    Case(
+        "defaults_differ",
+        WARN,
+        {LIMITS: {"max_metric_drop_points": 5.0, "metric_limits": {"macro_f1": 2.0}}, "objective": "size"},
+        {LIMITS: {"max_metric_drop_points": 0.5, "default_rise": 0.01}},
+        Known(precedence=Precedence("Mine v1", "Ours v2", TEAMS)),
+        resolutions=1,
+        words=("Your default, Mine v1, takes precedence over the team's, Ours v2", "objective"),
+    ),
+    Case(
+        "output_not_labelled",
+        STOP,
+        {LIMITS: {"output_limits": {"age": 1.0, "weight": 1.0}}},
+        {LIMITS: {"output_limits": {"age": 1.0}}},
+        Known(dataset=DATASET, spec=AGED),
+        resolutions=1,
+        words=("'weight'", "limit age instead"),
+        subject="weight",
+    ),
+    Case(
+        "labelled_output_not_limited",
+        WARN,
+        {},
+        {LIMITS: {"output_limits": {"age": 1.0}}},
+        Known(dataset=DATASET, spec=AGED),
+        resolutions=1,
+        words=("'age'", "'old'", "top-1 accuracy"),
+        subject="age",
+    ),
+    Case(
+        "output_loss_undecidable",
+        WARN,
+        {LIMITS: {"output_limits": {"age": 0.01}}},
+        {},
+        Known(dataset=DATASET, spec=AGED),
+        resolutions=1,
+        words=("top-1 accuracy of age loses more than 0.01 points",),
+        subject="age",
     ),
     Case(
         "weights_unused",
