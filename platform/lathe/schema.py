@@ -152,3 +152,33 @@ def _response(status: int, text: str) -> dict[str, Any]:
     if status in (429, 503):
         response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
     return response
+
+
+# --- titles ----------------------------------------------------------------------------------------------------------
+
+_VALUES = frozenset({"default", "example", "examples", "const", "enum"})
+"""Keywords whose content is a value and not a schema."""
+
+
+def without_titles(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's hook: removes the titles that pydantic gives to every schema and property.
+
+    They repeat names, and generators of clients name classes after them: of two schemas with one title, such as
+    `Criteria` and `CriteriaRequest`, one would be dropped.
+    """
+    _remove_titles(list(result["components"]["schemas"].values()))
+    return result
+
+
+def _remove_titles(schema: Any) -> None:
+    if isinstance(schema, list):
+        for one in schema:
+            _remove_titles(one)
+    if not isinstance(schema, dict):
+        return
+    schema.pop("title", None)
+    for keyword, content in schema.items():
+        if keyword == "properties":  # One of them may be called `title`.
+            _remove_titles(list(content.values()))
+        elif keyword not in _VALUES:
+            _remove_titles(content)

@@ -255,6 +255,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "lathe.schema.without_titles",
         "lathe.schema.document_problems",
     ],
     # Several kinds of row have a field called `status`.
