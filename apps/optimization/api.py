@@ -32,6 +32,7 @@ from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import (
     AuditEventSerializer,
     CandidateSerializer,
+    ComparisonSerializer,
     ContinuationSerializer,
     LogEntrySerializer,
     NewSessionSerializer,
@@ -85,6 +86,22 @@ EXAMPLE_EDITED = {
         request=QuestionSerializer,
         responses=services.SessionPreview,
         examples=[example("With named criteria", EXAMPLE_QUESTION), example("With an edited plan", EXAMPLE_EDITED)],
+    ),
+    compare=extend_schema(
+        summary="Compare two versions of a model",
+        request=ComparisonSerializer,
+        responses={201: SessionSerializer},
+        examples=[
+            example(
+                "A new version against the one in production",
+                {
+                    "version": 31,
+                    "compared": 32,
+                    "dataset": 4,
+                    "criteria": {"constraints": {"max_metric_drop_points": 1.0}},
+                },
+            )
+        ],
     ),
     destroy=extend_schema(summary="Delete a session that has ended"),
     cancel=extend_schema(request=None, responses=SessionSerializer),
@@ -152,7 +169,14 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def get_queryset(self) -> QuerySet[OptimizationSession]:
         visible = OptimizationSession.objects.visible_to(self.request.user)
         return visible.select_related(
-            "team", "version__model__team", "version__metadata", "dataset", "criteria_set", "package", "created_by"
+            "team",
+            "version__model__team",
+            "version__metadata",
+            "compared",
+            "dataset",
+            "criteria_set",
+            "package",
+            "created_by",
         )
 
     def create(self, request: Request) -> Response:
@@ -174,6 +198,23 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """Deletes the session with its reports, log and files. Promoted versions and audit events stay."""
         services.session_delete(self.get_object(), user=member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @action(detail=False, methods=["post"])
+    def compare(self, request: Request) -> Response:
+        """Starts a session that judges `compared` against `version` by the limits, and optimizes nothing.
+
+        It ends with the outcome `proven`, `violated` or `inconclusive`. Read it as any other session; its report has
+        the measurement of every limit with its interval, as the evaluation of the only candidate.
+        """
+        asked = answers(ComparisonSerializer, request)
+        session = services.session_compare(
+            user=member(request),
+            **{name: row for name, row in named_rows(request, asked).items() if name != "student"},
+            criteria=asked.get("criteria"),
+            overrides=asked.get("overrides"),
+            seed=asked.get("seed"),
+        )
+        return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
