@@ -65,3 +65,20 @@ class TeamAmbiguous(UserError):
 class TeamUnknown(UserError):
     code = "team.unknown"
     sentence = "You are not a member of a team with the slug “{slug}”. Your teams: {slugs}."
+
+
+class IdempotencyKeyInvalid(UserError):
+    code = "idempotency.key_invalid"
+    status = 400
+    sentence = "The header Idempotency-Key is not one printable text of at most {longest} characters. Send a UUID."
+
+
+class IdempotencyKeyReused(UserError):
+    code = "idempotency.key_reused"
+    sentence = "You have used this Idempotency-Key for another request. Choose a new key for each request."
+
+
+class RequestInProgress(UserError):
+    code = "idempotency.in_progress"
+    status = 409
+    sentence = "The request with this Idempotency-Key is still being carried out. Repeat it in a moment."

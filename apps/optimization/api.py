@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django_filters.utils import translate_validation
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
@@ -19,7 +18,7 @@ from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
-from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
+from apps.api import FILE_RESPONSE, answers, example, refuse_unknown, row_of
 from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
 from apps.optimization import services
@@ -250,7 +249,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         asked = answers(ContinuationSerializer, request)
         named = CriteriaSet.objects.visible_to(request.user)
         if "criteria_set" in asked:
-            asked["criteria_set"] = get_object_or_404(named, pk=asked["criteria_set"])
+            asked["criteria_set"] = row_of(named, "criteria_set", asked["criteria_set"])
         made = services.session_continue(self.get_object(), member(request), **asked)
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 

@@ -75,6 +75,8 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "apps.accounts.middleware.CurrentTeamMiddleware",
+    "lathe.api_headers.ApiHeaders",
+    "apps.accounts.idempotency.KeepAnswers",
     "lathe.errors.UserErrorPages",
 ]
 
@@ -215,6 +217,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
         "apps.accounts.authentication.TokenScopeAllows",
+        "apps.accounts.idempotency.OncePerKey",  # last: it claims the key of a request that may be carried out
     ],
     "DEFAULT_FILTER_BACKENDS": ["lathe.filtering.Filters", "lathe.filtering.Ordering"],
     "DEFAULT_PAGINATION_CLASS": "lathe.pagination.Pages",
@@ -223,8 +226,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["lathe.parsing.Json"],
     "DEFAULT_SCHEMA_CLASS": "lathe.schema.Schema",
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
+        "lathe.api_headers.AnonymousLimit",
+        "lathe.api_headers.MemberLimit",
     ],
     # `lathe.proxies` has determined the client's address, so no further headers are read.
     "NUM_PROXIES": 0,
