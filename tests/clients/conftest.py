@@ -69,13 +69,17 @@ class Command:
     known: dict[str, str]
     """What the pipeline's variables say of the portal."""
 
-    def __call__(self, *arguments: object, asked: str = "") -> subprocess.CompletedProcess[str]:
+    @property
+    def environment(self) -> dict[str, str]:
         quiet = {name: value for name, value in os.environ.items() if not name.startswith("LATHE_")}
         places = {name: str(self.home) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
+        return {**quiet, **places, **self.known, "PYTHONPATH": str(ROOT / "clients" / "python" / "src")}
+
+    def __call__(self, *arguments: object, asked: str = "") -> subprocess.CompletedProcess[str]:
         made = subprocess.run(
             [sys.executable, "-m", "lathe_client", *map(str, arguments)],
             cwd=self.home,
-            env={**quiet, **places, **self.known, "PYTHONPATH": str(ROOT / "clients" / "python" / "src")},
+            env=self.environment,
             input=asked,
             capture_output=True,
             text=True,

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import yaml
 
+from lathe_client.commands import parser
 from tests.clients.conftest import Command, Files, Portal, disturbed
+from tests.live_portal import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.portable]
 READING = ("--kind", "npz", "--task", "classification")
@@ -72,28 +80,79 @@ def test_from_a_file_to_a_promoted_version(lathe: Command, files: Files) -> None
     assert promoted.stdout.startswith("staging points at version 2")
 
 
-def test_the_gate_is_red_for_a_bad_version_and_green_for_the_same(lathe: Command, files: Files) -> None:
+def test_the_action_is_red_for_a_bad_version(lathe: Command, files: Files) -> None:
+    """The script of the GitHub Action, as GitHub runs it; only the installation of the client is left out."""
     uploaded(lathe, files, "guarded")
-    written = {name: lathe.home / f"gate.{name}" for name in ("junit", "markdown", "json")}
-    options = [part for name, path in written.items() for part in (f"--{name}", path)]
+    asked = {
+        "new": files.bad,
+        "model": "guarded",
+        "data": "test",
+        "against": "@production",
+        "arguments": "--max-drop 1",
+    }
 
-    red = lathe("gate", files.bad, "--model", "guarded", "--data", "test", "--max-drop", 1, *options)
+    ran = act(lathe, asked)
 
-    assert red.returncode == 1, red.stderr
-    assert "VIOLATED: 1 of 1 limit violated." in red.stdout
-    assert cases(written["junit"]) == [("max_metric_drop_points", "failure", "violated")]
-    comment = written["markdown"].read_text()
+    assert ran.returncode == 1, ran.stderr
+    assert "VIOLATED: 1 of 1 limit violated." in ran.stdout
+    assert (lathe.home / "output").read_text() == "outcome=violated\n"
+    out = lathe.home / "lathe-gate"
+    assert cases(out / "gate.xml") == [("max_metric_drop_points", "failure", "violated")]
+    comment = (out / "gate.md").read_text()
     assert comment.startswith("### ❌ Lathe: 1 of 1 limit violated\n")
     assert "| max_metric_drop_points | ≤ 1 points |" in comment
-    told = json.loads(written["json"].read_text())
+    assert (lathe.home / "summary").read_text() == comment
+    told = json.loads((out / "gate.json").read_text())
     assert (told["outcome"], told["exit_code"], told["limits"][0]["status"]) == ("violated", 1, "violated")
     assert 1 < told["limits"][0]["low"] < told["limits"][0]["measured"] < told["limits"][0]["high"]
 
-    green = lathe("gate", "@production", "--model", "guarded", "--data", "test", "--max-drop", 1, *options)
 
+def test_the_gate_is_green_for_the_same_version(lathe: Command, files: Files) -> None:
+    uploaded(lathe, files, "guarded")
+    junit = lathe.home / "gate.xml"
+    green = lathe("gate", "@production", "--model", "guarded", "--data", "test", "--max-drop", 1, "--junit", junit)
     assert green.returncode == 0, green.stderr
     assert "PROVEN: The limit is proven." in green.stdout
-    assert cases(written["junit"]) == [("max_metric_drop_points", "", "")]
+    assert cases(junit) == [("max_metric_drop_points", "", "")]
+
+
+def test_the_snippet_for_gitlab_is_short_and_calls_what_there_is() -> None:
+    guide = (ROOT / "docs" / "gate.md").read_text()
+    snippet = guide.partition("## GitLab")[2].partition("```yaml\n")[2].partition("```")[0]
+    assert len(snippet.splitlines()) <= 10
+    (script,) = (job["script"] for job in yaml.safe_load(snippet).values())
+    called = next(line for line in script if line.startswith("lathe "))
+    assert parser().parse_args(shlex.split(called)[1:]).command == "gate"
+
+
+def act(lathe: Command, asked: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """The action's step `gate` with these inputs, and the defaults of the others."""
+    action = yaml.safe_load((ROOT / "clients" / "python" / "action" / "action.yml").read_text())
+    inputs = {name: one.get("default", "") for name, one in action["inputs"].items()} | asked
+    step = next(one for one in action["runs"]["steps"] if one.get("id") == "gate")
+    home = lathe.home
+    github = {"github.action_path": str(home), "runner.temp": str(home)}
+    github |= {"inputs.url": lathe.known["LATHE_URL"], "inputs.token": lathe.known["LATHE_TOKEN"]}
+    known = {f"inputs.{name}": str(value) for name, value in inputs.items()} | github
+    told = {
+        name: re.sub(r"\$\{\{ (\S+) \}\}", lambda found: known[found[1]], text) for name, text in step["env"].items()
+    }
+    tools = home / "bin"
+    tools.mkdir()
+    (tools / "pip").write_text("#!/bin/sh\n")
+    (tools / "lathe").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lathe_client "$@"\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    places = {"GITHUB_OUTPUT": str(home / "output"), "GITHUB_STEP_SUMMARY": str(home / "summary")}
+    return subprocess.run(
+        ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        cwd=home,
+        env={**lathe.environment, **told, **places, "PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
 
 def test_what_the_gate_cannot_compare_is_an_error_in_every_file(lathe: Command, files: Files) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from lathe_client.errors import LatheError, Problem
 
 Json = dict[str, Any]
 API = "/api/v1/"
+REPEATABLE = ("GET", "HEAD", "POST")
 TRIES = 5
 """How often a request is made that is safe to repeat, if the portal or the network is away for a moment."""
 LONGEST_WAIT_S = 30.0
@@ -69,19 +72,20 @@ class Lathe:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer to a request. Raises `Problem` for a refusal, and `LatheError` without an answer.
 
-        GET and HEAD are repeated if the portal does not answer. What asks for patience (429, 503) is repeated after the
-        seconds that it names, whatever the method: nothing was changed.
+        What may be repeated is, if the portal does not answer: GET and HEAD, and POST by means of a key, with which the
+        portal carries it out once. What asks for patience (429, 503) is repeated after the seconds that it names.
         """
-        safe = method in ("GET", "HEAD")
+        if method == "POST":
+            options["headers"] = {**options.get("headers", {}), "Idempotency-Key": str(uuid.uuid4())}
         for attempt in range(1, TRIES + 1):
             try:
                 answer = self._http.request(method, path, **options)
             except httpx.TransportError as error:
-                if not safe or attempt == TRIES:
+                if method not in REPEATABLE or attempt == TRIES:
                     raise LatheError(f"{self.url} does not answer: {error or type(error).__name__}.") from error
                 time.sleep(min(LONGEST_WAIT_S, 2.0**attempt / 2))
                 continue
-            if answer.status_code in (429, 503) and attempt < TRIES:
+            if _asks_for_patience(answer) and attempt < TRIES:
                 time.sleep(_patience_s(answer, attempt))
                 continue
             return self._accepted(answer)
@@ -101,26 +105,47 @@ class Lathe:
         return body
 
     def download(self, path: str, target: Path, tell: Callable[[int, int], None] = lambda done, size: None) -> Path:
-        """Writes a file to `target`, or into it if it is a folder. It appears there only once it is complete."""
-        with self._http.stream("GET", path) as answer:
+        """Writes a file to `target`, or into it if it is a folder. It appears there only once it is complete.
+
+        A download that is cut off goes on where it stopped. Raises `LatheError` if its bytes are not those that the
+        portal has announced.
+        """
+        head = self.request("HEAD", path)
+        if target.is_dir():
+            target = target / _filename(head)
+        size, part = int(head.headers["Content-Length"]), target.with_name(f"{target.name}.part")
+        digest = hashlib.sha256()
+        try:
+            with part.open("wb") as file:
+                for attempt in range(1, TRIES + 1):
+                    try:
+                        for piece in self._pieces(path, file.tell(), head.headers["ETag"]):
+                            digest.update(piece)
+                            file.write(piece)
+                            tell(file.tell(), size)
+                        break
+                    except httpx.TransportError as error:
+                        if attempt == TRIES:
+                            raise LatheError(f"The download of {target.name} was cut off.") from error
+                        time.sleep(min(LONGEST_WAIT_S, 2.0**attempt / 2))
+            if f'"{digest.hexdigest()}"' != head.headers["ETag"]:
+                raise LatheError(f"The download of {target.name} is damaged: its SHA-256 is not the announced one.")
+        except BaseException:
+            part.unlink()
+            raise
+        os.replace(part, target)
+        return target
+
+    def _pieces(self, path: str, start: int, etag: str) -> Iterator[bytes]:
+        """The bytes of the file from `start` on."""
+        headers = {"Range": f"bytes={start}-", "If-Range": etag} if start else {}
+        with self._http.stream("GET", path, headers=headers) as answer:
             if not answer.is_success:
                 answer.read()
             self._accepted(answer)
-            if target.is_dir():
-                target = target / _filename(answer)
-            size = int(answer.headers.get("Content-Length", 0))
-            part, done = target.with_name(f"{target.name}.part"), 0
-            try:
-                with part.open("wb") as file:
-                    for piece in answer.iter_bytes():
-                        done += file.write(piece)
-                        tell(done, size)
-            except httpx.TransportError as error:
-                with suppress(OSError):
-                    part.unlink()
-                raise LatheError(f"The download of {target.name} was cut off after {done} bytes.") from error
-        os.replace(part, target)
-        return target
+            if start and answer.status_code != 206:
+                raise LatheError("The portal sends the whole file again instead of its rest.")
+            yield from answer.iter_raw()
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -160,6 +185,11 @@ class Lathe:
 def _given(values: Mapping[str, Any]) -> Json:
     """Without what is not set: for the portal, `null` may mean something else."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _asks_for_patience(answer: httpx.Response) -> bool:
+    busy = answer.status_code == 409 and _body_of(answer).get("code") == "idempotency.in_progress"
+    return answer.status_code in (429, 503) or busy
 
 
 def _patience_s(answer: httpx.Response, attempt: int) -> float:
