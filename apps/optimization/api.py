@@ -31,7 +31,6 @@ from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import (
     AuditEventSerializer,
     CandidateSerializer,
-    ComparisonSerializer,
     ContinuationSerializer,
     LogEntrySerializer,
     NewSessionSerializer,
@@ -46,6 +45,7 @@ from apps.optimization.serializers import (
     TakeSerializer,
     WorkerSerializer,
 )
+from apps.optimization.serializers_comparison import ComparisonSerializer
 from apps.optimization.serializers_criteria import EXAMPLE_CRITERIA
 
 DECISION = OpenApiParameter(

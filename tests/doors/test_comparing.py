@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from apps.agents.contracts.state import Outcome, Status
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import memory
 from apps.optimization.models import OptimizationSession
 from tests.door import API, Door, told
 from tests.optimization import crank
@@ -72,10 +73,16 @@ def test_a_bad_version_is_violated_and_the_same_one_is_proven(door: Door, good: 
     assert 1.0 < limit["measured"]["low"] < limit["measured"]["value"] < limit["measured"]["high"]
     assert report["verdict"]["headline"] == {"tone": "bad", "sentence": "1 of 1 limit violated"}
     assert report["candidates"][0]["digest"] == bad.compared.blob_id
+    for part in ("recipe", "front", "candidates", "steps", "log", "report"):
+        answer = door.client.get(f"{API}/sessions/{same.pk}/{part}/")
+        assert answer.status_code == 200, (part, answer.content)
     for session in (bad, same):
         for page in (f"/sessions/{session.pk}/", f"/sessions/{session.pk}/report/", "/sessions/"):
             door.client.force_login(door.user)
             assert door.client.get(page).status_code == 200, page
+    for act, body in (("take", {"candidate": "c01"}), ("continue", {"overrides": {"confidence": 0.9}})):
+        assert 400 <= door.client.post(f"{API}/sessions/{same.pk}/{act}/", body, format="json").status_code < 500, act
+    assert memory.experiences_of(same) == []
     refused = door.post(f"sessions/{same.pk}/promote", {"alias": "production"}, status=409)
     assert refused["code"] == "session.nothing_to_promote"
     again = door.post(f"sessions/{bad.pk}/retry", {})

@@ -11,7 +11,7 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.loss_limits import for_task
-from apps.agents.techniques.interface import in_place_of, interface_difference
+from apps.agents.techniques.interface import interface_difference
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import ComparedInterfaceDiffers, NothingToProve, TeamsDiffer, VersionNotReady
@@ -72,7 +72,7 @@ def _check_compared(compared: ModelVersion, version: ModelVersion) -> None:
     if not compared.ready:
         raise VersionNotReady(field="compared", version=compared, state=why_not_ready(compared))
     wanted, given = version.metadata.summary, compared.metadata.summary
-    if difference := interface_difference(wanted, in_place_of(wanted, given), may_fix_batch=True):
+    if difference := interface_difference(wanted, given, may_fix_batch=True):
         raise ComparedInterfaceDiffers(field="compared", compared=compared, version=version, difference=difference)
 
 
