@@ -28,6 +28,8 @@ Membership.objects.create(team=Team.objects.create(name="Vision", slug="vision")
 print("token", create_token(user, name="pipeline", scope=TokenScope.WRITE, days=1)[1])
 """
 EXAMPLES = 2_500
+PATIENCE_S = 600
+"""One command may wait for a whole session beside other tests."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Command:
             input=asked,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=PATIENCE_S,
             check=False,
         )
         print(made.stdout, made.stderr)

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from lathe_client.commands import parser
-from tests.clients.conftest import Command, Files, Portal, disturbed
+from tests.clients.conftest import PATIENCE_S, Command, Files, Portal, disturbed
 from tests.live_portal import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.portable]
+pytestmark = [pytest.mark.slow, pytest.mark.portable, pytest.mark.timeout(PATIENCE_S + 60)]
 READING = ("--kind", "npz", "--task", "classification")
 
 
@@ -150,7 +150,7 @@ def act(lathe: Command, asked: dict[str, object]) -> subprocess.CompletedProcess
         env={**lathe.environment, **told, **places, "PATH": f"{tools}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -167,7 +167,7 @@ def test_what_the_gate_cannot_compare_is_an_error_in_every_file(lathe: Command, 
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_bad_version_is_red_twenty_times_of_twenty(lathe: Command, files: Files) -> None:
     uploaded(lathe, files, "watched")
     codes = []
