@@ -65,7 +65,7 @@ def junit(result: Result) -> str:
         case = ET.SubElement(suite, "testcase", {"classname": "lathe.gate", "name": "comparison", "time": "0"})
         kind = "error" if errors else "failure"
         ET.SubElement(case, kind, {"type": result.outcome, "message": result.reason}).text = result.reason
-    ET.indent(suites) if hasattr(ET, "indent") else None
+    ET.indent(suites)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
