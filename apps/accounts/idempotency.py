@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 255
-KEPT_FOR = timedelta(days=1)
 GIVEN_UP_AFTER = timedelta(minutes=5)
 """A request without an answer for so long has died with its process."""
 
@@ -51,7 +50,7 @@ def _claimed(user: User, key: str, digest: str) -> KeptAnswer:
     if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
         raise IdempotencyKeyInvalid(longest=LONGEST_KEY)
     mine, now = KeptAnswer.objects.filter(user=user), timezone.now()
-    mine.filter(created_at__lt=now - KEPT_FOR).delete()
+    mine.forget_old()
     mine.filter(key=key, status=None, created_at__lt=now - GIVEN_UP_AFTER).delete()
     try:
         with transaction.atomic():

@@ -16,6 +16,8 @@ from apps.accounts.querysets import InvitationQuerySet, TeamQuerySet
 from apps.audit import trail
 
 INVITATION_LIFETIME = timedelta(days=7)
+ANSWERS_KEPT_FOR = timedelta(days=1)
+"""How long a POST may be repeated with its idempotency key."""
 
 
 class Role(models.TextChoices):
@@ -147,6 +149,12 @@ class TokenScope(models.TextChoices):
     WRITE = "write", _("Read and write")
 
 
+class KeptAnswerQuerySet(models.QuerySet["KeptAnswer"]):
+    def forget_old(self) -> None:
+        """Removes those that no repetition is answered with any more."""
+        self.filter(created_at__lt=timezone.now() - ANSWERS_KEPT_FOR).delete()
+
+
 class KeptAnswer(models.Model):
     """The answer to a POST with an idempotency key (`apps.accounts.idempotency`), or the claim of one that runs."""
 
@@ -158,6 +166,8 @@ class KeptAnswer(models.Model):
     """`None` while the request runs."""
     body = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = KeptAnswerQuerySet.as_manager()
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("user", "key"), name="one_answer_per_key"),)

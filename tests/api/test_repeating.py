@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from apps.accounts.models import KeptAnswer, User
 from apps.models.models import RegisteredModel
+from apps.optimization import actors
 from tests.api.conftest import Api
 from tests.api.contract import Client
 from tests.portal.world import World
@@ -72,6 +73,9 @@ def test_answers_are_kept_for_a_day(mine: Client) -> None:
     KeptAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
     post(mine, "tuesday", "other")
     assert [one.key for one in KeptAnswer.objects.all()] == ["tuesday"]
+    KeptAnswer.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    actors.tidy_up.fn()
+    assert not KeptAnswer.objects.exists()
 
 
 @pytest.mark.parametrize("path", ["models/", "sessions/", "workers/", "notifications/"])
