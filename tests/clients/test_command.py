@@ -67,9 +67,8 @@ def test_from_a_file_to_a_promoted_version(lathe: Command, files: Files) -> None
             }
         )
     )
-    done = lathe(
-        *("optimize", "optimized@production", "--data", "test", "--criteria", criteria, "--seed", 7, "--watch")
-    )  # fmt: skip
+    asked = ("optimized@production", "--data", "test", "--criteria", criteria, "--seed", 7)
+    done = lathe("optimize", *asked, "--watch")
     assert done.returncode == 0, done.stderr
     session, headline = done.stdout.splitlines()[:2]
     assert headline.startswith("improved: ")

@@ -69,13 +69,9 @@ def comparison(state: SessionState) -> Decision:
 
 def _ended(judged: StepRecord) -> Decision:
     verdict = verdict_on(EvaluationReport.model_validate(judged.result))
-    event = AgentDecision(
-        key="verdict", agent=AGENT, action=verdict.outcome.value, subject=KEY, reason=verdict.reason
-    )  # fmt: skip
+    event = AgentDecision(key="verdict", agent=AGENT, action=verdict.outcome.value, subject=KEY, reason=verdict.reason)
     record = _record(_STANDINGS[verdict.outcome], verdict.reason)
-    return Decision(
-        phase=Phase.EVALUATING, progress=1.0, candidates=(record,), events=(event,), verdict=verdict
-    )  # fmt: skip
+    return Decision(phase=Phase.EVALUATING, progress=1.0, candidates=(record,), events=(event,), verdict=verdict)
 
 
 def _decision(
@@ -93,9 +89,7 @@ def _decision(
 def _record(status: CandidateStatus, reason: str) -> CandidateRecord:
     """The compared version as the session's only candidate. Nothing is predicted of it."""
     basis = "Nothing is predicted: both versions were given."
-    predicted = Prediction(
-        speedup=1.0, size_ratio=1.0, metric_drop_points=0.0, risk=Risk.LOW.value, basis=basis
-    )  # fmt: skip
+    predicted = Prediction(speedup=1.0, size_ratio=1.0, metric_drop_points=0.0, risk=Risk.LOW.value, basis=basis)
     link = Application(technique=COMPARED, parameters={}, title="The compared version")
     return CandidateRecord(key=KEY, steps=(link,), predicted=predicted, status=status, reason=reason)
 
@@ -166,6 +160,8 @@ def _open_sentence(verdict: ConstraintVerdict) -> str:
 def _headline(outcome: Outcome, report: EvaluationReport) -> str:
     counted = {status: sum(one.status is status for one in report.constraints) for status in Holds}
     everything = len(report.constraints)
+    if not everything:
+        return "No limit applies"
     if outcome is Outcome.PROVEN:
         return "Every limit is proven" if everything > 1 else "The limit is proven"
     status, words = (Holds.VIOLATED, "violated") if outcome is Outcome.VIOLATED else (Holds.INCONCLUSIVE, "not decided")
