@@ -52,6 +52,7 @@ def test_login_keeps_the_token_for_its_owner_only(stranger_to_it: Command, porta
     assert (missing.returncode, "There is no file net.onnx" in missing.stderr) == (3, True)
 
 
+@pytest.mark.nightly
 def test_from_a_file_to_a_promoted_version(lathe: Command, files: Files) -> None:
     uploaded(lathe, files, "optimized")
     again = lathe("upload", files.good, "--model", "optimized")
