@@ -103,6 +103,7 @@ check-style: $(STAMP)
 
 check-types: $(STAMP)
 	$(BIN)/mypy
+	cd clients/python && $(CURDIR)/$(BIN)/mypy
 
 check-imports: $(STAMP)
 	PYTHONPATH=platform $(BIN)/lint-imports --no-logo

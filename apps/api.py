@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
+from django.db.models import Model, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from pydantic import BaseModel
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 
+Row = TypeVar("Row", bound=Model)
 FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 _JSON = cast("list[type[BaseParser]]", api_settings.DEFAULT_PARSER_CLASSES)
@@ -28,6 +30,30 @@ def answers(serializer_class: type[BaseSerializer[Any]], request: Request) -> di
     serializer.is_valid(raise_exception=True)
     checked: dict[str, Any] = serializer.validated_data
     return checked
+
+
+class Replayed(Exception):
+    """Ends a request with an answer that was given before (`apps.accounts.idempotency`)."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(status)
+        self.status, self.body = status, body
+
+
+class RowNotFound(NotFound):
+    """A row that a field of the body names is missing, or not visible to the member; both look the same."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"`{field}` names nothing that there is, or nothing that you may see.")
+        self.field = field
+
+
+def row_of(rows: QuerySet[Row], field: str, pk: Any) -> Row:
+    """The one of `rows` with this key, which the request gave as `field`. Raises `RowNotFound`."""
+    row = rows.filter(pk=pk).first()
+    if row is None:
+        raise RowNotFound(field)
+    return row
 
 
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:

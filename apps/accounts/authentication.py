@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -22,21 +24,25 @@ LAST_USED_RESOLUTION = timedelta(minutes=1)
 
 
 class ApiTokenAuthentication(TokenAuthentication):
-    """Knox's check of digest and expiry. Also records when a token was last used, to the minute."""
+    """Knox's check of digest and expiry. Also records when, to the minute, and from where a token was last used."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         try:
             answer: tuple[User, ApiToken] | None = super().authenticate(request)
         except UnicodeDecodeError:
             raise AuthenticationFailed("The token is malformed: tokens contain only letters and digits.") from None
+        if answer is not None:
+            _note_use(answer[1], request.META.get("REMOTE_ADDR", ""))
         return answer
 
-    def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
-        user, token = super().validate_user(auth_token)
-        now = timezone.now()
-        if token.last_used_at is None or now - token.last_used_at > LAST_USED_RESOLUTION:
-            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
-        return user, token
+
+def _note_use(token: ApiToken, client: str) -> None:
+    now, address = timezone.now(), None
+    with suppress(ValueError):  # a socket has no address
+        address = str(ip_address(client))
+    recent = token.last_used_at is not None and now - token.last_used_at <= LAST_USED_RESOLUTION
+    if not recent or token.last_address != address:
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now, last_address=address)
 
 
 class TokenScopeAllows(BasePermission):

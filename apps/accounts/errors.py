@@ -70,3 +70,20 @@ class TeamUnknown(UserError):
 class TimeZoneUnknown(UserError):
     code = "account.time_zone_unknown"
     sentence = "There is no time zone “{zone}”. Write a name such as Europe/Berlin, or UTC."
+
+
+class IdempotencyKeyInvalid(UserError):
+    code = "idempotency.key_invalid"
+    status = 400
+    sentence = "The header Idempotency-Key is not one printable text of at most {longest} characters. Send a UUID."
+
+
+class IdempotencyKeyReused(UserError):
+    code = "idempotency.key_reused"
+    sentence = "You have used this Idempotency-Key for another request. Choose a new key for each request."
+
+
+class RequestInProgress(UserError):
+    code = "idempotency.in_progress"
+    status = 409
+    sentence = "The request with this Idempotency-Key is still being carried out. Repeat it in a moment."

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
 from apps.accounts.querysets import InvitationQuerySet, TeamQuerySet
+from apps.audit import trail
 
 INVITATION_LIFETIME = timedelta(days=7)
+ANSWERS_KEPT_FOR = timedelta(days=1)
+"""How long a POST may be repeated with its idempotency key."""
 
 
 class Role(models.TextChoices):
@@ -63,6 +66,21 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's mana
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    @transaction.atomic
+    def save(self, *args: Any, **options: Any) -> None:
+        """A new password, however it is set, ends all API tokens: whoever had the old one may have made some."""
+        # Django's own mark, which a better hash of the same password does not set.
+        changed = getattr(self, "_password", None) is not None
+        super().save(*args, **options)
+        if changed:
+            self.end_tokens("The password was changed.")
+
+    def end_tokens(self, reason: str) -> None:
+        """Deletes all API tokens. Whatever uses them stops working immediately."""
+        for token in ApiToken.objects.filter(user=self):
+            token.delete()
+            trail.record("token.ended", actor=self, subject=token.name, reason=reason)
 
 
 class Team(models.Model):
@@ -133,12 +151,41 @@ class TokenScope(models.TextChoices):
     WRITE = "write", _("Read and write")
 
 
+class KeptAnswerQuerySet(models.QuerySet["KeptAnswer"]):
+    def forget_old(self) -> None:
+        """Removes those that no repetition is answered with any more."""
+        self.filter(created_at__lt=timezone.now() - ANSWERS_KEPT_FOR).delete()
+
+
+class KeptAnswer(models.Model):
+    """The answer to a POST with an idempotency key (`apps.accounts.idempotency`), or the claim of one that runs."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    """SHA-256 of what was asked."""
+    status = models.PositiveSmallIntegerField(null=True)
+    """`None` while the request runs."""
+    body = models.JSONField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = KeptAnswerQuerySet.as_manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("user", "key"), name="one_answer_per_key"),)
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class ApiToken(AbstractAuthToken):
     """A key for automation, acting as its member: named, hashed, scoped, expiring. Knox keeps digest, owner, expiry."""
 
     name = models.CharField(max_length=80)
     scope = models.CharField(max_length=5, choices=TokenScope, default=TokenScope.READ)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_address = models.GenericIPAddressField(null=True, blank=True, editable=False)
+    """The address of the client that used it last."""
 
     class Meta:
         ordering = ("-created",)

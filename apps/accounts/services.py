@@ -218,11 +218,15 @@ def tell_code_permission(member: Membership, *, by: User) -> None:
 
 @transaction.atomic
 def remove_member(*, by: User, member: Membership) -> None:
-    """Removes a member (as an owner) or leaves the team (as anyone). A team always keeps an owner."""
+    """Removes a member (as an owner) or leaves the team (as anyone). A team always keeps an owner.
+
+    All API tokens of the member end, because they may stand in the team's pipelines.
+    """
     if by.pk != member.user_id:
         require_role(by, member.team, Role.OWNER)
     _keep_an_owner(member)
     member.delete()
+    member.user.end_tokens(f"The member left the team {member.team.name}.")
     trail.record("member.removed", actor=by, team=member.team, subject=member.user.email)
 
 

@@ -7,7 +7,6 @@ from typing import IO, Any, cast
 
 from django.db.models import Prefetch, QuerySet
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, parsers, status, viewsets
@@ -20,7 +19,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.requests import member
 from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
-from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example
+from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example, row_of
 from apps.models import services
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
@@ -152,8 +151,8 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def create(self, request: Request) -> Response:
         asked = answers(NewVersionSerializer, request)
-        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=asked["model"])
-        parent = get_object_or_404(self.get_queryset(), pk=asked["parent"]) if "parent" in asked else None
+        model = row_of(RegisteredModel.objects.visible_to(member(request)), "model", asked["model"])
+        parent = row_of(self.get_queryset(), "parent", asked["parent"]) if "parent" in asked else None
         version = services.add_version(
             model,
             member(request),
@@ -224,10 +223,10 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     def create(self, request: Request) -> Response:
         asked = answers(AliasMoveRequestSerializer, request)
-        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=asked["model"])
+        model = row_of(RegisteredModel.objects.visible_to(member(request)), "model", asked["model"])
         versions = ModelVersion.objects.visible_to(member(request)).select_related("model")
-        expected = get_object_or_404(versions, pk=asked["expected"]) if "expected" in asked else None
-        version = get_object_or_404(versions, pk=asked["version"])
+        expected = row_of(versions, "expected", asked["expected"]) if "expected" in asked else None
+        version = row_of(versions, "version", asked["version"])
         alias = services.move_alias(model, asked["name"], version, member(request), asked["reason"], expected=expected)
         return Response(self.get_serializer(alias).data)
 

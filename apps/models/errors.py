@@ -252,3 +252,9 @@ class StoreFileDamaged(StoreFileMissing):
         "The file of {name} was changed in the store, so it is not used. The operators were told. Upload the same file "
         "again to repair it."
     )
+
+
+class RangeUnsatisfiable(UserError):
+    code = "store.range_unsatisfiable"
+    status = 416
+    sentence = "The file has {size_bytes} bytes, and none of them is in “{asked}”."

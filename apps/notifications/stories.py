@@ -13,6 +13,7 @@ from apps.notifications import kinds
 from apps.notifications.kinds import Kind
 
 IMPROVED = "improved"
+COMPARED = {"proven": "the compared version holds every limit", "violated": "the compared version violates a limit"}
 UNDECIDED = ("not_measured", "inconclusive")
 BUDGET_KEY = "budget"
 """The key of the decision that ended a session's search because its budget was spent."""
@@ -44,6 +45,8 @@ def _completed(event: AuditEvent) -> Story:
     outcome = event.data.get("outcome", "")
     if outcome == IMPROVED:
         return _of_session(event, kinds.SESSION_FINISHED, "{name}: a better model was found")
+    if outcome in COMPARED:
+        return _of_session(event, kinds.SESSION_FINISHED, f"{{name}}: {COMPARED[outcome]}")
     if AuditEvent.objects.filter(session=event.session_id, key=BUDGET_KEY).exists():
         return _of_session(event, kinds.BUDGET_SPENT, "{name}: the budget is spent without a result")
     if outcome in UNDECIDED:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dramatiq
 from django.core.management import call_command
 
+from apps.accounts.models import KeptAnswer
 from apps.notifications import outbox
 from apps.optimization import pipeline, retention, runner, watching
 from apps.optimization.messages import ADVANCE, RUN_STEP, RUN_STEP_ON_GPU, TIDY_UP
@@ -39,10 +40,11 @@ def run_step_on_gpu(step_id: int) -> None:
 
 @dramatiq.actor(**TIDY_UP.declared, max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
 def tidy_up() -> None:
-    """Removes what teams no longer keep under their retention, old notifications and expired logins. Looks whether disk
-    and quotas suffice.
+    """Removes what teams no longer keep under their retention, old notifications, kept answers and expired logins.
+    Looks whether disk and quotas suffice.
     """
     retention.apply_all()
     outbox.prune()
     watching.look_at_room()
+    KeptAnswer.objects.forget_old()
     call_command("clearsessions")

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django_filters.utils import translate_validation
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
@@ -19,7 +18,7 @@ from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
-from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
+from apps.api import FILE_RESPONSE, answers, example, refuse_unknown, row_of
 from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
 from apps.optimization import services
@@ -46,6 +45,7 @@ from apps.optimization.serializers import (
     TakeSerializer,
     WorkerSerializer,
 )
+from apps.optimization.serializers_comparison import ComparisonSerializer
 from apps.optimization.serializers_criteria import EXAMPLE_CRITERIA
 
 DECISION = OpenApiParameter(
@@ -85,6 +85,22 @@ EXAMPLE_EDITED = {
         request=QuestionSerializer,
         responses=services.SessionPreview,
         examples=[example("With named criteria", EXAMPLE_QUESTION), example("With an edited plan", EXAMPLE_EDITED)],
+    ),
+    compare=extend_schema(
+        summary="Compare two versions of a model",
+        request=ComparisonSerializer,
+        responses={201: SessionSerializer},
+        examples=[
+            example(
+                "A new version against the one in production",
+                {
+                    "version": 31,
+                    "compared": 32,
+                    "dataset": 4,
+                    "criteria": {"constraints": {"max_metric_drop_points": 1.0}},
+                },
+            )
+        ],
     ),
     destroy=extend_schema(summary="Delete a session that has ended"),
     cancel=extend_schema(request=None, responses=SessionSerializer),
@@ -152,7 +168,14 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def get_queryset(self) -> QuerySet[OptimizationSession]:
         visible = OptimizationSession.objects.visible_to(self.request.user)
         return visible.select_related(
-            "team", "version__model__team", "version__metadata", "dataset", "criteria_set", "package", "created_by"
+            "team",
+            "version__model__team",
+            "version__metadata",
+            "compared",
+            "dataset",
+            "criteria_set",
+            "package",
+            "created_by",
         )
 
     def create(self, request: Request) -> Response:
@@ -174,6 +197,23 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """Deletes the session with its reports, log and files. Promoted versions and audit events stay."""
         services.session_delete(self.get_object(), user=member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @action(detail=False, methods=["post"])
+    def compare(self, request: Request) -> Response:
+        """Starts a session that judges `compared` against `version` by the limits, and optimizes nothing.
+
+        It ends with the outcome `proven`, `violated` or `inconclusive`. Read it as any other session; its report has
+        the measurement of every limit with its interval, as the evaluation of the only candidate.
+        """
+        asked = answers(ComparisonSerializer, request)
+        session = services.session_compare(
+            user=member(request),
+            **{name: row for name, row in named_rows(request, asked).items() if name != "student"},
+            criteria=asked.get("criteria"),
+            overrides=asked.get("overrides"),
+            seed=asked.get("seed"),
+        )
+        return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
@@ -215,7 +255,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         asked = answers(ContinuationSerializer, request)
         named = CriteriaSet.objects.visible_to(request.user)
         if "criteria_set" in asked:
-            asked["criteria_set"] = get_object_or_404(named, pk=asked["criteria_set"])
+            asked["criteria_set"] = row_of(named, "criteria_set", asked["criteria_set"])
         made = services.session_continue(self.get_object(), member(request), **asked)
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 

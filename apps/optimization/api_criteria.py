@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.agents.contracts.criteria import merged
-from apps.api import answers, example
+from apps.api import answers, example, row_of
 from apps.models.filters import id_of
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
@@ -186,11 +186,11 @@ class DefaultCriteriaView(APIView):
         team = team_for(user, asked.get("team"))
         for name, personal in (("team_default", False), ("member_default", True)):
             if name in asked:
-                set_default(team, self._row(asked[name]), user=user, personal=personal)
+                set_default(team, self._row(name, asked[name]), user=user, personal=personal)
         return Response(self._shown(defaults_of(user, team)))
 
-    def _row(self, pk: int | None) -> CriteriaSet | None:
-        return None if pk is None else get_object_or_404(CriteriaSet.objects.visible_to(self.request.user), pk=pk)
+    def _row(self, field: str, pk: int | None) -> CriteriaSet | None:
+        return None if pk is None else row_of(CriteriaSet.objects.visible_to(self.request.user), field, pk)
 
     @staticmethod
     def _shown(defaults: Defaults) -> dict[str, Any]:

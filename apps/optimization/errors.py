@@ -133,6 +133,21 @@ class StudentInterfaceDiffers(UserError):
     )
 
 
+class ComparedInterfaceDiffers(UserError):
+    code = "session.compared_interface_differs"
+    sentence = (
+        "{compared} cannot be compared with {version}: {difference}. Choose a version with the same inputs and outputs."
+    )
+
+
+class NothingToProve(UserError):
+    code = "session.nothing_to_prove"
+    sentence = (
+        "The criteria set no limit, so a comparison could not prove anything. Set a limit, such as the largest loss of "
+        "the metric."
+    )
+
+
 class SizeUncounted(UserError):
     code = "session.size_uncounted"
     sentence = (

@@ -44,6 +44,7 @@ class SessionApiFilter(SessionFilter):
     phase = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Phase])
     model = IdFilter(field_name="version__model_id", help_text="A model's id.")
     version = IdFilter(field_name="version_id", help_text="A version's id.")
+    compared = IdFilter(field_name="compared_id", help_text="The id of a version that was compared with another.")
     dataset = IdFilter(field_name="dataset_id", help_text="A data set's id.")
     criteria_set = IdFilter(field_name="criteria_set_id", help_text="The id of named criteria.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
+from apps.agents.contracts.chain import COMPARED, MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.identity import InputFile, Work
 from apps.agents.contracts.reports.evaluation import Part
@@ -73,6 +73,8 @@ def _digest(session: OptimizationSession, key: str) -> str | None:
         return session.version.blob_id
     if key == STUDENT:
         return session.student.blob_id if session.student else None
+    if key == COMPARED:
+        return session.compared.blob_id if session.compared else None
     maker = session.steps.filter(key=key).first()
     if maker is None:
         return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings as environment
 
-from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
+from apps.agents.contracts.chain import COMPARED, MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.errors.steps import StepOutOfMemory
 from apps.agents.contracts.job import Job, JobFailure, JobResult
 from apps.agents.contracts.reports.evaluation import Part
@@ -73,11 +73,15 @@ def _blobs(step: SessionStep) -> dict[str, Blob]:
 
 
 def _blob_of(session: OptimizationSession, key: str) -> Blob:
-    """The original, the student, or what the step called `key` has made. Raises `StoreFileMissing`."""
+    """The original, the student, the compared version, or what the step called `key` has made. Raises
+    `StoreFileMissing`.
+    """
     if key == ORIGINAL:
         return session.version.blob
     if key == STUDENT and session.student is not None:
         return session.student.blob
+    if key == COMPARED and session.compared is not None:
+        return session.compared.blob
     parent = session.steps.select_related("artifact").get(key=key)
     if parent.artifact is None:
         raise StoreFileMissing(name=f"the step {parent.key}")
@@ -96,6 +100,7 @@ def _facts(step: SessionStep) -> StepFacts:
         "inputs": further_formats(step),
         "signature": signature_of(session.version),
         "original_interface": _original_interface(session),
+        "own_signature": _own_signature(step),
         "criteria": session.criteria,
         "dataset": reading_of(session),
         "batch_divisor": step.batch_divisor,
@@ -113,6 +118,12 @@ def _facts(step: SessionStep) -> StepFacts:
         case StepKind.PACKAGE:
             facts |= {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
     return StepFacts.model_validate(facts)
+
+
+def _own_signature(step: SessionStep) -> str | None:
+    """The signature of the compared version, if `step` measures it."""
+    compared = step.session.compared
+    return signature_of(compared) if compared is not None and step.parent_key == COMPARED else None
 
 
 def _judges(step: SessionStep) -> bool:

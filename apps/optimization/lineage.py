@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from apps.agents.contracts.chain import STUDENT, Application, Applied, applied, key_of, prefix_key
+from apps.agents.contracts.chain import COMPARED, STUDENT, Application, Applied, applied, key_of, prefix_key
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.state import CandidateStatus, Status, StepKind
 from apps.agents.contracts.values import Value
@@ -149,7 +149,7 @@ class Lineage:
 
     def runtime_of(self, candidate: Candidate) -> str:
         """What runs a candidate."""
-        return runtime_of_candidate(self._session.version, candidate)
+        return runtime_of_candidate(self._session, candidate)
 
     def links(self, candidate: Candidate) -> tuple[Link, ...]:
         """The chain of `candidate` with what came of each link as far as it was made."""
@@ -196,7 +196,10 @@ def further_formats(step: SessionStep) -> dict[str, str]:
 
 
 def _format_made_by(session: OptimizationSession, key: str) -> str:
-    """The format of what the step called `key` made; the student's for its key, the original's for any other."""
+    """The format of what the step called `key` made; the student's and the compared version's for their keys, the
+    original's for any other."""
+    if key == COMPARED and session.compared is not None:
+        return format_of(session.compared)
     if key == STUDENT and session.student is not None:
         return format_of(session.student)
     techniques = [one.technique for one in chain_to(session, key)]
@@ -218,11 +221,13 @@ def runtime_of_original(version: ModelVersion) -> str:
     return runtime_of(format_of(version))
 
 
-def format_of_candidate(version: ModelVersion, candidate: Candidate) -> str:
-    """The format of what a candidate is: another one after an export, else the original's."""
-    return format_after(format_of(version), [link.technique for link in candidate.chain])
+def format_of_candidate(session: OptimizationSession, candidate: Candidate) -> str:
+    """The format of what a candidate is: the compared version's, another one after an export, else the original's."""
+    if session.compared is not None:
+        return format_of(session.compared)
+    return format_after(format_of(session.version), [link.technique for link in candidate.chain])
 
 
-def runtime_of_candidate(version: ModelVersion, candidate: Candidate) -> str:
+def runtime_of_candidate(session: OptimizationSession, candidate: Candidate) -> str:
     """What runs a candidate."""
-    return runtime_of(format_of_candidate(version, candidate))
+    return runtime_of(format_of_candidate(session, candidate))

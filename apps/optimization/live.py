@@ -96,7 +96,8 @@ class LiveSession:
     def is_continuable(self) -> bool:
         """Whether it has ended with something that another session can take over."""
         analysed = (step for step in self.steps if step.key == ANALYSE and step.status == Status.COMPLETED)
-        return not self.session.is_active and any(step.identity for step in analysed)
+        ended = not self.session.is_active and self.session.compared_id is None
+        return ended and any(step.identity for step in analysed)
 
     @property
     def several_runtimes(self) -> bool:
@@ -166,7 +167,7 @@ def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:
 
 
 def _phases(session: OptimizationSession) -> list[tuple[str, str]]:
-    order = list(Phase)
+    order = list(Phase) if session.compared_id is None else [Phase.ANALYSING, Phase.EVALUATING]
     at = order.index(Phase(session.phase))
     if session.status == Status.COMPLETED:
         at = len(order)

@@ -163,7 +163,9 @@ def remember_safely(session: OptimizationSession) -> None:
 
 
 def experiences_of(session: OptimizationSession) -> list[Experienced]:
-    """An experience for each candidate of the session that was measured."""
+    """An experience for each candidate of the session that was measured. A comparison teaches nothing of techniques."""
+    if session.compared_id is not None:
+        return []
     rows = list(session.candidates.filter(evaluation__isnull=False).select_related("evaluation__step"))
     if not rows or not hasattr(session, "analysis"):
         return []

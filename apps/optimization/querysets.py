@@ -59,8 +59,11 @@ class SessionQuerySet(TeamOwnedQuerySet[Row]):
         self.select_for_update(no_key=True).filter(pk=pk).first()
 
     def resting_on(self, versions: Iterable[ModelVersion], datasets: Iterable[DataSet]) -> Self:
-        """Sessions of any of `versions`, as their model or their student, or measured on any of `datasets`."""
-        return self.filter(Q(version__in=versions) | Q(student__in=versions) | Q(dataset__in=datasets))
+        """Sessions of any of `versions`, as their model, their student or what is compared with it, or measured on any
+        of `datasets`.
+        """
+        of_versions = Q(version__in=versions) | Q(student__in=versions) | Q(compared__in=versions)
+        return self.filter(of_versions | Q(dataset__in=datasets))
 
     def judged_on(self, dataset: DataSet) -> Self:
         """The team's sessions, of any model, that have measured a candidate on the file of `dataset` or still may."""

@@ -53,8 +53,9 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     `edits` are the changes of the plan that `created_by` made before the start, and `plan.edits` says what became of
     each. `sessions_before` is the number of sessions already judged on the same data when it started. `outcome` is
     `improved`; `unchanged`, if the original stands; `not_measured`, if nothing was measured; or `inconclusive`, if the
-    machine was too busy to time a candidate that may be better. `continues` is the session whose results it takes over
-    (null once that is deleted), and `earlier` what that had left.
+    machine was too busy to time a candidate that may be better. A comparison, which measures the version `compared`
+    against `version` and optimizes nothing, ends with `proven`, `violated` or `inconclusive`. `continues` is the
+    session whose results it takes over (null once that is deleted), and `earlier` what that had left.
     """
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
@@ -89,6 +90,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "model",
             "version",
             "student",
+            "compared",
             "dataset",
             "criteria_set",
             "criteria",
@@ -282,7 +284,7 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
         return [link.model_dump(mode="json") for link in self._lineage(candidate).links(candidate)]
 
     def get_runtime(self, candidate: Candidate) -> str:
-        return runtime_of_candidate(candidate.session.version, candidate)
+        return runtime_of_candidate(candidate.session, candidate)
 
     def _lineage(self, candidate: Candidate) -> Lineage:
         """Read once for all candidates of a session that are shown together."""

@@ -19,6 +19,7 @@ def session_state(session: OptimizationSession) -> SessionState:
         criteria=session.criteria,
         model=session.version.metadata.summary,
         student=session.student.metadata.summary if session.student else None,
+        compared=session.compared.metadata.summary if session.compared else None,
         edits=session.edits,
         dataset=session.dataset.described,
         seed=session.seed,

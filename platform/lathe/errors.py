@@ -25,6 +25,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from apps.api import Replayed
 from apps.errors import UserError
 
 PROBLEM = "application/problem+json"
@@ -89,6 +90,8 @@ def request_problems() -> Iterator[Problem]:
 
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. `None` lets an unexpected error become a 500 with its traceback in the log."""
+    if isinstance(error, Replayed):
+        return Response(error.body, status=error.status, headers={"Idempotency-Replayed": "true"})
     if isinstance(error, UserError):
         conflicts = tuple(error.as_dict().get("conflicts", ()))
         return Problem(error.code, error.status, error.message, _fields_of(error), conflicts).response()
@@ -131,7 +134,9 @@ def _with_headers(response: Response, error: Exception) -> Response:
     if not isinstance(error, exceptions.APIException):
         return response
     code = f"request.{error.get_codes()}" if isinstance(error.get_codes(), str) else "request.refused"
-    answer = Problem(code, response.status_code, str(error.detail)).response()
+    named = getattr(error, "field", None)
+    fields = ({"field": named, "code": str(error.get_codes()), "message": str(error.detail)},) if named else ()
+    answer = Problem(code, response.status_code, str(error.detail), fields).response()
     for header in ("WWW-Authenticate", "Retry-After", "Allow"):
         if response.has_header(header):
             answer[header] = response[header]

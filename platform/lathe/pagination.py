@@ -17,8 +17,8 @@ from apps.pages import KeyedPaginator
 class Pages(PageNumberPagination):
     """`?page=2&page_size=100`: numbered pages with 50 rows by default and at most 200.
 
-    A missing page is not found (404). A value that is not a number is refused (400), because treating it as the first
-    page or the default size would hide the client's mistake.
+    A missing page is not found (404). A value that is not a number, and a page that would be larger than allowed, is
+    refused (400), because treating it as the first page or another size would hide the client's mistake.
     """
 
     django_paginator_class = KeyedPaginator
@@ -34,6 +34,10 @@ class Pages(PageNumberPagination):
             given = request.query_params.get(name)
             if given is not None and not (given.isdecimal() and 0 < len(given.lstrip("0")) < 10):
                 raise ValidationError({name: [ErrorDetail("This is not a whole number of 1 or more.", "invalid")]})
+        size = request.query_params.get(self.page_size_query_param)
+        if size is not None and int(size) > self.max_page_size:
+            sentence = f"A page has {self.max_page_size} rows at most (given: {size}). Follow `next` for more."
+            raise ValidationError({self.page_size_query_param: [ErrorDetail(sentence, "max_value")]})
         return super().paginate_queryset(queryset, request, view)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:

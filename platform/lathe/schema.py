@@ -55,6 +55,21 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "A text of your own, such as a UUID. A request that is repeated with the same key within a day is "
+    "carried out once, and gets the same answer with `Idempotency-Replayed: true`.",
+}
+FILE = "application/octet-stream"
+RANGE: dict[str, Any] = {
+    "in": "header",
+    "name": "Range",
+    "schema": {"type": "string"},
+    "description": "One range of bytes, such as `bytes=1000-`, to go on after a cut download. With `If-Range`, the "
+    "part is sent only if the file is still the same.",
+}
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Problem details (RFC 9457). `code` never changes; docs/errors.md lists all codes.",
@@ -100,6 +115,7 @@ ANSWERS = {
     409: "The request conflicts with the current state.",
     410: "It existed, but was deleted.",
     413: "The file or body is larger than allowed.",
+    416: "The file has none of the bytes in `Range`.",
     415: "The media type of the body is not supported.",
     422: "The request is valid, but cannot be carried out.",
     429: "Too many requests. `Retry-After` gives the seconds to wait.",
@@ -119,8 +135,21 @@ def document_problems(result: dict[str, Any], generator: Any, request: Any, publ
             for status in statuses(method, path, operation):
                 answers = operation["responses"]
                 answers.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
+            _add_headers(method, operation)
             operation["responses"] = dict(sorted(operation["responses"].items()))
     return result
+
+
+def _add_headers(method: str, operation: Operation) -> None:
+    """The key that a POST may have, and the answer to a GET whose body the client has already."""
+    if method == "post":
+        operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    if method == "get":
+        if FILE in operation["responses"].get("200", {}).get("content", {}):
+            operation.setdefault("parameters", []).append(RANGE)
+            part = operation["responses"]["200"] | {"description": "The bytes in `Range`."}
+            operation["responses"] |= {"206": part, "416": {"$ref": "#/components/responses/Problem416"}}
+        operation["responses"].setdefault("304", {"description": "Not changed since the `ETag` in `If-None-Match`."})
 
 
 def statuses(method: str, path: str, operation: Operation) -> set[int]:
@@ -152,3 +181,33 @@ def _response(status: int, text: str) -> dict[str, Any]:
     if status in (429, 503):
         response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
     return response
+
+
+# --- titles ----------------------------------------------------------------------------------------------------------
+
+_VALUES = frozenset({"default", "example", "examples", "const", "enum"})
+"""Keywords whose content is a value and not a schema."""
+
+
+def without_titles(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's hook: removes the titles that pydantic gives to every schema and property.
+
+    They repeat names, and generators of clients name classes after them: of two schemas with one title, such as
+    `Criteria` and `CriteriaRequest`, one would be dropped.
+    """
+    _remove_titles(list(result["components"]["schemas"].values()))
+    return result
+
+
+def _remove_titles(schema: Any) -> None:
+    if isinstance(schema, list):
+        for one in schema:
+            _remove_titles(one)
+    if not isinstance(schema, dict):
+        return
+    schema.pop("title", None)
+    for keyword, content in schema.items():
+        if keyword == "properties":  # One of them may be called `title`.
+            _remove_titles(list(content.values()))
+        elif keyword not in _VALUES:
+            _remove_titles(content)

@@ -77,6 +77,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "apps.accounts.middleware.CurrentTeamMiddleware",
     "apps.accounts.middleware.MemberTimeZone",
+    "lathe.api_headers.ApiHeaders",
+    "apps.accounts.idempotency.KeepAnswers",
     "lathe.errors.UserErrorPages",
 ]
 
@@ -217,6 +219,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
         "apps.accounts.authentication.TokenScopeAllows",
+        "apps.accounts.idempotency.OncePerKey",  # last: it claims the key of a request that may be carried out
     ],
     "DEFAULT_FILTER_BACKENDS": ["lathe.filtering.Filters", "lathe.filtering.Ordering"],
     "DEFAULT_PAGINATION_CLASS": "lathe.pagination.Pages",
@@ -225,8 +228,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["lathe.parsing.Json"],
     "DEFAULT_SCHEMA_CLASS": "lathe.schema.Schema",
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.AnonRateThrottle",
-        "rest_framework.throttling.UserRateThrottle",
+        "lathe.api_headers.AnonymousLimit",
+        "lathe.api_headers.MemberLimit",
     ],
     # `lathe.proxies` has determined the client's address, so no further headers are read.
     "NUM_PROXIES": 0,
@@ -257,6 +260,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "lathe.schema.without_titles",
         "lathe.schema.document_problems",
     ],
     # Several kinds of row have a field called `status`.

@@ -12,7 +12,8 @@ from rest_framework.test import APIClient
 
 from apps.accounts import services
 from apps.accounts.errors import TokenLifetimeOutOfRange
-from apps.accounts.models import ApiToken, TokenScope, User
+from apps.accounts.models import ApiToken, Team, TokenScope, User
+from apps.audit.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -92,3 +93,31 @@ def test_somebody_elses_token_cannot_be_revoked(client: Client, read_token: str,
     client.force_login(owner)
     assert client.post(reverse("accounts:token-revoke", args=[ApiToken.objects.get().token_key])).status_code == 404
     assert ApiToken.objects.exists()
+
+
+def test_the_address_of_the_last_use_is_shown(client: Client, read_token: str, engineer: User) -> None:
+    bearer(read_token).get(ME, REMOTE_ADDR="203.0.113.7")
+    bearer(read_token).get(ME, REMOTE_ADDR="2001:db8::7")
+    client.force_login(engineer)
+    assert "from 2001:db8::7" in client.get(reverse("accounts:tokens")).content.decode()
+
+
+def test_a_new_password_ends_all_tokens(client: Client, read_token: str, engineer: User, password: str) -> None:
+    client.force_login(engineer)
+    new = {"oldpassword": password, "password1": "another horse battery", "password2": "another horse battery"}
+    assert client.post(reverse("account_change_password"), new).status_code == 302
+    assert bearer(read_token).get(ME).status_code == 401
+    assert AuditEvent.objects.get(action="token.ended").reason == "The password was changed."
+
+
+def test_another_change_of_an_account_ends_none(read_token: str, engineer: User) -> None:
+    engineer.first_name = "Emil"
+    engineer.save()
+    assert bearer(read_token).get(ME).status_code == 200
+
+
+def test_a_member_who_leaves_takes_no_token_along(read_token: str, team: Team, engineer: User, owner: User) -> None:
+    other = services.create_token(owner, name="stays", scope=TokenScope.READ, days=1)[1]
+    services.remove_member(by=owner, member=team.memberships.get(user=engineer))
+    assert bearer(read_token).get(ME).status_code == 401
+    assert bearer(other).get(ME).status_code == 200

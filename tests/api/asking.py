@@ -41,6 +41,7 @@ def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
     ids = {
         "model": world.model.pk,
         "version": world.version.pk,
+        "compared": world.version.pk,
         "dataset": world.dataset.pk,
         "criteria_set": world.criteria.pk,
         "team_default": world.criteria.pk,

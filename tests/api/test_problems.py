@@ -165,3 +165,28 @@ def test_every_code_of_the_framework_was_met_here() -> None:
         "authentication_failed permission_denied throttled invalid error database_away"
     )
     assert {one.code for one in request_problems()} == {f"request.{name}" for name in met.split()}
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("sessions", "version"),
+        ("sessions", "dataset"),
+        ("sessions", "student"),
+        ("sessions", "criteria_set"),
+        ("sessions/compare", "compared"),
+        ("versions", "model"),
+        ("aliases", "model"),
+        ("aliases", "version"),
+    ],
+)
+def test_a_row_that_is_missing_is_named_by_its_field(mine: Client, everything: World, path: str, field: str) -> None:
+    known = {
+        "model": everything.model.pk,
+        "version": everything.version.pk,
+        "dataset": everything.dataset.pk,
+        "compared": everything.version.pk,
+        "name": "production",
+    }
+    body = problem(mine.post(f"/api/v1/{path}/", {**known, field: 999_999}), 404, "request.not_found")
+    assert [(one["field"], one["code"]) for one in body["errors"]] == [(field, "not_found")]

@@ -32,6 +32,7 @@ FRAME = {
 NOT_IMPORTED = {
     "psycopg": "Django's backend for PostgreSQL imports it",
     "tzdata": "Python's zoneinfo reads it where the system has no time zones",
+    "typer": "Hugging Face's commands ask for any version, openapi-python-client in the dev set for this one at most",
     "sympy": "ONNX Runtime's symbolic shape inference imports it",
     "torch-pruning": "part of the frame that was agreed on; structured pruning is to use it",
     "django-stubs": "mypy's plugin for Django",

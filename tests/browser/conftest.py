@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,13 +24,11 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.material import examples, small_model
+from tests.live_portal import START_S, running_portal
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
-BESIDE_OTHERS = {"LATHE_QUIET_WAIT_S": "0", "LATHE_TIMING_S": "6"}
-"""Other tests run at the same time: waiting for quiet is in vain, and speed-ups this large show soon."""
-START_S = 180
 # A page that is replaced while chromedriver looks at it: one of its answers to that has no class of its own. An error
 # that stays ends the wait with its time.
 PAGE_CHANGING = (StaleElementReferenceException, WebDriverException)
@@ -61,36 +55,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(missing)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def portal() -> Iterator[Portal]:
     """`manage.py run --demo` as an operator starts it, told only that its machine is never quiet; stopped by Ctrl-C."""
-    with tempfile.TemporaryDirectory(prefix="lathe-browser-") as var:
-        log = Path(var) / "run.log"
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("LATHE_", "DJANGO_", "DATABASE_", "REDIS_", "STORAGE_", "EMAIL_"))
-        }
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                [sys.executable, "manage.py", "run", "--demo", "--port", str(free_port())],
-                cwd=ROOT,
-                env={**environment, **BESIDE_OTHERS, "LATHE_VAR_DIR": var, "PYTHONUNBUFFERED": "1"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                yield _told(process, log)
-            finally:
-                process.send_signal(signal.SIGINT)
-                process.wait(30)
+    with running_portal("--demo") as (process, log):
+        yield _told(process, log)
 
 
 def _told(process: subprocess.Popen[bytes], log: Path) -> Portal:

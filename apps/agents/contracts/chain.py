@@ -43,6 +43,9 @@ ORIGINAL = "original"
 STUDENT = "student"
 """The role of the model that a member gave a session to be trained, and what stands for it where a step's key is
 expected."""
+COMPARED = "compared"
+"""Stands for the version that a comparison compares with the original, where a step's key is expected. It is also the
+name of the only link of that candidate's chain, which is no technique."""
 _NAME_LENGTH = 40
 _DIGEST_LENGTH = 10
 

@@ -69,6 +69,8 @@ class ModelArguments(Arguments):
     """The format of the model that the job works on."""
     signature: str | None = None
     """The function of the original to use, if it has several."""
+    own_signature: str | None = None
+    """The function of the job's model to use, if that is neither the original nor an artifact."""
     original_interface: Interface | None = None
     """What the original takes and gives; `None` where the job has to read it from the original."""
     dataset: DatasetSpec

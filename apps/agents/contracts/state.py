@@ -80,7 +80,12 @@ class Outcome(StrEnum):
     NOT_MEASURED = "not_measured"
     """Not one candidate was measured, so it is not known whether one is better."""
     INCONCLUSIVE = "inconclusive"
-    """A candidate holds every limit that could be judged, but the machine was too busy to time it."""
+    """A candidate holds every limit that could be judged, but the machine was too busy to time it. Of a comparison: the
+    evidence does not decide at least one limit, and none is violated."""
+    PROVEN = "proven"
+    """Of a comparison: the compared version holds every limit."""
+    VIOLATED = "violated"
+    """Of a comparison: the compared version breaks at least one limit."""
 
 
 UNDECIDED = frozenset({Outcome.NOT_MEASURED, Outcome.INCONCLUSIVE})
@@ -297,6 +302,8 @@ class Tone(StrEnum):
     """Better as measured, but not proven."""
     NEUTRAL = "neutral"
     """Neither good news nor a warning."""
+    BAD = "bad"
+    """A limit is violated."""
     UNMEASURED = "unmeasured"
     """Nothing was measured."""
     BUSY = "busy"
@@ -399,6 +406,8 @@ class SessionState(Value):
     model: ModelSummary
     student: ModelSummary | None = None
     """The model that a member gave the session to be trained with the original as its teacher."""
+    compared: ModelSummary | None = None
+    """If the session is a comparison: the version that is compared with the original."""
     edits: PlanEdits = PlanEdits()
     """A member's edits of the plan."""
     dataset: DatasetSummary

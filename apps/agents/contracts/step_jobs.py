@@ -59,6 +59,8 @@ class StepFacts(Value):
     """The formats of the other models that the step reads, by role."""
     signature: str | None = None
     """The function of the original to use, if its format can hold several."""
+    own_signature: str | None = None
+    """The function of the step's model to use, if that is an uploaded version other than the original."""
     original_interface: Interface | None = None
     """What the original takes and gives, once it was analysed."""
     criteria: Criteria | None = None
@@ -109,12 +111,12 @@ def job_for(
 
 def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
     """The arguments of the handler of `request`. Raises `ValidationError` if a fact is missing."""
-    model = _known(facts, "original_format", "format", "signature", "original_interface", "dataset")
+    model = _known(facts, "original_format", "format", "signature", "own_signature", "original_interface", "dataset")
     if facts.batch_divisor > 1:
         model["batch_divisor"] = facts.batch_divisor
     match request.kind:
         case StepKind.ANALYSE:
-            return AnalyseArguments.model_validate(model | _known(facts, "criteria"))
+            return AnalyseArguments.model_validate(model | _known(facts, "criteria") | request.parameters)
         case StepKind.PLAN:
             known = _known(facts, "criteria", "analysis", "student", "workers") | {
                 "exported": facts.exported,

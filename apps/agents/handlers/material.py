@@ -49,8 +49,9 @@ class Material:
 
     @property
     def signature(self) -> str | None:
-        """The function to use, if the model is the original itself. Artifacts have only one."""
-        return self.arguments.signature if self.is_original else None
+        """The function to use, if the model is an upload: the original itself, or a version compared with it. Artifacts
+        have only one."""
+        return self.arguments.signature if self.is_original else self.arguments.own_signature
 
     @property
     def file(self) -> ModelFile:

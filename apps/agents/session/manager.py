@@ -42,6 +42,7 @@ from apps.agents.measuring.statistics.certainty import MOST_FINALISTS
 from apps.agents.planning.ordering import predicted_gain
 from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
+from apps.agents.session.comparing import comparison
 from apps.agents.session.earlier import is_measured
 from apps.agents.session.finalists import Finals
 from apps.agents.session.halving import ranking_in_words
@@ -89,6 +90,8 @@ class OptimizationManager:
         failed, the original fails too, or memory ran out and nothing else is better than the original. After the
         verdict, a member may take another candidate (`taking`).
         """
+        if state.compared is not None:
+            return comparison(state)
         if (takings := Takings(state, self.specs)).takes:
             return takings.decision
         if (failure := _failure(state)) is not None:

@@ -35,6 +35,8 @@ class OptimizationSession(models.Model):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="sessions")
     student = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="taught_in")
     """The model that is trained with `version` as its teacher, if one was chosen."""
+    compared = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="compared_in")
+    """If the session is a comparison: the version that is measured against `version`. Nothing is optimized then."""
     dataset = models.ForeignKey(DataSet, on_delete=models.PROTECT, related_name="sessions")
     criteria_set = models.ForeignKey(CriteriaSet, on_delete=models.SET_NULL, null=True, related_name="sessions")
     criteria_body = models.JSONField()

@@ -1,5 +1,6 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
+from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
@@ -49,6 +50,7 @@ __all__ = [
     "promotion_rollback",
     "report",
     "session_cancel",
+    "session_compare",
     "session_continue",
     "session_delete",
     "session_preview",

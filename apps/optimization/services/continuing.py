@@ -105,7 +105,7 @@ def check_continuable(session: OptimizationSession) -> None:
     if session.is_active:
         raise SessionMoveRefused(move="be continued", status=session.status)
     analysed = session.steps.filter(key=ANALYSE, status=Status.COMPLETED).first()
-    if analysed is None:
+    if analysed is None or session.compared_id is not None:
         raise NothingToContinue()
     if not analysed.identity:
         raise SessionTooOld()

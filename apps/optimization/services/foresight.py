@@ -24,9 +24,11 @@ def what_is_decided(version: ModelVersion, dataset: DataSet, criteria: Criteria)
 
 def earlier_evaluations(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
     """How candidates of the same model changed its answers on the same data. Of candidates that broke a limit, only
-    the original's value is used."""
+    the original's value is used. Comparisons of two versions say nothing about candidates."""
     rows = EvaluationReport.objects.filter(
-        candidate__session__dataset=dataset, candidate__session__version__model=version.model_id
+        candidate__session__dataset=dataset,
+        candidate__session__version__model=version.model_id,
+        candidate__session__compared=None,
     ).order_by("-created_at")
     newest = rows.exclude(verdict=Holds.VIOLATED).select_related("step")[:MOST_EARLIER]
     reports = [Evaluation.model_validate(row.body) for row in newest]

@@ -13,6 +13,7 @@ from apps.audit import trail
 from apps.optimization import collecting, events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.start import session_start
 from apps.outages import require_queue
 
@@ -48,6 +49,18 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
     _require(user, session, as_operator)
     if session.status not in TERMINAL:
         raise SessionMoveRefused(move="be retried", status=session.status)
+    if session.compared is not None:
+        return session_compare(
+            user=user,
+            version=session.version,
+            compared=session.compared,
+            dataset=session.dataset,
+            criteria_set=session.criteria_set,
+            criteria=session.criteria_body,
+            seed=session.seed,
+            retry_of=session,
+            as_operator=as_operator,
+        )
     return session_start(
         user=user,
         version=session.version,
@@ -83,7 +96,7 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     row.steps.filter(key=PACKAGE_UNTRIED).exclude(status=Status.COMPLETED).delete()
     planned = row.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).exists()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
-        if _interrupted(step, planned):
+        if row.compared_id is not None or _interrupted(step, planned):
             _start_over(step)
     for step in row.steps.filter(status=Status.COMPLETED, artifact__damaged_at__isnull=False):
         _start_over(step)

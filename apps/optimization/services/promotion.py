@@ -90,6 +90,8 @@ def _winning_step(session: OptimizationSession) -> SessionStep:
     """The step that made the winning artifact. Raises `NothingToPromote`."""
     if session.verdict is None:
         raise NothingToPromote(reason=f"it is {session.status}.")
+    if session.compared is not None:
+        raise NothingToPromote(reason=f"it made nothing. Move the alias to {session.compared} instead.")
     verdict = Verdict.model_validate(session.verdict)
     if verdict.outcome is not Outcome.IMPROVED:
         raise NothingToPromote(reason=verdict.reason)

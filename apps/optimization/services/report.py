@@ -120,6 +120,9 @@ class SessionReport(Value):
     student: str | None = None
     """Name and version of the model that was to be trained with the original as its teacher, if there was one."""
     student_digest: str | None = None
+    compared: str | None = None
+    """If the session is a comparison: name and version of what is judged against the model."""
+    compared_digest: str | None = None
     criteria: Criteria
     criteria_name: str
     seed: int
@@ -256,6 +259,8 @@ def _inputs(session: OptimizationSession) -> dict[str, Any]:
         "dataset_summary": session.dataset.described,
         "student": str(session.student) if session.student else None,
         "student_digest": session.student.blob_id if session.student else None,
+        "compared": str(session.compared) if session.compared else None,
+        "compared_digest": session.compared.blob_id if session.compared else None,
     }
 
 
@@ -370,7 +375,7 @@ def package_of(session: OptimizationSession, packaging: SessionStep | None = Non
 
 def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
     lineage, rows = Lineage(session), session.candidates.select_related("evaluation__step")
-    return tuple(_candidate(row, lineage, format_of_candidate(session.version, row), verdict) for row in rows)
+    return tuple(_candidate(row, lineage, format_of_candidate(session, row), verdict) for row in rows)
 
 
 def _status(row: Candidate, verdict: Verdict) -> CandidateStatus:
@@ -384,7 +389,7 @@ def _status(row: Candidate, verdict: Verdict) -> CandidateStatus:
 def _candidate(row: Candidate, lineage: Lineage, made: str, verdict: Verdict) -> CandidateReport:
     """The report on one candidate. `made` is its format. The winner shows the interval with which it was proven."""
     maker, links = lineage.makers.get(row.key), lineage.links(row)
-    artifact = maker.artifact if maker else None
+    artifact = maker.artifact if maker else row.session.compared.blob if row.session.compared else None
     evaluation = EvaluationReport.model_validate(row.evaluation.body) if hasattr(row, "evaluation") else None
     if evaluation is not None and verdict.choice is not None and row.key == verdict.candidate:
         evaluation = at_level(evaluation, verdict.choice.sharing)

@@ -110,7 +110,7 @@ def session_start(
         **(continuation.fields if continuation else {}),
         created_by=user,
     )
-    return _begun(session, user, judged.applied)
+    return begin(session, user, judged.applied)
 
 
 def _check_plan(
@@ -128,7 +128,7 @@ def _check_plan(
 
 
 @transaction.atomic
-def _begun(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> OptimizationSession:
+def begin(session: OptimizationSession, user: User, applied: Sequence[Resolution] = ()) -> OptimizationSession:
     """The session, written. Its start is recorded, and its first message sent. Raises `QueueAway`."""
     require_queue()
     session.sessions_before = OptimizationSession.objects.judged_on(session.dataset).count()
@@ -163,6 +163,8 @@ def _record(session: OptimizationSession, user: User, applied: Sequence[Resoluti
     student = session.student
     changed = f" Changed for this session: {'; '.join(one.title for one in applied)}." if applied else ""
     taught = f" and {student} as its student" if student else ""
+    if session.compared is not None:
+        taught = f"; {session.compared} is compared with it"
     edited = f" The plan was edited: {edits_in_words(session.edits)}." if session.edits.count else ""
     followed = f" It continues the session {session.continues_id}." if session.continues_id else ""
     trail.record(
@@ -177,6 +179,7 @@ def _record(session: OptimizationSession, user: User, applied: Sequence[Resoluti
             "seed": session.seed,
             "dataset": session.dataset_id,
             **({"student": student.pk} if student else {}),
+            **({"compared": session.compared_id} if session.compared_id else {}),
             **({"resolutions": [one.id for one in applied]} if applied else {}),
             **({"edits": session.edits_body} if session.edits.count else {}),
             **({"continues": str(session.continues_id)} if session.continues_id else {}),

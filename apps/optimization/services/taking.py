@@ -36,6 +36,8 @@ def session_take(session: OptimizationSession, user: User, candidate: str) -> Op
     row = OptimizationSession.objects.locked(session.pk)
     if row.status != Status.COMPLETED:
         raise SessionMoveRefused(move="deliver another candidate", status=row.status)
+    if row.compared_id is not None:
+        raise CandidateNotTakable(field="candidate", candidate=candidate, reason="A comparison delivers nothing.")
     known = list(row.candidates.order_by("pk").values_list("key", flat=True))
     if candidate not in known:
         raise CandidateUnknown(field="candidate", candidate=candidate, known=listed(known) or "none")

@@ -34,7 +34,11 @@ def findings_about(version: ModelVersion, user: User) -> Findings:
     sessions = OptimizationSession.objects.visible_to(user).filter(version=version)
     analyses = AnalysisReport.objects.visible_to(user).filter(session__version=version).select_related("step")
     newest = analyses.order_by("-created_at").first()
-    rows = list(sessions.select_related("version__model", "dataset").with_gains().order_by("-created_at")[:RECENT])
+    rows = list(
+        sessions.select_related("version__model", "compared__model", "dataset")
+        .with_gains()
+        .order_by("-created_at")[:RECENT]
+    )
     return Findings(
         sessions=rows,
         waits=waits_of(rows),

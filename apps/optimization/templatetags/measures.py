@@ -39,6 +39,8 @@ _BADGES = {
     "failed": "bad",
     "cancelled": "muted",
     "improved": "ok",
+    "proven": "ok",
+    "bad": "bad",
     "unchanged": "info",
     "good": "ok",
     "mixed": "warn",

@@ -37,7 +37,7 @@ def dashboard(request: MemberRequest) -> HttpResponse:
 def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     since = timezone.now() - STILL_OF_INTEREST
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=team)
-    sessions = sessions.select_related("version__model", "dataset")
+    sessions = sessions.select_related("version__model", "compared__model", "dataset")
     lately = sessions.filter(finished_at__gte=since)
     versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)

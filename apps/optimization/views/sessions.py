@@ -36,7 +36,9 @@ LONG = ("plan", "traceback")
 def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
     """The session, or 404 for users outside its team. Raises `SessionDeleted` if it existed."""
     sessions = OptimizationSession.objects.visible_to(request.user)
-    rows = sessions.select_related("version__model", "student__model", "dataset", "criteria_set", "created_by")
+    rows = sessions.select_related(
+        "version__model", "student__model", "compared__model", "dataset", "criteria_set", "created_by"
+    )
     if (session := rows.filter(pk=pk).first()) is not None:
         return session
     events = AuditEvent.objects.visible_to(request.user).filter(session_id=pk, action="session.deleted")
@@ -49,7 +51,7 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 def history(request: MemberRequest) -> HttpResponse:
     """The current team's sessions. HTMX requests get only the results."""
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
-    rows = sessions.select_related("version__model", "dataset").with_gains().defer(*LONG)
+    rows = sessions.select_related("version__model", "compared__model", "dataset").with_gains().defer(*LONG)
     chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
     page = KeyedPaginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"

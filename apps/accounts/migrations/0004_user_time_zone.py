@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0002_may_upload_code"),
+        ("accounts", "0003_tokens_and_kept_answers"),
     ]
 
     operations = [

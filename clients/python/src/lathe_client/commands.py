@@ -1,0 +1,211 @@
+"""The command `lathe`: one function per subcommand, each with the arguments that argparse has read."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable, NoReturn
+
+from lathe_client import credentials
+from lathe_client.client import Json, Lathe
+from lathe_client.errors import LatheError
+from lathe_client.gate import ERROR
+from lathe_client.gate_command import add_gate, gate
+from lathe_client.progress import Progress
+from lathe_client.store import Store, read_json
+
+INTERRUPTED = 130
+OUTCOMES = {"improved": 0, "unchanged": 1, "not_measured": 2, "inconclusive": 2}
+"""Exit codes of `optimize --watch`; 3 is an error, as everywhere."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """A wrong command line is an error like any other: 2 would mean “inconclusive”."""
+        self.print_usage(sys.stderr)
+        self.exit(ERROR, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command and exits with its code."""
+    options = parser().parse_args(arguments)
+    try:
+        code = COMMANDS[options.command](options)
+    except LatheError as error:
+        sys.stderr.write(f"lathe: {error}\n")
+        code = ERROR
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="lathe", description="Makes neural networks smaller and faster, and proves that they still work."
+    )
+    made.add_argument("--url", help="the portal; else LATHE_URL, or that of `lathe login`")
+    made.add_argument("--team", default=os.environ.get("LATHE_TEAM"), help="a team's slug, if you are in several")
+    made.add_argument("--quiet", action="store_true", help="no progress on the error stream")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _add_files(commands)
+    _add_sessions(commands)
+    add_gate(commands)
+    return made
+
+
+def _add_files(commands: argparse._SubParsersAction[Parser]) -> None:
+    one = commands.add_parser("login", help="keep the address of a portal and an API token")
+    one.add_argument("portal", metavar="URL")
+    one.add_argument("--token", help="“-” reads it from the input; without it you are asked")
+    one = commands.add_parser("upload", help="add a version of a model; an interrupted upload continues")
+    one.add_argument("file", type=Path)
+    one.add_argument("--model", help="the model's name (default: the file's name without suffix)")
+    one.add_argument("--description", default="")
+    one.add_argument("--alias", help="move this alias to the version")
+    one = commands.add_parser("dataset", help="add a data set")
+    one.add_argument("file", type=Path)
+    one.add_argument("--name", help="default: the file's name without suffix")
+    add_reading(one)
+
+
+def add_reading(one: argparse.ArgumentParser) -> None:
+    """The options that say how a file of data is read."""
+    one.add_argument("--kind", help="npz, images, csv, …")
+    one.add_argument("--task", help="classification, regression, …")
+    one.add_argument("--label", help="the array or column with the labels")
+    one.add_argument("--spec", help="the whole spec as JSON, or a file with it")
+
+
+def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
+    one = commands.add_parser("optimize", help="start a session")
+    one.add_argument("version", help="a file, an id, model@alias or model#number")
+    one.add_argument("--model", help="the model of a file, of @alias or of #number")
+    one.add_argument("--data", required=True, help="a data set's name or id")
+    one.add_argument("--criteria", help="a JSON file, or the name or id of saved criteria (default: your default)")
+    one.add_argument("--seed", type=int)
+    one.add_argument("--watch", action="store_true", help="wait for the verdict")
+    for name, told in (("report", "print a session's report as JSON"), ("download", "download a session's package")):
+        one = commands.add_parser(name, help=told)
+        one.add_argument("session")
+        one.add_argument("--output", type=Path, help="a file or a folder")
+    one = commands.add_parser("promote", help="make a session's result a version, and move an alias to it")
+    one.add_argument("session")
+    one.add_argument("--alias", default="production")
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def portal(options: argparse.Namespace) -> Lathe:
+    return Lathe(*credentials.known(options.url))
+
+
+def login(options: argparse.Namespace) -> int:
+    """Asks the portal whose token it is before anything is written."""
+    given = options.token or getpass.getpass("API token (create one under “API tokens” in the portal): ")
+    token = (sys.stdin.readline() if given == "-" else given).strip()
+    with Lathe(options.portal, token) as lathe:
+        email = lathe.get("me/")["email"]
+        kept = credentials.keep(lathe.url, token)
+    print(f"Logged in as {email}. The token is in {kept}.")
+    return 0
+
+
+def upload(options: argparse.Namespace) -> int:
+    progress = Progress(quiet=options.quiet)
+    with portal(options) as lathe:
+        store = Store(lathe, team=options.team, tell=progress.bytes)
+        model = store.model(options.model or options.file.stem)
+        version = store.add_version(model, existing(options.file), options.description)
+        progress.end()
+        if options.alias:
+            lathe.post("aliases/", {"model": model["id"], "name": options.alias, "version": version["id"]})
+    print(f"{version['id']}\t{model['name']}#{version['number']}")
+    return 0
+
+
+def dataset(options: argparse.Namespace) -> int:
+    progress = Progress(quiet=options.quiet)
+    with portal(options) as lathe:
+        store = Store(lathe, team=options.team, tell=progress.bytes)
+        made = store.dataset(str(existing(options.file)), name=options.name, spec=reading(options))
+        progress.end()
+    print(f"{made['id']}\t{made['name']}")
+    return 0
+
+
+def optimize(options: argparse.Namespace) -> int:
+    progress = Progress(quiet=options.quiet)
+    with portal(options) as lathe:
+        store = Store(lathe, team=options.team, tell=progress.bytes)
+        version = store.version(options.version, options.model)
+        body: Json = {"version": version["id"], "dataset": store.dataset(options.data)["id"], "seed": options.seed}
+        session = lathe.post("sessions/", {**body, **store.criteria(options.criteria)})
+        print(session["id"], flush=True)
+        if not options.watch:
+            return 0
+        session = lathe.ended(session["id"], watch=progress.session)
+        progress.end()
+    if session["status"] != "completed":
+        raise LatheError(f"The session {session['status']}. {session['error']}".rstrip())
+    print(f"{session['outcome']}: {session['verdict']['headline']['sentence']}.\n{session['verdict']['reason']}")
+    return OUTCOMES.get(session["outcome"], ERROR)
+
+
+def report(options: argparse.Namespace) -> int:
+    with portal(options) as lathe:
+        text = lathe.request("GET", f"sessions/{options.session}/report/").text
+    if options.output is None:
+        print(text)
+        return 0
+    target = options.output / f"report-{options.session}.json" if options.output.is_dir() else options.output
+    target.write_text(text, encoding="utf-8")
+    return 0
+
+
+def download(options: argparse.Namespace) -> int:
+    progress = Progress(quiet=options.quiet)
+    with portal(options) as lathe:
+        path = f"sessions/{options.session}/package/"
+        print(lathe.download(path, options.output or Path(), progress.bytes))
+        progress.end()
+    return 0
+
+
+def promote(options: argparse.Namespace) -> int:
+    with portal(options) as lathe:
+        made = lathe.post(f"sessions/{options.session}/promote/", {"alias": options.alias})
+    print(f"{made['alias']} points at version {made['number']} ({made['version']}).")
+    return 0
+
+
+def existing(path: Path) -> Path:
+    """The path, which must be that of a file."""
+    if not path.is_file():
+        raise LatheError(f"There is no file {path}.")
+    return path
+
+
+def reading(options: argparse.Namespace) -> Json | None:
+    """How a file of data is read, from the options; `None` if they do not say."""
+    spec: Json = {}
+    if options.spec:
+        spec = read_json(Path(options.spec) if Path(options.spec).is_file() else options.spec)
+    given: list[str] = [name for name in ("kind", "task", "label") if getattr(options, name)]
+    return {**spec, **{name: getattr(options, name) for name in given}} or None
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "login": login,
+    "upload": upload,
+    "dataset": dataset,
+    "optimize": optimize,
+    "report": report,
+    "download": download,
+    "promote": promote,
+    "gate": lambda options: gate(options, portal(options), reading(options)),
+}
