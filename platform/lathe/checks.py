@@ -95,7 +95,7 @@ def open_to_uploads(environment: Environment, sandbox: Sandbox) -> Iterator[Chec
     """Warns if what members upload can reach more of this machine than its own files."""
     if sandbox.gaps:
         yield checks.Warning(
-            f"The sandbox of steps is {sandbox.level.value} on this machine: uploaded code could {listed(sandbox.gaps)}.",
+            f"The sandbox of steps is {sandbox.level.value} here: uploaded code could {listed(sandbox.gaps)}.",
             hint="Run workers where the kernel has what is named, and set LATHE_SANDBOX=required (docs/security.md).",
             id="lathe.W007",
         )

@@ -86,8 +86,8 @@ def free_address(host: str, port: int | None, first: int = 8000) -> Address:
 def prepare(supervisor: Supervisor, environment: Environment) -> None:
     """Starts the bundled Redis if no other is given, and runs the migrations.
 
-    Raises `CannotStart` if the cores or the sandbox do not exist or the folder of Redis belongs to another user, `ChildDied` or
-    `TimeoutError`.
+    Raises `CannotStart` if the cores or the sandbox do not exist or the folder of Redis belongs to another user,
+    `ChildDied` or `TimeoutError`.
     """
     check_cores(environment)
     check_sandbox(environment, detect())

@@ -1,7 +1,7 @@
 """Ways out of a child, as code that a member may upload: each is tried, and whatever works is told by name.
 
-Only Python's own library is imported, because hostile uploads carry this file (`tests.doors.test_hostile_uploads`). What
-they aim at is a mapping, `AIMS`: harmless stand-ins, and real files that are only read.
+Only Python's own library is imported, because hostile uploads carry this file (`tests.doors.test_hostile_uploads`).
+What they aim at is a mapping (`tests.agents.aims`): harmless stand-ins, and real files that are only read.
 """
 
 from __future__ import annotations

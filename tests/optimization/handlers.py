@@ -50,7 +50,7 @@ def _pause(context: JobContext, kind: str) -> None:
 
 
 def waiting_at(kind: str, scratch: Path) -> int | None:
-    """The process id of the handler that waits at this gate, in one of the folders in `scratch`; `None` if none does."""
+    """The process id of the handler that waits at this gate, in a folder in `scratch`; `None` if none does."""
     for note in scratch.glob(f"*/{kind}.pid"):
         with suppress(FileNotFoundError):  # Its folder was removed in between.
             if time.time() - note.stat().st_mtime < _FRESH_S:

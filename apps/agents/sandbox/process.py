@@ -1,9 +1,9 @@
 """Runs a job in a child process that cannot harm the caller.
 
 The child has its own process group, working folder, environment, memory limit and time limit, and is closed in as far
-as the system allows (`walls`): it reaches no network and no file but those of its job and of the libraries. Whatever it does (crash,
-leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and no process of the job is
-alive afterwards. The scratch folder belongs to the caller, who removes it afterwards:
+as the system allows (`walls`): it reaches no network and no file but those of its job and of the libraries. Whatever it
+does (crash, leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and no process of
+the job is alive afterwards. The scratch folder belongs to the caller, who removes it afterwards:
 
     with tempfile.TemporaryDirectory() as folder:
         result = run_job(Job(handler="…", scratch=Path(folder)), on_event=print, should_stop=lambda: False)
@@ -39,9 +39,7 @@ from apps.agents.sandbox.walls import closing
 from apps.errors import UserError
 
 POLL_S = 0.25
-_INHERITED = frozenset(
-    ("PATH", "USER", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT")
-)
+_INHERITED = frozenset(("PATH", "USER", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT"))
 _INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
 _THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),

@@ -18,9 +18,7 @@ from apps.agents.sandbox.walls.reach import linked_packages, rules
 def detect() -> Sandbox:
     """The means of this machine. The first call may start a process."""
     filtered = seccomp.supported()
-    return Sandbox(
-        landlock_abi=landlock.abi(), call_filter=filtered, namespace=not filtered and namespaces.allowed()
-    )
+    return Sandbox(landlock_abi=landlock.abi(), call_filter=filtered, namespace=not filtered and namespaces.allowed())
 
 
 def close_in(job: Job, sandbox: Sandbox) -> None:

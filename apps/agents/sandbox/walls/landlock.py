@@ -70,9 +70,7 @@ def restrict(rules: Iterable[Rule], version: int) -> None:
     handled = _FIRST_RIGHTS
     handled |= TRUNCATE if version >= TRUNCATING_ABI else 0
     handled |= IOCTL_DEVICE if version >= DEVICES_ABI else 0
-    wanted = _Ruleset(
-        handled, _TCP if version >= NETWORK_ABI else 0, _SCOPES if version >= SIGNALS_ABI else 0
-    )
+    wanted = _Ruleset(handled, _TCP if version >= NETWORK_ABI else 0, _SCOPES if version >= SIGNALS_ABI else 0)
     size = 24 if version >= SIGNALS_ABI else 16 if version >= NETWORK_ABI else 8
     ruleset = must(
         call(_CREATE, ctypes.byref(wanted), ctypes.c_size_t(size), ctypes.c_uint32(0)), "landlock_create_ruleset"

@@ -1,4 +1,4 @@
-"""What a child may reach: its job's files, its scratch folder, Python, the libraries, and harmless parts of the system."""
+"""What a child may reach: its job's files, its scratch folder, Python, the libraries, and harmless system files."""
 
 from __future__ import annotations
 

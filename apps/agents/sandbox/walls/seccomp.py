@@ -1,9 +1,9 @@
 """Seccomp: system calls that neither a model nor its libraries need fail, with no effect.
 
-Refused are connections (even to sockets in the file system, such as a database's), other processes' memory, kernel keys,
-namespaces, mounts, shared memory by number, and calls with many bugs in their history. Three kinds do nothing and report
-success, because harmless code calls them: leaving the process group (so that ending the group ends everything), and
-changing modes and owners, which Landlock does not guard.
+Refused are connections (even to sockets in the file system, such as a database's), other processes' memory, kernel
+keys, namespaces, mounts, shared memory by number, and calls with many bugs in their history. Three kinds do nothing and
+report success, because harmless code calls them: leaving the process group (so that ending the group ends everything),
+and changing modes and owners, which Landlock does not guard.
 
 The kernel's interface: `Documentation/userspace-api/seccomp_filter.rst` of Linux.
 """
@@ -44,10 +44,11 @@ WITHOUT_EFFECT = (
     *("setsid", "setpgid"),
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
 )
+# fmt: off
 _COMMON = {
-    **{"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429},
-    **{"fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "clone3": 435, "pidfd_getfd": 438},
-    **{"process_madvise": 440, "mount_setattr": 442, "fchmodat2": 452},
+    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
+    "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "clone3": 435, "pidfd_getfd": 438,
+    "process_madvise": 440, "mount_setattr": 442, "fchmodat2": 452,
 }
 
 
@@ -66,13 +67,13 @@ MACHINES = {
         seccomp=317,
         numbers={
             **_COMMON,
-            **{"socket": 41, "connect": 42, "socketpair": 53, "clone": 56, "shmget": 29, "semget": 64, "msgget": 68},
-            **{"truncate": 76, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "ptrace": 101},
-            **{"setpgid": 109, "setsid": 112, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166},
-            **{"mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250, "fchownat": 260, "fchmodat": 268},
-            **{"unshare": 272, "perf_event_open": 298, "prlimit64": 302, "name_to_handle_at": 303},
-            **{"open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312},
-            **{"bpf": 321, "userfaultfd": 323},
+            "socket": 41, "connect": 42, "socketpair": 53, "clone": 56, "shmget": 29, "semget": 64, "msgget": 68,
+            "truncate": 76, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "ptrace": 101,
+            "setpgid": 109, "setsid": 112, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166,
+            "mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250, "fchownat": 260, "fchmodat": 268,
+            "unshare": 272, "perf_event_open": 298, "prlimit64": 302, "name_to_handle_at": 303,
+            "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
+            "bpf": 321, "userfaultfd": 323,
         },
     ),
     "aarch64": Machine(
@@ -80,15 +81,16 @@ MACHINES = {
         seccomp=277,
         numbers={
             **_COMMON,
-            **{"umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51, "fchmod": 52, "fchmodat": 53},
-            **{"fchownat": 54, "fchown": 55, "unshare": 97, "ptrace": 117, "setpgid": 154, "setsid": 157, "mq_open": 180},
-            **{"msgget": 186, "semget": 190, "shmget": 194, "socket": 198, "socketpair": 199, "connect": 203},
-            **{"add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220, "perf_event_open": 241},
-            **{"prlimit64": 261, "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268},
-            **{"process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "bpf": 280, "userfaultfd": 282},
+            "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51, "fchmod": 52, "fchmodat": 53,
+            "fchownat": 54, "fchown": 55, "unshare": 97, "ptrace": 117, "setpgid": 154, "setsid": 157, "mq_open": 180,
+            "msgget": 186, "semget": 190, "shmget": 194, "socket": 198, "socketpair": 199, "connect": 203,
+            "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220, "perf_event_open": 241,
+            "prlimit64": 261, "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268,
+            "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "bpf": 280, "userfaultfd": 282,
         },
     ),
 }
+# fmt: on
 
 
 class _Program(ctypes.Structure):
