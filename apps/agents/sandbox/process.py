@@ -142,11 +142,12 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
     passed = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
-    paths = [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]
+    # Absolute: the folder that the child works in would take the place of a relative one.
+    given = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
         **passed,
         **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(SOURCE_ROOT), *given))),
         "PYTHONSAFEPATH": "1",  # The working folder contains untrusted uploads; nothing is imported from it.
         "PYTHONDONTWRITEBYTECODE": "1",  # Nothing is written to it either.
         "PYTHONFAULTHANDLER": "1",

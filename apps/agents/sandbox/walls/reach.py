@@ -79,9 +79,16 @@ def _packages() -> tuple[Path, ...]:
     found: dict[str, Path] = {}
     for folder in sys.path:
         place = Path(folder)
-        if not folder or any(place.is_relative_to(prefix) for prefix in _prefixes()) or not place.is_dir():
-            continue
-        for entry in os.scandir(place):
-            if entry.name.endswith(".py") or (entry.is_dir() and Path(entry.path, "__init__.py").exists()):
-                found.setdefault(entry.name, Path(entry.path).resolve())
+        if folder and not any(place.is_relative_to(prefix) for prefix in _prefixes()):
+            for path in _entries(place):
+                if path.suffix == ".py" or os.path.isfile(path / "__init__.py"):
+                    found.setdefault(path.name, path.resolve())
     return tuple(found.values())
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in `folder`; nothing if it cannot be listed, as for an import."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
