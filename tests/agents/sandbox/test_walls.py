@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.agents.aims import FILE_BYTES, aims_in
 from tests.agents.escapes import Aims
 
 HERE = closing.detect()
+ROOT = Path(__file__).resolve().parents[3]
 needs_files = pytest.mark.skipif(not HERE.files, reason="this kernel has no Landlock of version 2 or later")
 needs_filter = pytest.mark.skipif(not HERE.call_filter, reason="this kernel does not filter system calls")
 
@@ -226,3 +229,17 @@ def test_the_filter_is_whole_for_each_machine() -> None:
 
 def test_landlock_tells_its_version() -> None:
     assert landlock.abi() == HERE.landlock_abi
+
+
+HIDES = """
+import ctypes
+from apps.agents.sandbox.walls.privileges import hide
+hide()
+print(ctypes.CDLL(None).prctl(3))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps processes of one user from each other")
+def test_a_process_that_hides_is_not_for_others_of_its_user_to_read() -> None:
+    told = subprocess.run([sys.executable, "-c", HIDES], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout.strip() == "0"
