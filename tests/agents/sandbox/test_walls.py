@@ -22,6 +22,7 @@ from tests.agents.escapes import Aims
 
 HERE = closing.detect()
 ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these walls")
 needs_files = pytest.mark.skipif(not HERE.files, reason="this kernel has no Landlock of version 2 or later")
 needs_filter = pytest.mark.skipif(not HERE.call_filter, reason="this kernel does not filter system calls")
 
@@ -239,7 +240,6 @@ print(ctypes.CDLL(None).prctl(3))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps processes of one user from each other")
 def test_a_process_that_hides_is_not_for_others_of_its_user_to_read() -> None:
     told = subprocess.run([sys.executable, "-c", HIDES], capture_output=True, text=True, check=True, cwd=ROOT)
     assert told.stdout.strip() == "0"

@@ -22,6 +22,7 @@ _SETTINGS = (
 """In `/etc`, what libraries read. All of it is readable to everyone on a usual system."""
 _MACHINE = ("/sys/bus", "/sys/class", "/sys/devices", "/sys/fs/cgroup", "/sys/kernel/mm", "/sys/module", "/proc")
 """Processors, memory, load. Of other processes in `/proc`, Landlock shuts all that takes the right to trace them."""
+_OF_PYTHON = frozenset({".py", ".so", ".dist-info", ".egg-info"})
 _DEVICES = ("null", "zero", "full", "random", "urandom", "nvidia*", "dri", "kfd")
 
 
@@ -75,13 +76,14 @@ def _prefixes() -> tuple[str, ...]:
 
 @cache
 def _packages() -> tuple[Path, ...]:
-    """Packages and modules in the other folders of Python's path. The first of each name counts, as for an import."""
+    """Packages and modules in the other folders of Python's path, and what an installer has written about them. The
+    first of each name counts, as for an import."""
     found: dict[str, Path] = {}
     for folder in sys.path:
         place = Path(folder)
         if folder and not any(place.is_relative_to(prefix) for prefix in _prefixes()):
             for path in _entries(place):
-                if path.suffix == ".py" or os.path.isfile(path / "__init__.py"):
+                if path.suffix in _OF_PYTHON or os.path.isfile(path / "__init__.py"):
                     found.setdefault(path.name, path.resolve())
     return tuple(found.values())
 
