@@ -187,7 +187,12 @@ def _scratch_parent() -> Path:
 
 
 def _limits() -> Limits:
-    return Limits(time_s=TIME_LIMIT_S, memory_bytes=limits.memory_bytes())
+    return Limits(
+        time_s=TIME_LIMIT_S,
+        memory_bytes=limits.memory_bytes(),
+        file_bytes=settings.LATHE.largest_step_file_bytes,
+        sandbox_required=settings.LATHE.sandbox_required,
+    )
 
 
 def _ignore(event: object) -> None:

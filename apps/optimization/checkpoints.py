@@ -18,10 +18,11 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connections
 
 from apps.agents.contracts.job import CheckpointKept, Job
+from apps.agents.sandbox.handed import Handed
 from apps.agents.sandbox.process import JobCancelled, JobFailed
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
-from apps.models.storage import local_path, put_file
+from apps.models.storage import local_path, put_stream, read_chunks
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import workers
@@ -107,16 +108,13 @@ class Keeper:
     def __init__(self, step: SessionStep, job: Job, lost: threading.Event) -> None:
         self._step, self._job, self._lost = step, job, lost
         self._changed = threading.Condition()
-        self._waiting: Path | None = None
+        self._waiting: Handed | None = None
         self._closed = self._failed = False
         self._thread: threading.Thread | None = None
 
     def take(self, kept: CheckpointKept) -> None:
         """Stores a file of the child soon, and removes it then. Raises `ValueError` for what is not its file."""
-        file = self._job.file(kept.path)
-        if not file.is_file():
-            raise ValueError(f"the handler {self._job.handler} names a checkpoint that is not a file: {kept.path!r}")
-        self._replace(file)
+        self._replace(Handed(self._job, kept.path))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=f"checkpoints-{self._step.pk}", daemon=True)
             self._thread.start()
@@ -131,12 +129,12 @@ class Keeper:
         if self._thread is not None:
             self._thread.join()
 
-    def _replace(self, file: Path | None) -> None:
+    def _replace(self, file: Handed | None) -> None:
         with self._changed:
             superseded, self._waiting = self._waiting, file
             self._changed.notify()
         if superseded is not None:
-            superseded.unlink(missing_ok=True)
+            superseded.remove()
 
     def _work(self) -> None:
         try:
@@ -145,14 +143,14 @@ class Keeper:
         finally:
             connections.close_all()
 
-    def _next(self) -> Path | None:
+    def _next(self) -> Handed | None:
         """The next file, as soon as there is one; `None` at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is not None or self._closed)
             file, self._waiting = self._waiting, None
             return file
 
-    def _store(self, file: Path) -> None:
+    def _store(self, file: Handed) -> None:
         try:
             if not self._keep(file):
                 self._lost.set()
@@ -160,13 +158,13 @@ class Keeper:
             close_old_connections()
             self._failed_with(error)
         finally:
-            file.unlink(missing_ok=True)
+            file.remove()
 
-    def _keep(self, file: Path) -> bool:
+    def _keep(self, file: Handed) -> bool:
         """Stores the file and the reference to it; `False` if the claim is lost."""
         if self._lost.is_set() or not self._step.renew(timing().lease):
             return False
-        return self._step.keep_checkpoint(put_file(file), self._job.identity)
+        return self._step.keep_checkpoint(put_stream(read_chunks(file.file)), self._job.identity)
 
     def _failed_with(self, error: Exception) -> None:
         logger.warning("A checkpoint of step %s could not be stored.", self._step.pk, exc_info=error)

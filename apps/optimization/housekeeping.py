@@ -27,8 +27,10 @@ class Housekeeping(dramatiq.Middleware):
         self._housekeeper: Housekeeper | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        from apps.agents.sandbox.walls.privileges import hide
         from apps.optimization import workers
 
+        hide()
         workers.stopping.clear()
         queues = worker.consumer_whitelist or broker.get_declared_queues()
         self._housekeeper = Housekeeper(sorted(queues))

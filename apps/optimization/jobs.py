@@ -209,7 +209,12 @@ def _documents(step: SessionStep, folder: Path) -> dict[str, Path]:
 def limits(settings: PipelineSettings) -> Limits:
     """The operators' limits for a child. The memory limit never exceeds this machine's environment setting."""
     memory_bytes = min(settings.step_memory_limit_bytes, environment.LATHE.step_memory_bytes)
-    return Limits(memory_bytes=memory_bytes, time_s=60.0 * settings.step_time_limit_minutes)
+    return Limits(
+        memory_bytes=memory_bytes,
+        time_s=60.0 * settings.step_time_limit_minutes,
+        file_bytes=environment.LATHE.largest_step_file_bytes,
+        sandbox_required=environment.LATHE.sandbox_required,
+    )
 
 
 def artifact_of(job: Job, result: JobResult) -> Artifact | None:

@@ -307,7 +307,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
     `timing` describes the machine during its last latency comparison, `spread` is how far from 1 the original measured
     against itself, and `health` rates that. They are null before the first comparison. `priority` is the scheduling
-    priority of its measurements, and `measuring_cores` are the cores they are bound to.
+    priority of its measurements, and `measuring_cores` are the cores they are bound to. `sandbox` is how far the
+    processes that open uploads are closed in, and what uploaded code could do all the same. It is null for a worker
+    that opens none.
     """
 
     timing = json_of(TimingHealth, read_only=True, allow_null=True)
@@ -317,6 +319,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
     measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
     alive = serializers.SerializerMethodField()
+    sandbox = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
 
     class Meta:
@@ -331,6 +334,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "timing",
             "health",
             "spread",
+            "sandbox",
             "started_at",
             "seen_at",
             "current_step",
@@ -339,6 +343,13 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
     def get_alive(self, worker: Worker) -> bool:
         return worker.is_alive
+
+    @extend_schema_field(
+        {"type": "object", "nullable": True, "example": {"level": "partial", "gaps": ["use the network (seccomp)"]}}
+    )
+    def get_sandbox(self, worker: Worker) -> dict[str, Any] | None:
+        found = worker.sandbox if worker.opens_uploads else None
+        return None if found is None else {"level": found.level.value, "gaps": list(found.gaps)}
 
     @extend_schema_field({"type": "object", "nullable": True, "example": {"session": "0b2c…", "key": "evaluate-c01"}})
     def get_current_step(self, worker: Worker) -> dict[str, str] | None:

@@ -19,11 +19,12 @@ from apps.agents.contracts.state import Status, StepKind
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
+from apps.agents.sandbox.walls.closing import detect
 from apps.agents.techniques.catalogue import broken_techniques, catalogue
 from apps.models import clock
 from apps.optimization import scratch
 from apps.optimization.models import SessionStep, Worker
-from apps.optimization.models.operation import SCRATCH_FREE
+from apps.optimization.models.operation import SANDBOX, SCRATCH_FREE
 
 FORGET_AFTER = timedelta(days=1)
 """How long a dead worker is still listed."""
@@ -42,6 +43,7 @@ def _machine() -> dict[str, object]:
         **machine,
         "libraries": machine["libraries"] | installed_versions(sorted(needed)),
         SCRATCH_FREE: scratch.free_bytes(),
+        SANDBOX: detect().model_dump(mode="json"),
         "broken_techniques": [one.model_dump(mode="json") for one in broken_techniques()],
     }
 

@@ -14,10 +14,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lathe.settings")
 # First, because consumers import models, and models need the apps to be loaded.
 http = get_asgi_application()
 
+from apps.agents.sandbox.walls.privileges import hide  # noqa: E402
 from apps.notifications.routing import websocket_urlpatterns as bell_urlpatterns  # noqa: E402
 from apps.optimization.routing import websocket_urlpatterns as session_urlpatterns  # noqa: E402
 
 websocket_urlpatterns = [*bell_urlpatterns, *session_urlpatterns]
+
+hide()
 
 application = ProtocolTypeRouter(
     {

@@ -13,6 +13,10 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags
 
+from apps.agents.contracts.phrasing import listed
+from apps.agents.contracts.sandbox import OPENING_QUEUES, Sandbox
+from apps.agents.sandbox.walls.closing import detect
+from apps.agents.sandbox.walls.reach import readable
 from lathe.env import PROJECT_ROOT, Environment
 
 # Variables that only the tests read.
@@ -87,6 +91,22 @@ def unfit_for_a_team(environment: Environment) -> Iterator[CheckMessage]:
         )
 
 
+def open_to_uploads(environment: Environment, sandbox: Sandbox) -> Iterator[CheckMessage]:
+    """Warns if what members upload can reach more of this machine than its own files."""
+    if sandbox.gaps:
+        yield checks.Warning(
+            f"The sandbox of steps is {sandbox.level.value} here: uploaded code could {listed(sandbox.gaps)}.",
+            hint="Run workers where the kernel has what is named, and set LATHE_SANDBOX=required (docs/security.md).",
+            id="lathe.W007",
+        )
+    if readable(environment.var_dir):
+        yield checks.Warning(
+            f"LATHE_VAR_DIR is {environment.var_dir}, among the libraries that uploaded code may read.",
+            hint="Set LATHE_VAR_DIR to a folder outside /usr and Python's own folders, such as /var/lib/lathe.",
+            id="lathe.W008",
+        )
+
+
 @checks.register(Tags.compatibility)
 def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     environment: Environment = settings.LATHE
@@ -99,4 +119,9 @@ def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(Tags.security, deploy=True)
 def check_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    return list(unfit_for_a_team(settings.LATHE))
+    environment: Environment = settings.LATHE
+    opens_uploads = not OPENING_QUEUES.isdisjoint(environment.queues)
+    return [
+        *unfit_for_a_team(environment),
+        *(open_to_uploads(environment, detect()) if opens_uploads else ()),
+    ]

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 QUEUES = ("default", "checks", "cpu", "gpu")
+SANDBOX_RULES = ("best", "required")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 HIGHEST_CORE = 4095
@@ -209,6 +210,8 @@ class Environment:
     """LATHE_QUIET_WAIT_S: how long a measurement may wait for the machine to become quiet."""
     timing_s: int
     """LATHE_TIMING_S: how long one candidate is timed beside the original at most."""
+    sandbox: str
+    """LATHE_SANDBOX: whether steps may run where the system cannot close them in (`best`), or not (`required`)."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
@@ -219,6 +222,15 @@ class Environment:
     @property
     def uses_tls(self) -> bool:
         return self.base_url.startswith("https://")
+
+    @property
+    def sandbox_required(self) -> bool:
+        return self.sandbox == "required"
+
+    @property
+    def largest_step_file_bytes(self) -> int:
+        """The most bytes of one file that a step writes: an upload of whole numbers may become one of floats."""
+        return 4 * self.upload_limit_bytes
 
     @property
     def redis_socket(self) -> Path:
@@ -253,6 +265,7 @@ class Environment:
             cores=reader.cores("LATHE_CORES"),
             quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),
             timing_s=reader.whole("LATHE_TIMING_S", 20, at_least=1, at_most=LONGEST_TIMING_S),
+            sandbox=reader.choice("LATHE_SANDBOX", "best", SANDBOX_RULES),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             names=frozenset(reader.names),

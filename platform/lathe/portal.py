@@ -18,7 +18,10 @@ from django.core.management import call_command
 from django.db import connections
 from django.utils.module_loading import module_has_submodule
 
+from apps.agents.contracts.phrasing import listed
+from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.sandbox import cores
+from apps.agents.sandbox.walls.closing import detect
 from apps.models import checks
 from apps.models.messages import CHECKS_QUEUE
 from lathe.env import PROJECT_ROOT, Environment
@@ -83,10 +86,11 @@ def free_address(host: str, port: int | None, first: int = 8000) -> Address:
 def prepare(supervisor: Supervisor, environment: Environment) -> None:
     """Starts the bundled Redis if no other is given, and runs the migrations.
 
-    Raises `CannotStart` if the cores do not exist or the folder of Redis belongs to another user, `ChildDied` or
-    `TimeoutError`.
+    Raises `CannotStart` if the cores or the sandbox do not exist or the folder of Redis belongs to another user,
+    `ChildDied` or `TimeoutError`.
     """
     check_cores(environment)
+    check_sandbox(environment, detect())
     if environment.redis_is_embedded:
         var = environment.var_dir
         try:
@@ -101,6 +105,15 @@ def check_cores(environment: Environment) -> None:
     """Raises `CannotStart` if this machine's workers cannot be bound to the cores in LATHE_CORES."""
     if environment.cores and (why := cores.missing(environment.cores)):
         raise CannotStart(f"LATHE_CORES is '{cores.written(environment.cores)}', which is invalid: {why}")
+
+
+def check_sandbox(environment: Environment, sandbox: Sandbox) -> None:
+    """Raises `CannotStart` if LATHE_SANDBOX asks for more than this system has."""
+    if environment.sandbox_required and not sandbox.enough:
+        raise CannotStart(
+            "LATHE_SANDBOX is 'required', but this system cannot close steps in: uploaded code could "
+            f"{listed(sandbox.gaps)}. Use a system that has what is named, or set LATHE_SANDBOX=best to do without."
+        )
 
 
 def worker(queue: str, log_dir: Path | None = None) -> Child:

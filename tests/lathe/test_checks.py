@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from lathe.checks import hidden_standard_library, misspelt, unfit_for_a_team, unwritable
+from apps.agents.contracts.sandbox import Sandbox
+from lathe.checks import hidden_standard_library, misspelt, open_to_uploads, unfit_for_a_team, unwritable
 from lathe.env import Environment
 
 pytestmark = pytest.mark.portable
@@ -63,3 +66,20 @@ def test_what_serves_one_machine_only_is_a_warning(change, variable):
     (warning,) = unfit_for_a_team(replace(TEAM, **change))
     assert warning.msg.startswith(variable)
     assert warning.hint
+
+
+def test_a_machine_that_cannot_close_uploads_in_is_a_warning_that_says_what_they_could_do():
+    full = Sandbox(landlock_abi=7, call_filter=True)
+    assert list(open_to_uploads(TEAM, full)) == []
+    (warning,) = open_to_uploads(TEAM, Sandbox(landlock_abi=4))
+    assert warning.id == "lathe.W007"
+    assert "is partial" in warning.msg
+    assert "use the network, except for TCP" in warning.msg
+    assert "LATHE_SANDBOX=required" in warning.hint
+
+
+def test_a_var_folder_among_the_libraries_is_a_warning():
+    full = Sandbox(landlock_abi=7, call_filter=True)
+    (warning,) = open_to_uploads(replace(TEAM, var_dir=Path(sys.prefix) / "lathe"), full)
+    assert warning.id == "lathe.W008"
+    assert warning.msg.startswith("LATHE_VAR_DIR")

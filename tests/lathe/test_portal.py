@@ -12,12 +12,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.contracts.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
@@ -208,6 +210,19 @@ def test_cores_that_the_machine_lacks_stop_the_start_with_what_would_be_right(tm
     with pytest.raises(CommandError) as told:
         call_command("worker")
     assert str(told.value) == sentence
+
+
+def test_a_sandbox_that_is_required_and_missing_stops_the_start(tmp_path, monkeypatch, settings):
+    environment = Environment.read({"LATHE_VAR_DIR": str(tmp_path), "LATHE_SANDBOX": "required"})
+    portal.check_sandbox(environment, Sandbox(landlock_abi=2, call_filter=True))
+    portal.check_sandbox(replace(environment, sandbox="best"), Sandbox())
+    for module in ("lathe.portal", "lathe.management.commands.worker"):
+        monkeypatch.setattr(f"{module}.detect", Sandbox)
+    with Supervisor() as supervisor, pytest.raises(portal.CannotStart, match="every file that the worker can"):
+        portal.prepare(supervisor, environment)
+    settings.LATHE = environment
+    with pytest.raises(CommandError, match="set LATHE_SANDBOX=best to do without"):
+        call_command("worker")
 
 
 def test_cores_that_are_there_stop_nothing(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Small handlers that real children run in place of the agents: quick, and they wait where a test wants to strike.
 
 While a file named after the kind of step stands in the folder `gates` beside the scratch folders, a handler of that
-kind writes its process id next to it and waits. (A child's environment is swept clean, so a variable would not arrive.)
+kind writes its process id into its own and waits. (A child's environment is swept clean, so a variable would not
+arrive; and it sees whether a file is elsewhere, but writes none there.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import signal
 import time
 import zipfile
+from contextlib import suppress
+from pathlib import Path
 
 from apps.agents.contracts.job import CheckpointKept, JobResult, OutputFile
 from apps.agents.contracts.reports.constraints import Holds
@@ -23,6 +26,8 @@ from apps.errors import UserError
 from tests.optimization import material
 
 GATES = "gates"
+_FRESH_S = 0.5
+"""Who waits writes its note again all the time."""
 TABLE = {kind: f"tests.optimization.handlers:{kind.value}" for kind in StepKind}
 TABLE[StepKind.REFINE] = "apps.agents.handlers.refine:run"
 """In place of `apps.optimization.jobs.HANDLERS`. Proposals are quick to make."""
@@ -37,11 +42,20 @@ def _pause(context: JobContext, kind: str) -> None:
     gate = context.job.scratch.parents[1] / GATES / kind
     while gate.exists():
         # Renamed into place: whoever waits for the note never reads half of one.
-        note = gate.with_suffix(".writing")
+        note = context.job.scratch / f"{kind}.writing"
         note.write_text(str(os.getpid()))
-        note.rename(gate.with_suffix(".pid"))
+        note.rename(note.with_suffix(".pid"))
         (context.job.scratch / "half-written").write_text("a file that must not stay")
         time.sleep(0.02)
+
+
+def waiting_at(kind: str, scratch: Path) -> int | None:
+    """The process id of the handler that waits at this gate, in a folder in `scratch`; `None` if none does."""
+    for note in scratch.glob(f"*/{kind}.pid"):
+        with suppress(FileNotFoundError):  # Its folder was removed in between.
+            if time.time() - note.stat().st_mtime < _FRESH_S:
+                return int(note.read_text())
+    return None
 
 
 def analyse(context: JobContext) -> JobResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -193,15 +193,15 @@ def test_a_slow_store_holds_nobody_up_and_the_last_checkpoint_is_the_one_that_st
 ) -> None:
     does("keep_one_after_the_other")
     stored: list[bytes] = []
-    put_file = checkpoints.put_file
+    put_stream = checkpoints.put_stream
 
-    def slow(path: Path) -> Blob:
+    def slow(chunks: Iterable[bytes]) -> Blob:
         # As long as the child has more to say: it is heard meanwhile.
         wait_until(lambda: LogEntry.objects.filter(message="All are kept.").exists())
-        stored.append(path.read_bytes())
-        return put_file(path)
+        stored.append(b"".join(chunks))
+        return put_stream(stored[-1:])
 
-    monkeypatch.setattr(checkpoints, "put_file", slow)
+    monkeypatch.setattr(checkpoints, "put_stream", slow)
     waiting = run(step)
     assert stored == [b"1", b"5"]
     assert waiting.status == Status.QUEUED
@@ -215,10 +215,10 @@ def test_a_store_that_fails_costs_the_checkpoint_only(
 ) -> None:
     does("keep_and_succeed")
 
-    def fail(path: Path) -> Blob:
+    def fail(chunks: Iterable[bytes]) -> Blob:
         raise ConnectionError("the store is away")
 
-    monkeypatch.setattr(checkpoints, "put_file", fail)
+    monkeypatch.setattr(checkpoints, "put_stream", fail)
     assert run(step).status == Status.COMPLETED
     told = [line for line in said(step) if line.startswith("A checkpoint could not be stored")]
     assert told == [

@@ -149,11 +149,16 @@ def ended(session: OptimizationSession) -> OptimizationSession:
     return session
 
 
-def at_the_gate(gates: Path, kind: str) -> int:
+def at_the_gate(kind: str) -> int:
     """The process id of the child that waits in this phase."""
-    note = gates / f"{kind}.pid"
-    wait_until(lambda: note.exists() and note.read_text(), f"a child at {kind}")
-    return int(note.read_text())
+    found: list[int] = []
+
+    def somebody() -> bool:
+        found[:] = filter(None, [handlers.waiting_at(kind, scratch.root())])
+        return bool(found)
+
+    wait_until(somebody, f"a child at {kind}")
+    return found[0]
 
 
 def open_gate(gates: Path, kind: str) -> None:
@@ -175,7 +180,7 @@ def test_a_child_is_killed_in_every_phase(
         (gates / kind.value).touch()
     begin(session, broker_url)
     for kind in PHASES:
-        os.kill(at_the_gate(gates, kind), signal.SIGKILL)
+        os.kill(at_the_gate(kind), signal.SIGKILL)
         open_gate(gates, kind)
     assert_the_usual_verdict(ended(session))
     tries = dict(session.steps.values_list("kind", "attempt").order_by("-attempt"))
@@ -189,7 +194,7 @@ def test_the_worker_is_killed_in_every_phase(
         (gates / kind.value).touch()
     begin(session, broker_url)
     for kind in PHASES:
-        child = psutil.Process(at_the_gate(gates, kind))
+        child = psutil.Process(at_the_gate(kind))
         worker = SessionStep.objects.get(status=Status.RUNNING).worker
         workshop.kill("cpu", int(worker.rpartition(":")[2]))
         gone, _ = psutil.wait_procs([child], timeout=5)
@@ -246,7 +251,7 @@ def test_a_training_whose_worker_is_killed_ends_with_the_bytes_of_an_undisturbed
     (gates / gate).touch()
     session = start(**wanted, make_anew=True)
     begin(session, broker_url)
-    child = psutil.Process(at_the_gate(gates, gate))
+    child = psutil.Process(at_the_gate(gate))
     wait_until(lambda: _checkpoint(session), "a checkpoint")
     struck = session.steps.get(status=Status.RUNNING)
     workshop.kill("cpu", int(struck.worker.rpartition(":")[2]))
@@ -273,7 +278,7 @@ def test_a_long_step_goes_on_from_its_checkpoint_when_its_worker_is_killed(
     (gates / "round3").touch()
     session = start(make_anew=True)
     begin(session, broker_url)
-    child = psutil.Process(at_the_gate(gates, "round3"))
+    child = psutil.Process(at_the_gate("round3"))
     wait_until(lambda: _checkpoint(session).startswith(b"2 "), "the checkpoint of the second round")
     struck = SessionStep.objects.get(status=Status.RUNNING)
     workshop.kill("cpu", int(struck.worker.rpartition(":")[2]))
@@ -300,7 +305,7 @@ def test_a_cancelled_session_stops_its_child_within_two_seconds_and_leaves_no_fi
 ) -> None:
     (gates / "analyse").touch()
     begin(session, broker_url)
-    child = psutil.Process(at_the_gate(gates, StepKind.ANALYSE))
+    child = psutil.Process(at_the_gate(StepKind.ANALYSE))
     services.session_cancel(session, engineer)
     psutil.wait_procs([child], timeout=2)
     assert not child.is_running()
@@ -317,8 +322,7 @@ def test_the_worker_is_killed_during_the_check_of_an_upload(
     broker = RedisBroker(url=broker_url, namespace="lathe.recovery")
     broker.enqueue(inspect_version.message(version.pk))
     broker.close()
-    note = gates / "inspect.pid"
-    wait_until(lambda: note.exists() and note.read_text(), "a child that checks")
+    at_the_gate("inspect")
     worker = next(worker for worker in Worker.objects.all() if worker.queues == ["checks"])
     workshop.kill("checks", int(worker.name.rpartition(":")[2]))
     (gates / "inspect").unlink()
@@ -338,7 +342,7 @@ def test_workers_that_are_told_to_stop_hand_over_and_leave(
 ) -> None:
     (gates / "analyse").touch()
     begin(session, broker_url)
-    at_the_gate(gates, StepKind.ANALYSE)
+    at_the_gate(StepKind.ANALYSE)
     stop(workshop.children.pop("cpu"))
     step = session.steps.get()
     assert (step.status, step.attempt) == (Status.QUEUED, 0)

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.measuring.scheduling import priority
+from apps.agents.sandbox.walls.closing import detect
 from apps.optimization import workers
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from tests.optimization import crank, material
@@ -41,6 +42,20 @@ def test_a_worker_that_only_checks_says_nothing_of_it(settings: Any) -> None:
     workers.report(["checks"])
     worker = Worker.objects.get()
     assert (worker.measures, worker.measuring_cores, worker.priority) == (False, [], "")
+
+
+@pytest.mark.django_db
+def test_a_worker_that_opens_uploads_says_how_far_they_are_closed_in(engineer: User) -> None:
+    workers.report(["checks"])
+    here = detect()
+    assert Worker.objects.get().sandbox == here
+    client = APIClient()
+    client.force_authenticate(engineer)
+    (row,) = client.get("/api/v1/workers/").json()["results"]
+    assert row["sandbox"] == {"level": here.level.value, "gaps": list(here.gaps)}
+    Worker.objects.update(queues=["default"])
+    (row,) = client.get("/api/v1/workers/").json()["results"]
+    assert row["sandbox"] is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.contracts.state import CandidateStatus, Status
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.techniques.catalogue import BrokenTechnique
@@ -298,6 +299,23 @@ class TestWorkers:
         assert all(words in page for words in (badge, *said))
         assert "cores 2-3 only" in page
         assert "SCHED_FIFO, priority 1" in page
+
+    @pytest.mark.parametrize(
+        ("sandbox", "badge", "said"),
+        [
+            (Sandbox(landlock_abi=7, call_filter=True), "badge-ok", ["full"]),
+            (Sandbox(landlock_abi=4, call_filter=True), "badge-warn", ["enough", "can end processes of the worker"]),
+            (Sandbox(), "badge-bad", ["none", "can read and change every file", "it can use the network (seccomp)"]),
+        ],
+    )
+    def test_how_far_uploads_are_closed_in_stands_there_with_what_is_open(
+        self, client: Client, team: Team, engineer: User, sandbox: Sandbox, badge: str, said: list[str]
+    ):
+        Worker.objects.create(name="shed:1", queues=["checks"], machine={"sandbox": sandbox.model_dump(mode="json")})
+        page = text_of(client, engineer, "optimization:workers")
+        assert all(words in page for words in (f'{badge}">{sandbox.level.value}', *said))
+        Worker.objects.update(queues=["default"])
+        assert "Sandbox" not in text_of(client, engineer, "optimization:workers")
 
     def test_a_worker_that_timed_nothing_yet_says_so_and_one_that_never_does_is_silent(
         self, client: Client, team: Team, engineer: User

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.formats import Framework
+from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.contracts.values import Value
 
 
@@ -37,6 +38,10 @@ class Job(Value):
     """The frameworks of the models that the handler opens: their libraries are loaded already when the child starts."""
     identity: str = ""
     """A digest of the request, to which checkpoints belong; empty if checkpoints are not kept."""
+    sandbox: Sandbox = Sandbox()
+    """What the child closes itself in with, before it opens an input."""
+    largest_file_bytes: int | None = None
+    """The most bytes that one file of the job may have; `None` means unlimited."""
 
     def file(self, path: str) -> Path:
         """The file that the child names by `path`, relative to `scratch`. Raises `ValueError` if it is outside."""

@@ -8,6 +8,7 @@ and everything it has started ends too.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import os
@@ -20,11 +21,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from apps.agents.contracts.errors.steps import StepCoresUnavailable, StepDiskFailed, StepOutOfMemory
+from apps.agents.contracts.errors.steps import (
+    StepCoresUnavailable,
+    StepDiskFailed,
+    StepFileTooLarge,
+    StepOutOfMemory,
+    StepSandboxUnavailable,
+)
 from apps.agents.contracts.faults import Fault, blame, blamed, causes, disk_trouble
 from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.sandbox.cores import bind, written
 from apps.agents.sandbox.parent_watch import die_at_end_of, die_with_parent
+from apps.agents.sandbox.walls.closing import close_in
 from apps.errors import UserError
 
 Handler = Callable[["JobContext"], JobResult]
@@ -107,20 +115,31 @@ class JobContext:
 
 
 def main(event_fd: int, parent: int) -> None:
-    """Run the job from standard input, report how it ended, and exit at once."""
+    """Close this process in, run the job from standard input, report how it ended, and exit at once."""
     die_with_parent(parent)
     _offer_to_the_oom_killer()
     os.set_inheritable(event_fd, False)
     lifeline = _own_standard_input()
     job = Job.model_validate_json(_first_line(lifeline))
+    refusal = _closed_in(job)  # Before the first thread, which would stay outside.
     die_at_end_of(lifeline)
     with open(event_fd, "w", encoding="utf-8") as events:
         context = JobContext(job, events)
-        context.send(outcome(context))
+        context.send(refusal or outcome(context))
     sys.stdout.flush()
     sys.stderr.flush()
     # Libraries that shut down together may hang or crash; the result has been sent by now.
     os._exit(0)
+
+
+def _closed_in(job: Job) -> JobFailure | None:
+    """Close this process in with the job's sandbox. Returns why that failed: the job is not run then."""
+    try:
+        close_in(job, job.sandbox)
+    except OSError as error:
+        ours = StepSandboxUnavailable(reason=str(error))
+        return _infrastructure_failure(ours, Fault.INFRASTRUCTURE, "".join(traceback.format_exception(error)))
+    return None
 
 
 def outcome(context: JobContext) -> JobResult | JobFailure:
@@ -132,7 +151,7 @@ def outcome(context: JobContext) -> JobResult | JobFailure:
         if not isinstance(result, JobResult):
             raise TypeError(f"the handler {context.job.handler} returned {type(result).__name__}, not JobResult")
     except Exception as error:
-        return failure_of(error, context.job.scratch)
+        return failure_of(error, context.job.scratch, context.job.largest_file_bytes)
     return result
 
 
@@ -160,9 +179,11 @@ def handler_of(job: Job) -> Handler:
     return cast(Handler, getattr(import_module(module), name))
 
 
-def failure_of(error: Exception, scratch: Path | None = None) -> JobFailure:
+def failure_of(error: Exception, scratch: Path | None = None, largest_file_bytes: int | None = None) -> JobFailure:
     """The error for the parent: a full disk, out of memory, an expected error with its own code, or a bug."""
     trace = "".join(traceback.format_exception(error))
+    if largest_file_bytes is not None and _wrote_too_much(error):
+        error = StepFileTooLarge(limit_mib=largest_file_bytes / 2**20)
     if (reason := disk_trouble(error, scratch)) is not None:
         return _infrastructure_failure(StepDiskFailed(reason=reason), Fault.INFRASTRUCTURE, trace)
     if ran_out_of_memory(error):
@@ -194,6 +215,10 @@ def ran_out_of_memory(error: BaseException) -> bool:
         or any(words in str(cause).lower() for words in _OUT_OF_MEMORY)
         for cause in causes(error)
     )
+
+
+def _wrote_too_much(error: BaseException) -> bool:
+    return any(isinstance(cause, OSError) and cause.errno == errno.EFBIG for cause in causes(error))
 
 
 def _own_standard_input() -> int:

@@ -27,6 +27,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from apps.agents.sandbox import child
+from apps.agents.sandbox.walls import reach
 
 READY = b"ready"
 LEAVE = b"leave"
@@ -59,6 +60,7 @@ def _load(modules: Sequence[str]) -> str:
         os.close(os.pidfd_open(os.getpid()))
         for name in modules:
             import_module(name)
+        reach.everywhere()  # Found once for all children.
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     threads = len(os.listdir("/proc/self/task"))
@@ -150,7 +152,7 @@ def _become_child(folder: str, descriptors: list[int], parent: int, selector: se
             os.close(inherited)
         selector.close()
         os.chdir(folder)
-        os.environ["TMPDIR"] = folder
+        os.environ["TMPDIR"] = os.environ["HOME"] = folder
         tempfile.tempdir = None
         child.main(events, parent)
     except BaseException:

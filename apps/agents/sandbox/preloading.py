@@ -23,8 +23,8 @@ SUPPORTED = sys.platform == "linux" and hasattr(os, "pidfd_open")
 _POLL_S = 0.25
 _LOADING_S = 120.0
 _FORKING_S = 20.0
-_DIFFERS = "TMPDIR"
-"""The only variable that is not the same in all children of a process."""
+_DIFFERS = ("TMPDIR", "HOME")
+"""The only variables that are not the same in all children of a process."""
 Key = tuple[tuple[str, ...], frozenset[tuple[str, str]]]
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Preloaded:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={name: value for name, value in environment.items() if name != _DIFFERS},
+                env={name: value for name, value in environment.items() if name not in _DIFFERS},
                 cwd="/",
                 pass_fds=[its_end.fileno()],
                 start_new_session=True,
@@ -149,7 +149,7 @@ class Preloader:
         should_stop: Callable[[], bool],
     ) -> Forked | None:
         """A child; `None` if this system or these modules cannot be forked. Raises `Stopped`."""
-        key = (modules, frozenset(item for item in environment.items() if item[0] != _DIFFERS))
+        key = (modules, frozenset(item for item in environment.items() if item[0] not in _DIFFERS))
         for _ in range(2):  # The first may have ended by itself since it was last used.
             with self._locked(should_stop):
                 preloaded = self._of(key, environment, should_stop)

@@ -1,8 +1,9 @@
 """Runs a job in a child process that cannot harm the caller.
 
-The child has its own process group, working folder, environment, memory limit and time limit. Whatever it does (crash,
-leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and no process of the job is
-alive afterwards. The scratch folder belongs to the caller, who removes it afterwards:
+The child has its own process group, working folder, environment, memory limit and time limit, and is closed in as far
+as the system allows (`walls`): it reaches no network and no file but those of its job and of the libraries. Whatever it
+does (crash, leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and no process of
+the job is alive afterwards. The scratch folder belongs to the caller, who removes it afterwards:
 
     with tempfile.TemporaryDirectory() as folder:
         result = run_job(Job(handler="…", scratch=Path(folder)), on_event=print, should_stop=lambda: False)
@@ -18,20 +19,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled, StepOutOfMemory, StepTimedOut
+from apps.agents.contracts.errors.steps import (
+    StepDiskFailed,
+    StepKilled,
+    StepOutOfMemory,
+    StepSandboxUnavailable,
+    StepTimedOut,
+    StepTooManyProcesses,
+)
 from apps.agents.contracts.faults import Fault, is_full
 from apps.agents.contracts.job import Event, Job, JobFailure, JobResult
+from apps.agents.contracts.phrasing import listed
 from apps.agents.sandbox.child import INTERNAL_ERROR
 from apps.agents.sandbox.preloading import Stopped
 from apps.agents.sandbox.preloads import modules_for
 from apps.agents.sandbox.programs import SOURCE_ROOT
-from apps.agents.sandbox.supervision import Child, Ending, signal_name
+from apps.agents.sandbox.supervision import MOST_PROCESSES, Child, Ending, signal_name
+from apps.agents.sandbox.walls import closing
 from apps.errors import UserError
 
 POLL_S = 0.25
-_INHERITED = frozenset(
-    ("PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT")
-)
+_INHERITED = frozenset(("PATH", "USER", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT"))
 _INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
 _THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
@@ -51,6 +59,10 @@ class Limits:
 
     memory_bytes: int | None = None
     time_s: float | None = None
+    file_bytes: int | None = None
+    """Of one file that the child writes."""
+    sandbox_required: bool = False
+    """Whether a job is refused where uploaded code could reach files or the network."""
 
 
 class JobCancelled(Exception):
@@ -100,9 +112,10 @@ def run_job(
 
     Raises `JobFailed` with the child's own failure, or with `step.out_of_memory` (transient) and `step.timed_out` over
     a limit, `step.killed` (transient) if a signal ended it, `step.error` if it ended without a result, and
-    `step.disk_failed` if it did either on a full disk; and `JobCancelled`.
+    `step.disk_failed` if it did either on a full disk; `step.sandbox_unavailable` (transient) if nothing was opened
+    because the child could not be closed in; and `JobCancelled`.
     """
-    job = _with_absolute_paths(job)
+    job = _closed_in(_with_absolute_paths(job), limits)
     temporary = job.scratch / "tmp"
     temporary.mkdir(exist_ok=True)
     try:
@@ -129,15 +142,17 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
     passed = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
-    paths = [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]
+    # Absolute: the folder that the child works in would take the place of a relative one.
+    given = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
         **passed,
         **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys((str(SOURCE_ROOT), *given))),
         "PYTHONSAFEPATH": "1",  # The working folder contains untrusted uploads; nothing is imported from it.
         "PYTHONDONTWRITEBYTECODE": "1",  # Nothing is written to it either.
         "PYTHONFAULTHANDLER": "1",
         "PYTHONHASHSEED": "0",
+        "HOME": str(temporary),
         "TMPDIR": str(temporary),
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
@@ -151,11 +166,22 @@ def _with_absolute_paths(job: Job) -> Job:
     return job.model_copy(update={"scratch": job.scratch.absolute(), "inputs": inputs})
 
 
+def _closed_in(job: Job, limits: Limits) -> Job:
+    """The job with this machine's sandbox. Raises `JobFailed` where there is not enough of one for `limits`."""
+    found = closing.detect()
+    if limits.sandbox_required and not found.enough:
+        ours = StepSandboxUnavailable(reason=f"uploaded code could {listed(found.gaps)}")
+        raise JobFailed(_expected(ours, "", Fault.INFRASTRUCTURE))
+    return job.model_copy(update={"sandbox": found, "largest_file_bytes": limits.file_bytes})
+
+
 def _failure(job: Job, ending: Ending, exit_code: int, last_words: str, limits: Limits) -> JobFailure:
     """Why a child ended without a result."""
     if ending is Ending.TOO_LARGE:
         reason = f"it took more than the {(limits.memory_bytes or 0) / 2**20:,.0f} MiB that a step may take here"
         return _expected(StepOutOfMemory(reason=reason), last_words, Fault.MEMORY)
+    if ending is Ending.TOO_MANY:
+        return _expected(StepTooManyProcesses(limit=MOST_PROCESSES), last_words, None)
     if ending is Ending.TOO_LONG:
         return _expected(StepTimedOut(limit_s=limits.time_s or 0.0), last_words, None)
     if is_full(job.scratch):  # A signal then kills a library that maps the file it writes.

@@ -28,6 +28,8 @@ GRACE_S = 5.0
 DESCENDANTS_EVERY_S = 1.0
 """Seconds between searches for processes that the child started, because a search reads the whole process table. Their
 memory is read every time."""
+MOST_PROCESSES = 256
+"""Beside the child itself. A step starts a handful: for measuring, and a compiler."""
 _SHOWN_OF_GARBAGE = 200
 _ENDING_S = 0.01
 """Seconds between looks at a child that has closed its pipes: it is about to end."""
@@ -41,6 +43,7 @@ class Ending(Enum):
     STOPPED = auto()
     TOO_LARGE = auto()
     TOO_LONG = auto()
+    TOO_MANY = auto()
 
 
 class Child:
@@ -71,7 +74,7 @@ class Child:
         self._unsent = memoryview(job.encode() + b"\n")
         self._line = bytearray()
         self._printed = bytearray()
-        self._memory = TreeMemory(self._process.pid)
+        self._tree = Tree(self._process.pid)
         self._selector = selectors.DefaultSelector()
         self._register()
 
@@ -119,8 +122,10 @@ class Child:
                 return Ending.STOPPED
             if now > deadline:
                 return Ending.TOO_LONG
-            if memory_bytes is not None and self._memory.bytes() > memory_bytes:
+            if memory_bytes is not None and self._tree.bytes() > memory_bytes:
                 return Ending.TOO_LARGE
+            if self._tree.processes() > MOST_PROCESSES:
+                return Ending.TOO_MANY
 
     # --- pipes --------------------------------------------------------------------------------------------------------
 
@@ -196,7 +201,7 @@ class Child:
 
     def _end(self) -> None:
         """Kill the rest of the group and processes that have left it, and wait for the child."""
-        escaped = self._memory.descendants()
+        escaped = self._tree.descendants()
         self._kill_group()
         for process in escaped:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -207,8 +212,8 @@ class Child:
         os.close(self._events)
 
 
-class TreeMemory:
-    """Memory of a process and everything it has started, without file pages."""
+class Tree:
+    """A process and everything it has started: their memory, without file pages, and their number."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -216,11 +221,13 @@ class TreeMemory:
         self._refresh_at = 0.0
 
     def bytes(self) -> int:
-        now = time.monotonic()
-        if now >= self._refresh_at:
-            self._known = self.descendants()
-            self._refresh_at = now + DESCENDANTS_EVERY_S
+        self._refresh()
         return sum(_resident_bytes(process) for process in (*self._itself(), *self._known))
+
+    def processes(self) -> int:
+        """How many it has started that live."""
+        self._refresh()
+        return len(self._known)
 
     def descendants(self) -> list[psutil.Process]:
         """The living processes that this one has started, directly or indirectly."""
@@ -229,6 +236,12 @@ class TreeMemory:
             with contextlib.suppress(psutil.NoSuchProcess):
                 found = process.children(recursive=True)
         return found
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now >= self._refresh_at:
+            self._known = self.descendants()
+            self._refresh_at = now + DESCENDANTS_EVERY_S
 
     def _itself(self) -> list[psutil.Process]:
         try:

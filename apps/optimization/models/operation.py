@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.agents.contracts.sandbox import OPENING_QUEUES, Sandbox
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.sandbox import cores
 from apps.agents.techniques.catalogue import BrokenTechnique, catalogue
@@ -17,6 +18,8 @@ from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
 
 SCRATCH_FREE = "scratch_free_bytes"
 """In the description of a worker's machine: the bytes that were free for temporary files when it started."""
+SANDBOX = "sandbox"
+"""In the same description: the `Sandbox` of its children."""
 MEASURING_QUEUES = frozenset({"cpu", "gpu"})
 LONGEST_STEP_MINUTES = 24 * 60
 
@@ -74,6 +77,15 @@ class Worker(models.Model):
     def scratch_free_bytes(self) -> int | None:
         """What was free for temporary files when it started; `None` for a worker of an older version."""
         return self.machine.get(SCRATCH_FREE)
+
+    @property
+    def opens_uploads(self) -> bool:
+        return not OPENING_QUEUES.isdisjoint(self.queues)
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """What its children are closed in with; `None` for a worker of an older version."""
+        return Sandbox.model_validate(self.machine[SANDBOX]) if SANDBOX in self.machine else None
 
     @property
     def libraries(self) -> dict[str, str]:

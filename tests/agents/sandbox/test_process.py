@@ -105,6 +105,18 @@ def test_a_child_is_told_none_of_the_workers_secrets(scratch: Path, monkeypatch:
     assert "secret" not in str(environment(job("work", scratch), scratch))
 
 
+def test_relative_folders_of_pythons_path_are_the_workers_and_not_the_childs(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In the child's folder a stranger's files are, and nothing may be imported from there."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(("platform", "", ".")))
+    monkeypatch.chdir(ROOT)
+    assert environment(job("work", scratch), scratch)["PYTHONPATH"].split(os.pathsep) == [
+        str(ROOT),
+        str(ROOT / "platform"),
+    ]
+
+
 def test_a_child_writes_no_bytecode_beside_what_a_stranger_has_uploaded(scratch: Path) -> None:
     assert environment(job("work", scratch), scratch)["PYTHONDONTWRITEBYTECODE"] == "1"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,11 @@ class FolderEncoder:
         return tuple(self._tokenizer.model_input_names)
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
+        """The tokens of each text. Raises `TokenizerBroken`, for example if an expression takes too long on a text."""
         if not texts:
             return []
-        encoded = self._tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)
+        with _panics_told():
+            encoded = self._tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)
         return [list(map(int, ids)) for ids in encoded["input_ids"]]
 
     def reads_as(self, other: FolderEncoder) -> bool:
@@ -61,6 +64,17 @@ class FolderEncoder:
         return next(usable, None)
 
 
+@contextmanager
+def _panics_told() -> Iterator[None]:
+    """The library's panics are no `Exception`, and would end the process without a word."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TokenizerBroken(reason=" ".join(str(error).split())[:300].rstrip(". ")) from error
+
+
 def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None) -> FolderEncoder | None:
     """The encoder of a folder, or `None` if it does not contain a tokenizer. Raises `TokenizerBroken`.
 
@@ -69,8 +83,11 @@ def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None
     if not any((folder / name).is_file() for name in FILES):
         return None
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        with _panics_told():
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         stated = int(tokenizer.model_max_length)
+    except TokenizerBroken:
+        raise
     except Exception as error:  # The library may raise anything for untrusted files.
         reason = " ".join(str(error).replace(str(folder), "the folder").split())
         raise TokenizerBroken(reason=reason[:300].rstrip(". ")) from error

@@ -27,6 +27,24 @@ class StepKilled(UserError):
     sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."
 
 
+class StepSandboxUnavailable(UserError):
+    code = "step.sandbox_unavailable"
+    sentence = (
+        "This worker cannot close its steps in: {reason}. Nothing of the upload was opened. Resume the session once the"
+        " operators have changed the machine or its LATHE_SANDBOX."
+    )
+
+
+class StepFileTooLarge(UserError):
+    code = "step.file_too_large"
+    sentence = "The step wrote a file of more than the {limit_mib:,.0f} MiB that one file of a step may have here."
+
+
+class StepTooManyProcesses(UserError):
+    code = "step.too_many_processes"
+    sentence = "The step started more than the {limit} processes that a step may have, and was stopped."
+
+
 class StepCoresUnavailable(UserError):
     code = "step.cores_unavailable"
     sentence = (
