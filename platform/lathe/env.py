@@ -201,6 +201,8 @@ class Environment:
     """LATHE_WEBHOOK_NETWORKS: networks that webhooks and chats of members may reach although they are not public."""
     queues: tuple[str, ...]
     """LATHE_QUEUES: the queues that this machine's workers serve."""
+    needed_queues: tuple[str, ...]
+    """LATHE_NEEDED_QUEUES: the queues without which the installation is not ready (`/ready/`)."""
     step_memory_bytes: int
     """LATHE_STEP_MEMORY: the most memory one step's process may take on this machine."""
     cores: tuple[int, ...]
@@ -249,6 +251,7 @@ class Environment:
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
             webhook_networks=reader.networks("LATHE_WEBHOOK_NETWORKS"),
             queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
+            needed_queues=reader.words("LATHE_NEEDED_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             cores=reader.cores("LATHE_CORES"),
             quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),

@@ -284,7 +284,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LATHE.uses_tls
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
 SECURE_SSL_REDIRECT = LATHE.uses_tls
-SECURE_REDIRECT_EXEMPT = [r"^health/$"]
+SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/$"]
 SECURE_HSTS_SECONDS = LATHE.hsts_seconds if LATHE.uses_tls else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if LATHE.behind_proxy else None
 SECURE_REFERRER_POLICY = "same-origin"
