@@ -201,6 +201,10 @@ class Environment:
     """LATHE_WEBHOOK_NETWORKS: networks that webhooks and chats of members may reach although they are not public."""
     queues: tuple[str, ...]
     """LATHE_QUEUES: the queues that this machine's workers serve."""
+    metrics_token: str | None
+    """LATHE_METRICS_TOKEN: whoever sends it may read `/metrics/`."""
+    metrics_networks: tuple[IPv4Network | IPv6Network, ...]
+    """LATHE_METRICS_NETWORKS: the addresses that may read `/metrics/` without a token."""
     needed_queues: tuple[str, ...]
     """LATHE_NEEDED_QUEUES: the queues without which the installation is not ready (`/ready/`)."""
     step_memory_bytes: int
@@ -251,6 +255,8 @@ class Environment:
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
             webhook_networks=reader.networks("LATHE_WEBHOOK_NETWORKS"),
             queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
+            metrics_token=reader.text("LATHE_METRICS_TOKEN", "", min_length=20) or None,
+            metrics_networks=reader.networks("LATHE_METRICS_NETWORKS"),
             needed_queues=reader.words("LATHE_NEEDED_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             cores=reader.cores("LATHE_CORES"),

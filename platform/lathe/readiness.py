@@ -1,7 +1,7 @@
 """Whether Lathe can do its work: what `GET /ready/` says to load balancers, rollouts and alarms.
 
-Each check has a name, a verdict and one sentence. The page is open to everyone, so no sentence names a host, a user or a
-path; the reason of a failure is in the log.
+Each check has a name, a verdict and one sentence. The page is open to everyone, so no sentence names a host, a user or
+a path; the reason of a failure is in the log.
 """
 
 from __future__ import annotations

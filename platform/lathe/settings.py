@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "lathe",
+    "apps.monitoring",
     "apps.accounts",
     "apps.notifications",
     "apps.models",
@@ -61,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "lathe.traffic.CountRequests",
     "lathe.proxies.ThroughProxies",
     "django.middleware.security.SecurityMiddleware",
     "lathe.security.ContentSecurityPolicyMiddleware",

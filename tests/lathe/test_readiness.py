@@ -99,7 +99,8 @@ def test_a_store_that_cannot_be_written_is_noticed(client, served, tmp_path: Pat
 def test_redis_that_has_gone_is_noticed(client, served, tmp_path: Path, monkeypatch):
     with Supervisor() as supervisor:
         start_embedded(supervisor, tmp_path / "redis.sock", tmp_path / "data", tmp_path / "log")
-        monkeypatch.setattr(dramatiq.broker, "global_broker", Broker(url=f"unix://{tmp_path}/redis.sock", middleware=[]))
+        broker = Broker(url=f"unix://{tmp_path}/redis.sock", middleware=[])
+        monkeypatch.setattr(dramatiq.broker, "global_broker", broker)
         assert failing(asked(client)[1]) == []
     status, checks = asked(client)
     assert (status, failing(checks)) == (503, ["redis"])
