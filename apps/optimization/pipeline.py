@@ -27,6 +27,7 @@ from apps.agents.session.earlier import worked_before_s
 from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
+from apps.ids import bound_ids
 from apps.optimization import collecting, events, memory, messages, taking_over
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
@@ -51,6 +52,11 @@ def advance(session_id: UUID | str) -> None:
         return
     if not session.is_active:
         return
+    with bound_ids(team=session.team_id, session=session.pk):
+        _advance(session)
+
+
+def _advance(session: OptimizationSession) -> None:
     if session.cancel_requested_at:
         _finish_cancelling(session)
         return

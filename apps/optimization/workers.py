@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.techniques.catalogue import broken_techniques, catalogue
+from apps.ids import worker_name
 from apps.models import clock
 from apps.optimization import scratch
 from apps.optimization.models import SessionStep, Worker
@@ -48,7 +48,7 @@ def _machine() -> dict[str, object]:
 
 def name() -> str:
     """The name of this process, unique among all live workers."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:120]
+    return worker_name()
 
 
 def report(queues: list[str]) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 QUEUES = ("default", "checks", "cpu", "gpu")
+LOG_FORMATS = ("auto", "text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 HIGHEST_CORE = 4095
@@ -219,6 +220,10 @@ class Environment:
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
     """LATHE_LOG_LEVEL."""
+    log_format: str
+    """LATHE_LOG_FORMAT: text or JSON; `auto` means text on a terminal and JSON elsewhere."""
+    sentry_dsn: str | None
+    """LATHE_SENTRY_DSN: where errors are reported; `None` means nowhere."""
     names: frozenset[str]
     """The names of all known variables."""
 
@@ -264,6 +269,8 @@ class Environment:
             timing_s=reader.whole("LATHE_TIMING_S", 20, at_least=1, at_most=LONGEST_TIMING_S),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
+            log_format=reader.choice("LATHE_LOG_FORMAT", "auto", LOG_FORMATS),
+            sentry_dsn=_sentry_dsn(reader),
             names=frozenset(reader.names),
         )
 
@@ -311,6 +318,15 @@ def _email_url(reader: Reader, var_dir: Path) -> str:
         schemes=("smtp", "smtps", "console", "file"),
         example="smtps://user:password@mail.example.org:465",
     )
+
+
+def _sentry_dsn(reader: Reader) -> str | None:
+    example = "https://key@sentry.example.org/7"
+    dsn = reader.url("LATHE_SENTRY_DSN", "", schemes=("http", "https"), example=example)
+    parts = urlsplit(dsn)
+    if dsn and not (parts.username and parts.path.rpartition("/")[2].isdecimal()):
+        raise WrongVariable("LATHE_SENTRY_DSN", parts.hostname or "", f"write a key and a project, as in {example}")
+    return dsn or None
 
 
 def redis_socket(var_dir: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from lathe import addresses
+from lathe import addresses, logs, sentry
 from lathe.env import PROJECT_ROOT, Environment, WrongVariable
 from lathe.patience import once_more
 from lathe.secret_key import kept_in
@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "lathe.logs.RequestIds",
     "lathe.traffic.CountRequests",
     "lathe.proxies.ThroughProxies",
     "django.middleware.security.SecurityMiddleware",
@@ -155,6 +156,7 @@ DRAMATIQ_MIDDLEWARE = [
     "dramatiq.middleware.Callbacks",
     "dramatiq.middleware.Retries",
     "django_dramatiq.middleware.DbConnectionsMiddleware",
+    "apps.monitoring.carrying.CarriedIds",
     "apps.optimization.housekeeping.Housekeeping",
 ]
 DRAMATIQ_BROKER = {
@@ -298,16 +300,5 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # and so is adding the domain to browsers' preload lists
 ]
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LATHE.log_level},
-    "loggers": {
-        "django": {"handlers": ["console"], "level": LATHE.log_level, "propagate": False},
-        "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "urllib3": {"level": "WARNING"},
-        "botocore": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.configuration(LATHE.log_level, LATHE.log_format)
+sentry.start(LATHE.sentry_dsn)
