@@ -10,6 +10,7 @@ import dramatiq.broker
 import pytest
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import OperationalError
 from django.test import Client, override_settings
@@ -79,7 +80,8 @@ def test_a_queue_that_does_not_exist_is_refused():
 
 
 def test_a_missing_migration_is_noticed(client, served):
-    MigrationRecorder(connection).record_unapplied("notifications", "0001_initial")
+    ((app, newest),) = MigrationLoader(connection).graph.leaf_nodes("notifications")
+    MigrationRecorder(connection).record_unapplied(app, newest)
     status, checks = asked(client)
     assert (status, failing(checks)) == (503, ["migrations"])
     assert "Run manage.py migrate." in checks["migrations"]["sentence"]
