@@ -41,6 +41,7 @@ def sweep() -> Swept:
     """One round over everything."""
     workers.forget_silent()
     watching.look_at_queues()
+    watching.look_at_sessions()
     return Swept(
         steps_recovered=_recover_steps(),
         checks_recovered=checks.recover(),

@@ -80,9 +80,13 @@ def _timing(evaluation: dict[str, Any], at: datetime) -> dict[str, Any]:
     return TimingHealth.of(evaluation["latency"], at).model_dump(mode="json")
 
 
-def note_timing(evaluation: dict[str, Any]) -> None:
-    """Stores the timing quality of this machine from the `EvaluationReport` that this process has just made."""
-    Worker.objects.filter(pk=name()).update(timing=_timing(evaluation, clock.now()))
+def note_timing(evaluation: dict[str, Any]) -> TimingHealth:
+    """Stores and returns the timing quality of this machine from the `EvaluationReport` that this process has just
+    made.
+    """
+    timing = _timing(evaluation, clock.now())
+    Worker.objects.filter(pk=name()).update(timing=timing)
+    return TimingHealth.model_validate(timing)
 
 
 def leave() -> None:
