@@ -22,6 +22,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
 
 from apps.agents.contracts.phrasing import listed
 from apps.models import clock
@@ -156,6 +157,7 @@ last_answer = _LastAnswer()
 
 @login_not_required
 @never_cache
+@require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """200 if every check holds, otherwise 503, with all checks as JSON either way."""
     found = last_answer.get()
