@@ -7,6 +7,8 @@ from typing import Any, TypedDict
 
 import dramatiq
 
+from apps.ids import carried_ids
+
 
 class Declared(TypedDict):
     """What an actor and its messages must agree on."""
@@ -28,7 +30,8 @@ class Recipient:
 
     def send(self, *arguments: Any, delay_ms: int = 0) -> None:
         """Enqueues a message at once, to be taken `delay_ms` from now. Raises one of `BROKER_AWAY` (`apps.outages`)."""
+        options = {"ids": carried} if (carried := carried_ids()) else {}
         message: dramatiq.Message[Any] = dramatiq.Message(
-            queue_name=self.queue, actor_name=self.actor, args=arguments, kwargs={}, options={}
+            queue_name=self.queue, actor_name=self.actor, args=arguments, kwargs={}, options=options
         )
         dramatiq.get_broker().enqueue(message, delay=delay_ms or None)

@@ -16,10 +16,11 @@ from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
+from apps.ids import clear_ids
 from apps.live import pokes
 from apps.optimization import workers
 from lathe import cache as shared_cache
-from lathe import portal
+from lathe import portal, readiness
 from tests.door import Door, shorter_sensitivity
 
 # How long examples take to draw depends on what else the machine does: no test fails by a stopwatch. Examples are the
@@ -78,6 +79,8 @@ def _fresh_process_state() -> None:
     """
     for outage in (shared_cache.outage, pokes.outage):
         outage.ended()
+    readiness.last_answer.forget()
+    clear_ids()
     cache.clear()
     workers.stopping.clear()
     broker = dramatiq.get_broker()

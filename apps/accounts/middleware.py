@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from apps.accounts.models import Membership, User
+from apps.ids import bind_ids
 from apps.zones import COOKIE, zone_of, zones
 
 SESSION_KEY = "team"
@@ -21,7 +22,10 @@ def current_membership(request: HttpRequest) -> Membership | None:
         return None
     memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
     chosen: int | None = request.session.get(SESSION_KEY)
-    return (memberships.filter(team_id=chosen).first() if chosen else None) or memberships.first()
+    found = (memberships.filter(team_id=chosen).first() if chosen else None) or memberships.first()
+    if found is not None:
+        bind_ids(team=found.team_id)
+    return found
 
 
 class CurrentTeamMiddleware:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.accounts.errors import NoTeam, TeamAmbiguous, TeamUnknown
 from apps.accounts.models import Team, User
+from apps.ids import bind_ids
 
 
 def team_for(user: User, slug: str | None) -> Team:
@@ -11,6 +12,12 @@ def team_for(user: User, slug: str | None) -> Team:
 
     Raises `NoTeam`, `TeamAmbiguous` or `TeamUnknown`, whose sentences list what may be written.
     """
+    team = _team_for(user, slug)
+    bind_ids(team=team.pk)
+    return team
+
+
+def _team_for(user: User, slug: str | None) -> Team:
     teams = {team.slug: team for team in Team.objects.visible_to(user)}
     slugs = ", ".join(teams)
     if not teams:

@@ -15,7 +15,7 @@ from django.db import close_old_connections, connections
 from django.db.models import Q
 
 from apps.errors import UserError
-from apps.models import clock, messages
+from apps.models import clock, messages, tallies
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.models import DataSet, ModelVersion
 from apps.models.timing import timing
@@ -87,6 +87,7 @@ def recover() -> int:
 
 
 def _recover(row: Row, ours: UserError) -> bool:
+    tallies.CHECK_LEASES_LOST.count("model" if isinstance(row, ModelVersion) else "dataset")
     logger.warning("The worker that checked %s fell silent during attempt %d.", row, row.check_attempts)
     if row.check_attempts >= MOST_TRIES:
         row.refuse(ours.code, ours.message)

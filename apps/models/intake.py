@@ -19,6 +19,7 @@ from apps.agents.contracts.formats import Format, uploads_in_words
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.onnx_wire import summarize
 from apps.agents.files.sniffing import FileKind, code_members, format_of, sniff
+from apps.models import tallies
 from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
 from apps.models.models import Blob, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
@@ -61,7 +62,9 @@ class Source:
         if self.file is None:
             raise FileNotGiven(field="file")
         check_room(team, self.file.size)
-        return put_stream(self.file.chunks(), limit_bytes=upload_limit_bytes())
+        blob = put_stream(self.file.chunks(), limit_bytes=upload_limit_bytes())
+        tallies.UPLOADS.count("request", measured=self.file.size)
+        return blob
 
     def filename(self, given: str) -> str:
         """The name to show: `given`, else the upload's or the file's own."""

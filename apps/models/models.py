@@ -19,7 +19,7 @@ from apps.agents.contracts.formats import format_spec
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.audit import trail
-from apps.models import clock
+from apps.models import clock, tallies
 from apps.models.querysets import (
     AliasQuerySet,
     BlobQuerySet,
@@ -233,6 +233,8 @@ class Inspected(models.Model):
         """
         settled = self._pending.update(status=status, **fields, **_NO_CLAIM)
         self.refresh_from_db(fields=["status", "refusal_code", "refusal"])
+        if settled:
+            tallies.CHECKS.count("dataset" if isinstance(self, DataSet) else "model", status)
         return bool(settled)
 
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
+from apps.models import tallies
 from apps.models.errors import (
     UploadChunkCut,
     UploadEmpty,
@@ -125,6 +126,7 @@ def _finished(upload: Upload) -> Blob:
     with transaction.atomic():
         Upload.objects.filter(pk=upload.pk).update(blob=blob)
         upload.chunks.all().delete()
+        tallies.UPLOADS.count("chunks", measured=upload.size_bytes)
     remove_folder(upload.folder)
     upload.refresh_from_db()
     return blob

@@ -48,6 +48,19 @@ MODEL_REGRESSED = Kind(
 UPLOAD_REFUSED = Kind("upload.refused", "Upload refused", "A model or data set failed its checks.", "bad", True)
 WORKER_LOST = Kind("worker.lost", "Worker lost", "A worker fell silent while it ran a step of a session.", "warn")
 QUEUE_SLOW = Kind("queue.slow", "Long wait", "A step of a session has waited long for a worker.", "warn")
+SESSION_SLOW = Kind(
+    "session.slow",
+    "Far slower than predicted",
+    "A session has worked for much longer than its plan foresaw.",
+    "warn",
+)
+WORKER_UNSTEADY = Kind(
+    "worker.unsteady",
+    "A worker measures badly",
+    "Operators: on a worker's machine, the original timed against itself differs too much.",
+    "warn",
+    of_operators=True,
+)
 ROOM_LOW = Kind(
     "room.low",
     "Disk or quota low",
@@ -82,7 +95,9 @@ KINDS = {
         MODEL_REGRESSED,
         UPLOAD_REFUSED,
         QUEUE_SLOW,
+        SESSION_SLOW,
         WORKER_LOST,
+        WORKER_UNSTEADY,
         ROOM_LOW,
         GIVEN_UP,
     )

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import trail
-from apps.notifications import chats, mails, messages, webhooks
+from apps.notifications import chats, mails, messages, tallies, webhooks
 from apps.notifications.models import Attempt, Channel, Delivery, DeliveryStatus, Medium, Notification
 from apps.notifications.sending import Failed
 
@@ -114,6 +114,7 @@ def _note(claimed: _Claimed, status: int | None, failure: Failed | None, *, took
     Attempt.objects.bulk_create(
         Attempt(delivery=row, status=answered, error=error, took_ms=took_ms) for row in claimed.deliveries
     )
+    tallies.ATTEMPTS.count(claimed.channel.medium, "failed" if failure else "succeeded")
     for row in claimed.deliveries:
         Delivery.objects.filter(pk=row.pk).update(tries=row.tries + 1)
     if failure is None:
@@ -133,9 +134,11 @@ def _last_try(row: Delivery) -> bool:
 
 
 def _end(claimed: _Claimed, status: DeliveryStatus, error: str) -> None:
-    Delivery.objects.filter(claim=claimed.claim).update(
+    ended = Delivery.objects.filter(claim=claimed.claim).update(
         status=status, error=error, ended_at=timezone.now(), claim=None, claimed_until=None
     )
+    for _ in range(ended):
+        tallies.DELIVERIES.count(claimed.channel.medium, status)
 
 
 def _give_up(claimed: _Claimed, failure: Failed) -> None:

@@ -70,6 +70,15 @@ def _queue_slow(event: AuditEvent) -> Story:
     return _of_session(event, kinds.QUEUE_SLOW, "{name}: the session waits for a worker")
 
 
+def _session_slow(event: AuditEvent) -> Story:
+    return _of_session(event, kinds.SESSION_SLOW, "{name}: the session is far slower than predicted")
+
+
+def _worker_unsteady(event: AuditEvent) -> Story:
+    path = reverse("optimization:workers")
+    return Story(kinds.WORKER_UNSTEADY, f"{event.subject} measures badly", event.reason, path, data=dict(event.data))
+
+
 def _of_session(event: AuditEvent, kind: Kind, title: str) -> Story:
     session: Any = event.session  # these actions always have one
     return Story(
@@ -117,7 +126,9 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "session.failed": _failed,
     "session.regressed": _regressed,
     "session.waits_long": _queue_slow,
+    "session.slow": _session_slow,
     "worker.lost": _worker_lost,
+    "worker.unsteady": _worker_unsteady,
     "upload.refused": _refused,
     "room.low": _room_low,
     "notification.given_up": _given_up,

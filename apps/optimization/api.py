@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django_filters.utils import translate_validation
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
@@ -47,6 +48,7 @@ from apps.optimization.serializers import (
 )
 from apps.optimization.serializers_comparison import ComparisonSerializer
 from apps.optimization.serializers_criteria import EXAMPLE_CRITERIA
+from apps.optimization.session_log import JSON_LINES, Form, log_response
 
 DECISION = OpenApiParameter(
     "decision",
@@ -124,6 +126,7 @@ EXAMPLE_EDITED = {
         filters=False,
         parameters=[OpenApiParameter("after", int, description="Only lines with a larger id, to follow the log.")],
     ),
+    log_file=extend_schema(summary="Download the log of a session", responses={(200, JSON_LINES): OpenApiTypes.BINARY}),
     report=extend_schema(
         summary="Read the report of a session", responses=services.SessionReport, parameters=[DECISION]
     ),
@@ -281,6 +284,13 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             raise translate_validation(lines.errors)
         page = self.paginate_queryset(lines.qs)
         return self.get_paginated_response(LogEntrySerializer(page, many=True).data)
+
+    @action(detail=True, url_path="log/file")
+    def log_file(self, request: Request, pk: str) -> HttpResponseBase:
+        """The whole log as a file: one JSON object per line, with the ids of session, step, candidate, worker and
+        request."""
+        refuse_unknown(request, ())
+        return log_response(request._request, self.get_object(), Form.LINES)
 
     @action(detail=True)
     def report(self, request: Request, pk: str) -> Response:

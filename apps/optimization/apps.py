@@ -13,8 +13,9 @@ class OptimizationConfig(AppConfig):
         from django.db.models.signals import post_delete, post_save
 
         from apps.accounts.models import Membership, User
+        from apps.audit import trail
         from apps.models import dependents, limits
-        from apps.optimization import events
+        from apps.optimization import events, tallies
         from apps.optimization.models.operation import step_memory_limit_bytes
         from apps.optimization.services.removal import SessionKeeper
 
@@ -25,3 +26,4 @@ class OptimizationConfig(AppConfig):
             changed.connect(events.tell_of_person, sender=Membership)
         post_delete.connect(events.tell_of_logout, sender=Session)
         limits.connect(step_memory_limit_bytes)
+        trail.connect(tallies.hear)

@@ -21,6 +21,7 @@ from apps.optimization.edited_plan import ShownEdit, shown
 from apps.optimization.fronts import Scatter, scatter_of
 from apps.optimization.lineage import Lineage, Link, exported_analyses, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
+from apps.optimization.progress import Course, course_of
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
 
@@ -78,6 +79,8 @@ class LiveSession:
     """The measured candidates as a picture."""
     wait: Wait | None
     """Its position in the queue while none of its steps runs."""
+    course: Course
+    """Its progress and the time that is left."""
     own_time_s: float
     waited_s: float
     edits: list[ShownEdit]
@@ -128,6 +131,7 @@ def read(session: OptimizationSession) -> LiveSession:
         runtimes=_runtimes(session),
         scatter=_scatter(rows, session),
         wait=waits_of([session]).get(session.pk),
+        course=course_of(session, steps, now),
         own_time_s=session.own_time_s(now),
         waited_s=session.waited_s(now),
         edits=shown(Plan.model_validate(session.plan).edits) if session.plan and session.edits_body else [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.agents.contracts.refinement import Refinement
 from apps.agents.contracts.reports import analysis, evaluation, optimization
 from apps.agents.contracts.state import Plan, StepKind
-from apps.optimization import workers
+from apps.optimization import watching, workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
 
 
@@ -30,7 +30,7 @@ def keep_report(step: SessionStep) -> None:
         case StepKind.EVALUATE:
             _keep_evaluation(step)
             if not step.taken_from:
-                workers.note_timing(body)
+                watching.look_at_timing(workers.note_timing(body))
 
 
 def _keep_evaluation(step: SessionStep) -> None:

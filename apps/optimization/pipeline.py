@@ -23,19 +23,16 @@ from apps.agents.contracts.state import (
     StepRequest,
     Verdict,
 )
-from apps.agents.session.earlier import worked_before_s
 from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
+from apps.ids import bound_ids
 from apps.optimization import collecting, events, memory, messages, taking_over
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
 
 logger = logging.getLogger(__name__)
-
-ETA_FROM = 0.05
-"""No estimate is made before this share of the work is done, because it would be a guess."""
 
 
 class NothingToDo(RuntimeError):
@@ -51,6 +48,11 @@ def advance(session_id: UUID | str) -> None:
         return
     if not session.is_active:
         return
+    with bound_ids(team=session.team_id, session=session.pk):
+        _advance(session)
+
+
+def _advance(session: OptimizationSession) -> None:
     if session.cancel_requested_at:
         _finish_cancelling(session)
         return
@@ -60,7 +62,7 @@ def advance(session_id: UUID | str) -> None:
         state = session_state(session)
         decision = OptimizationManager().next(state)
         with transaction.atomic():
-            _carry_out(session, decision, state.worked_s - worked_before_s(state))
+            _carry_out(session, decision)
     except DatabaseError:
         raise  # the message is delivered again, or the sweeper sends one
     except Exception:
@@ -69,7 +71,7 @@ def advance(session_id: UUID | str) -> None:
     events.poke(session)
 
 
-def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float) -> None:
+def _carry_out(session: OptimizationSession, decision: Decision) -> None:
     """Records one decision and sends its work."""
     _keep_plan(session)
     _keep_candidates(session, decision.candidates)
@@ -87,17 +89,11 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
     else:
         if not taken_over and not session.steps.filter(status__in=ACTIVE).exists():
             raise NothingToDo(f"decision without work: {decision!r}")
-        eta_s = _eta_s(worked_s, decision.progress)
-        session.proceed(phase=decision.phase, progress=decision.progress, eta_s=eta_s)
+        session.proceed(phase=decision.phase, progress=decision.progress, forecast=decision.forecast)
         for step in new_steps:
             messages.send_step(step)
         if taken_over:
             messages.send_advance(session.pk)
-
-
-def _eta_s(worked_s: float, progress: float) -> float | None:
-    """The estimated remaining time of its steps, without waiting."""
-    return worked_s * (1 - progress) / progress if progress >= ETA_FROM else None
 
 
 def _keep_plan(session: OptimizationSession) -> None:

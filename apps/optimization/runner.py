@@ -24,6 +24,7 @@ from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, Jo
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
+from apps.ids import bound_ids
 from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing
@@ -36,6 +37,8 @@ from apps.optimization.models import LogEntry, OptimizationSession, PipelineSett
 from apps.texts import storable
 
 logger = logging.getLogger(__name__)
+child_logger = logging.getLogger(f"{__name__}.child")
+"""What children report, in the worker's log as well."""
 
 BUSY_WAIT_MS = 2_000
 MOST_CRASHES = 2
@@ -79,12 +82,24 @@ def run_step(step_id: int) -> None:
         if not step.take(workers.name(), timing().lease):
             messages.send_when_due(step_id)
             return
-        with workers.busy_with(step):
+        with bound_ids(**_ids(step)), workers.busy_with(step):
             StepRun(step).carry_out()
         messages.send_advance(step.session_id)
         events.poke_waiting()
     finally:
         _slot.release()
+
+
+def _ids(step: SessionStep) -> dict[str, object]:
+    """What log lines of this run carry."""
+    return {
+        "team": step.session.team_id,
+        "session": step.session_id,
+        "step": step.key,
+        "candidate": step.candidate_key,
+        "attempt": step.attempt,
+        "worker": workers.name(),
+    }
 
 
 def _waits_for_its_input(step: SessionStep) -> bool:
@@ -235,6 +250,7 @@ class StepRun:
 
     def _note(self, level: str, message: str) -> None:
         text = storable(message)[:MOST_LOG_CHARACTERS]
+        child_logger.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
         self._lines.append(
             LogEntry(session=self.session, step_key=self.step.key, level=level, message=text, at=timezone.now())
         )

@@ -27,6 +27,7 @@ from apps.optimization.models import (
     SessionStep,
     Worker,
 )
+from apps.optimization.progress import Course, courses_of
 from apps.optimization.serializers_criteria import resolutions_field
 from apps.optimization.taking_over import TakenOver
 from apps.optimization.waiting import Wait, own_times_s, waits_of
@@ -65,6 +66,8 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     edits = json_of(PlanEdits, source="edits_body", read_only=True)
     plan = json_of(Plan, read_only=True, allow_null=True)
     verdict = json_of(Verdict, read_only=True, allow_null=True)
+    progress = serializers.SerializerMethodField(help_text="The share of its expected seconds of work that is done.")
+    eta_s = serializers.SerializerMethodField(help_text="Seconds of work that are left; null before there is a plan.")
     elapsed_s = serializers.FloatField(
         read_only=True,
         help_text="Wall-clock seconds since it began, including waiting, without the pause before a resume.",
@@ -127,6 +130,12 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     def get_has_package(self, session: OptimizationSession) -> bool:
         return session.package_id is not None
 
+    def get_progress(self, session: OptimizationSession) -> float:
+        return self._courses[session.pk].progress
+
+    def get_eta_s(self, session: OptimizationSession) -> float | None:
+        return self._courses[session.pk].eta_s
+
     def get_worked_s(self, session: OptimizationSession) -> float:
         return self._own_times_s[session.pk]
 
@@ -143,6 +152,10 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     @cached_property
     def _waits(self) -> Mapping[UUID, Wait]:
         return waits_of(self._shown)
+
+    @cached_property
+    def _courses(self) -> Mapping[UUID, Course]:
+        return courses_of(self._shown)
 
     @cached_property
     def _own_times_s(self) -> Mapping[UUID, float]:

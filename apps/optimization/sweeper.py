@@ -19,7 +19,7 @@ from apps.models import checks, clock
 from apps.models.inspection import remove_abandoned_scratch
 from apps.models.messages import CHECKS_QUEUE
 from apps.models.timing import timing
-from apps.optimization import messages, pipeline, scratch, watching, workers
+from apps.optimization import messages, pipeline, scratch, tallies, watching, workers
 from apps.optimization.errors import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 
@@ -41,6 +41,7 @@ def sweep() -> Swept:
     """One round over everything."""
     workers.forget_silent()
     watching.look_at_queues()
+    watching.look_at_sessions()
     return Swept(
         steps_recovered=_recover_steps(),
         checks_recovered=checks.recover(),
@@ -74,6 +75,7 @@ def _recover(step: SessionStep, most_attempts: int) -> bool:
             messages.send_step(step)
     if moved:
         logger.warning("Step %s of session %s was taken back: %s", step.key, session.pk, reason)
+        tallies.LEASES_LOST.count(step.kind)
         watching.tell_of_lost_worker(session, worker, step.key, what_follows)
         session.log.create(step_key=step.key, level="warning", message=f"{reason} Attempt {step.attempt} was lost.")
         messages.send_advance(session.pk)

@@ -15,12 +15,16 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import IntegrityError
 
 from apps.accounts.models import Team
+from apps.agents.contracts.phrasing import duration
+from apps.agents.contracts.state import Status
+from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models import clock
 from apps.models.usage import quota_bytes, used_bytes
 from apps.notifications.conditions import watch
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
+from apps.optimization.waiting import own_times_s
 
 LONG_WAIT = timedelta(minutes=30)
 """A step that has waited for a worker for so long is worth a word. Steps of paused queues wait on purpose."""
@@ -28,6 +32,9 @@ LOW_DISK_SHARE = 0.1
 LOW_DISK_BYTES = 20 * 10**9
 """A disk is nearly full with less than this free, and less than `LOW_DISK_SHARE` of it."""
 HIGH_QUOTA_SHARE = 0.9
+SLOW_FACTOR, SLOW_S = 3.0, 600.0
+"""A session is far slower than predicted if it takes so many times as long, and so many seconds longer."""
+SLOW_KEY = "slow"
 
 
 def tell_of_lost_worker(session: OptimizationSession, worker: str, step_key: str, what_follows: str) -> None:
@@ -54,6 +61,46 @@ def _tell_of_wait(step: SessionStep) -> bool:
         trail.record("session.waits_long", session=step.session, subject=step.key, reason=reason, data=data, key=key)
         return True
     return False
+
+
+def look_at_sessions() -> int:
+    """Records each running session that has worked far longer than was foreseen after its plan, once. Returns the
+    number of new events.
+    """
+    running = list(OptimizationSession.objects.filter(status=Status.RUNNING, foreseen_s__isnull=False))
+    worked = own_times_s(running)
+    return sum(_tell_of_slowness(session, worked[session.pk]) for session in running)
+
+
+def _tell_of_slowness(session: OptimizationSession, worked_s: float) -> bool:
+    foreseen_s = session.foreseen_s or 0.0
+    late = worked_s > max(SLOW_FACTOR * foreseen_s, foreseen_s + SLOW_S)
+    if not late or AuditEvent.objects.filter(session=session, key=SLOW_KEY).exists():
+        return False
+    reason = (
+        f"It has worked for {duration(worked_s)}, and its plan foresaw {duration(foreseen_s)} in all. "
+        "Its page shows which step takes so long."
+    )
+    with suppress(IntegrityError):  # another sweeper was faster
+        data = {"worked_s": round(worked_s, 1), "foreseen_s": round(foreseen_s, 1)}
+        trail.record("session.slow", session=session, reason=reason, data=data, key=SLOW_KEY)
+        return True
+    return False
+
+
+def look_at_timing(timing: TimingHealth) -> None:
+    """Records that this machine measures badly, once until it measures well again."""
+    host = socket.gethostname()
+    if timing.state is Health.BUSY:
+        return  # neither good nor bad: what was told stands
+    spread = timing.spread
+    if spread is None:
+        found = "Too few runs of the last comparison were undisturbed to know how fast anything is."
+    else:
+        found = f"The original timed against itself differs by up to {spread:.0%}: smaller speed-ups are noise there."
+    reason = f"{found} Let nothing else run beside it, or give it cores of its own."
+    tell = partial(trail.record, "worker.unsteady", subject=host, reason=reason, data={"spread": spread})
+    watch(f"timing:{host}"[:120], timing.state is Health.TOO_BUSY, tell)
 
 
 def look_at_room() -> None:

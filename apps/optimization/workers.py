@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.sandbox.walls.closing import detect
 from apps.agents.techniques.catalogue import broken_techniques, catalogue
+from apps.ids import worker_name
 from apps.models import clock
 from apps.optimization import scratch
 from apps.optimization.models import SessionStep, Worker
@@ -50,7 +50,7 @@ def _machine() -> dict[str, object]:
 
 def name() -> str:
     """The name of this process, unique among all live workers."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:120]
+    return worker_name()
 
 
 def report(queues: list[str]) -> None:
@@ -82,9 +82,13 @@ def _timing(evaluation: dict[str, Any], at: datetime) -> dict[str, Any]:
     return TimingHealth.of(evaluation["latency"], at).model_dump(mode="json")
 
 
-def note_timing(evaluation: dict[str, Any]) -> None:
-    """Stores the timing quality of this machine from the `EvaluationReport` that this process has just made."""
-    Worker.objects.filter(pk=name()).update(timing=_timing(evaluation, clock.now()))
+def note_timing(evaluation: dict[str, Any]) -> TimingHealth:
+    """Stores and returns the timing quality of this machine from the `EvaluationReport` that this process has just
+    made.
+    """
+    timing = _timing(evaluation, clock.now())
+    Worker.objects.filter(pk=name()).update(timing=timing)
+    return TimingHealth.model_validate(timing)
 
 
 def leave() -> None:

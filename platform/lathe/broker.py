@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import dramatiq
@@ -15,6 +17,17 @@ SEND_S = 1.0
 WORK_S = 5.0
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """What waits in one queue."""
+
+    messages: int
+    delayed: int
+    """Messages that are to be taken later."""
+    oldest_age_s: float
+    """Since the first in line was sent; 0 if none waits."""
+
+
 class Broker(RedisBroker):
     """If Redis is unavailable, sending fails within moments, and workers keep their messages and retry."""
 
@@ -26,6 +39,19 @@ class Broker(RedisBroker):
         patient = {"socket_connect_timeout": WORK_S, "socket_timeout": WORK_S, "retry": again_and_again()}
         self.client.connection_pool.connection_kwargs.update(patient)
         return super().consume(queue_name, prefetch, timeout)
+
+    def backlog(self, queue: str) -> Backlog:
+        """What no worker has taken yet. Raises one of `REDIS_AWAY`."""
+        line = f"{self.namespace}:{queue}"
+        with self.client.pipeline(transaction=False) as asked:
+            asked.llen(line)
+            asked.hlen(f"{line}.DQ.msgs")
+            asked.lindex(line, 0)
+            messages, delayed, first = asked.execute()
+        data: Any = self.client.hget(f"{line}.msgs", first) if first else None
+        sent_ms = dramatiq.Message.decode(data).message_timestamp if data else None
+        age_s = max(0.0, time.time() - sent_ms / 1000) if sent_ms else 0.0
+        return Backlog(messages=messages, delayed=delayed, oldest_age_s=age_s)
 
     def answers(self) -> bool:
         """Whether Redis is available for sending."""

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 QUEUES = ("default", "checks", "cpu", "gpu")
 SANDBOX_RULES = ("best", "required")
+LOG_FORMATS = ("auto", "text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 HIGHEST_CORE = 4095
@@ -202,6 +203,12 @@ class Environment:
     """LATHE_WEBHOOK_NETWORKS: networks that webhooks and chats of members may reach although they are not public."""
     queues: tuple[str, ...]
     """LATHE_QUEUES: the queues that this machine's workers serve."""
+    metrics_token: str | None
+    """LATHE_METRICS_TOKEN: whoever sends it may read `/metrics/`."""
+    metrics_networks: tuple[IPv4Network | IPv6Network, ...]
+    """LATHE_METRICS_NETWORKS: the addresses that may read `/metrics/` without a token."""
+    needed_queues: tuple[str, ...]
+    """LATHE_NEEDED_QUEUES: the queues without which the installation is not ready (`/ready/`)."""
     step_memory_bytes: int
     """LATHE_STEP_MEMORY: the most memory one step's process may take on this machine."""
     cores: tuple[int, ...]
@@ -216,6 +223,10 @@ class Environment:
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
     """LATHE_LOG_LEVEL."""
+    log_format: str
+    """LATHE_LOG_FORMAT: text or JSON; `auto` means text on a terminal and JSON elsewhere."""
+    sentry_dsn: str | None
+    """LATHE_SENTRY_DSN: where errors are reported; `None` means nowhere."""
     names: frozenset[str]
     """The names of all known variables."""
 
@@ -261,6 +272,9 @@ class Environment:
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
             webhook_networks=reader.networks("LATHE_WEBHOOK_NETWORKS"),
             queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
+            metrics_token=reader.text("LATHE_METRICS_TOKEN", "", min_length=20) or None,
+            metrics_networks=reader.networks("LATHE_METRICS_NETWORKS"),
+            needed_queues=reader.words("LATHE_NEEDED_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             cores=reader.cores("LATHE_CORES"),
             quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),
@@ -268,6 +282,8 @@ class Environment:
             sandbox=reader.choice("LATHE_SANDBOX", "best", SANDBOX_RULES),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
+            log_format=reader.choice("LATHE_LOG_FORMAT", "auto", LOG_FORMATS),
+            sentry_dsn=_sentry_dsn(reader),
             names=frozenset(reader.names),
         )
 
@@ -315,6 +331,15 @@ def _email_url(reader: Reader, var_dir: Path) -> str:
         schemes=("smtp", "smtps", "console", "file"),
         example="smtps://user:password@mail.example.org:465",
     )
+
+
+def _sentry_dsn(reader: Reader) -> str | None:
+    example = "https://key@sentry.example.org/7"
+    dsn = reader.url("LATHE_SENTRY_DSN", "", schemes=("http", "https"), example=example)
+    parts = urlsplit(dsn)
+    if dsn and not (parts.username and parts.path.rpartition("/")[2].isdecimal()):
+        raise WrongVariable("LATHE_SENTRY_DSN", parts.hostname or "", f"write a key and a project, as in {example}")
+    return dsn or None
 
 
 def redis_socket(var_dir: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from lathe import addresses
+from lathe import addresses, logs, sentry
 from lathe.env import PROJECT_ROOT, Environment, WrongVariable
 from lathe.patience import once_more
 from lathe.secret_key import kept_in
@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "lathe",
+    "apps.monitoring",
     "apps.accounts",
     "apps.notifications",
     "apps.models",
@@ -61,6 +62,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "lathe.logs.RequestIds",
+    "lathe.traffic.CountRequests",
     "lathe.proxies.ThroughProxies",
     "django.middleware.security.SecurityMiddleware",
     "lathe.security.ContentSecurityPolicyMiddleware",
@@ -157,6 +160,7 @@ DRAMATIQ_MIDDLEWARE = [
     "dramatiq.middleware.Callbacks",
     "dramatiq.middleware.Retries",
     "django_dramatiq.middleware.DbConnectionsMiddleware",
+    "apps.monitoring.carrying.CarriedIds",
     "apps.optimization.housekeeping.Housekeeping",
 ]
 DRAMATIQ_BROKER = {
@@ -290,7 +294,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LATHE.uses_tls
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())
 SECURE_SSL_REDIRECT = LATHE.uses_tls
-SECURE_REDIRECT_EXEMPT = [r"^health/$"]
+SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/$"]
 SECURE_HSTS_SECONDS = LATHE.hsts_seconds if LATHE.uses_tls else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if LATHE.behind_proxy else None
 SECURE_REFERRER_POLICY = "same-origin"
@@ -302,16 +306,5 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",  # and so is adding the domain to browsers' preload lists
 ]
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LATHE.log_level},
-    "loggers": {
-        "django": {"handlers": ["console"], "level": LATHE.log_level, "propagate": False},
-        "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "urllib3": {"level": "WARNING"},
-        "botocore": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.configuration(LATHE.log_level, LATHE.log_format)
+sentry.start(LATHE.sentry_dsn)

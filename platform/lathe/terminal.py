@@ -12,6 +12,7 @@ from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.contracts.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+from apps.optimization.progress import courses_of
 from apps.optimization.waiting import waits_of
 
 BAR_WIDTH = 30
@@ -23,14 +24,15 @@ def progress_line(session: OptimizationSession, width: int = 100) -> str:
     """A bar, the percentage, the current work and the estimated remaining time or wait, in at most
     `width` characters.
     """
-    done = round(session.progress * BAR_WIDTH)
+    course = courses_of([session])[session.pk]
+    done = round(course.progress * BAR_WIDTH)
     bar = "█" * done + "░" * (BAR_WIDTH - done)
-    left = f", {duration(session.eta_s)} left" if session.eta_s is not None and session.is_active else ""
+    left = f", {duration(course.eta_s)} left" if course.eta_s is not None else ""
     wait = waits_of([session]).get(session.pk)
     left = f", waiting: {wait.sentence}" if wait else left
     running = session.steps.filter(status=Status.RUNNING).order_by("pk").first()
     doing = f" · {running.message}" if running is not None and running.message else ""
-    line = f"{bar} {session.progress:4.0%}  {session.phase}{left}{doing}"
+    line = f"{bar} {course.progress:4.0%}  {session.phase}{left}{doing}"
     return line if len(line) <= width else line[: width - 1] + "…"
 
 

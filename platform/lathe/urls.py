@@ -12,6 +12,8 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from apps.accounts.views import address_is_fixed
 from lathe.document import DocumentView
+from lathe.metrics import metrics
+from lathe.readiness import ready
 
 
 @login_not_required
@@ -26,6 +28,8 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 urlpatterns = [
     path("health/", health, name="health"),
+    path("ready/", ready, name="ready"),
+    path("metrics/", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/email/", address_is_fixed),
     path("accounts/", include("allauth.urls")),

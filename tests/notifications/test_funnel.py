@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import Membership, Team, User
+from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models.models import InspectionStatus, ModelVersion
@@ -179,6 +180,41 @@ def test_a_long_wait_is_told_once_and_not_of_a_paused_queue(everything: World, v
     assert watching.look_at_queues() == 1
     assert watching.look_at_queues() == 0
     assert told(viewer) == ["queue.slow"]
+
+
+def test_a_session_far_slower_than_predicted_is_told_once(everything: World, viewer: User) -> None:
+    now = timezone.now()
+    OptimizationSession.objects.update(status="running", foreseen_s=300.0)
+    step = SessionStep.objects.filter(key="analyse")
+    SessionStep.objects.update(started_at=None, finished_at=None)
+    running = {"status": "running", "lease_expires_at": now + timedelta(minutes=5)}
+    step.update(**running, started_at=now - timedelta(seconds=880))
+    assert watching.look_at_sessions() == 0, "less than ten minutes longer"
+    step.update(started_at=now - timedelta(seconds=1000))
+    assert [watching.look_at_sessions() for _ in range(2)] == [1, 0]
+    assert told(viewer) == ["session.slow"]
+    assert "its plan foresaw 5 min" in newest().text
+
+
+def test_a_machine_that_measures_badly_is_told_to_operators_until_it_is_good_again(owner: User, viewer: User) -> None:
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+
+    def measured(low: float, high: float) -> None:
+        control = {"value": 1.0, "low": low, "high": high}
+        watching.look_at_timing(TimingHealth.of({"control": control, "runs": 100, "disturbed": 0}, timezone.now()))
+
+    measured(0.98, 1.02)
+    assert told(owner) == []
+    measured(0.9, 1.23)
+    measured(0.7, 1.1)
+    measured(0.9, 1.1)  # neither good nor bad
+    measured(0.7, 1.1)
+    assert told(owner) == ["worker.unsteady"]
+    assert "up to 23%" in newest().text
+    measured(0.98, 1.02)
+    measured(0.7, 1.1)
+    assert told(owner) == ["worker.unsteady", "worker.unsteady"]
+    assert told(viewer) == []
 
 
 def test_a_disk_and_a_quota_are_told_when_they_become_low(

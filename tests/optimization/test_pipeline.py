@@ -38,7 +38,7 @@ def finished(session: OptimizationSession) -> OptimizationSession:
 def test_a_session_comes_to_its_verdict(start: Start) -> None:
     session = finished(start())
     assert (session.status, session.outcome, session.error) == (Status.COMPLETED, Outcome.IMPROVED, "")
-    assert (session.progress, session.eta_s) == (1.0, None)
+    assert (session.progress, session.forecast) == (1.0, None)
     assert session.verdict is not None
     assert session.verdict["candidate"] == "c01"
     assert session.candidates.get(key="c01").status == CandidateStatus.SELECTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.forecast import Forecast
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.state import CandidateStatus, Choice, Outcome, Phase, Status, StepKind
 from apps.optimization.models import Candidate, EvaluationReport, SessionStep
@@ -40,7 +41,8 @@ def candidate(session, key, title, status, **numbers):
 
 
 def test_the_line_says_how_far_what_and_how_long(session):
-    session.status, session.phase, session.progress, session.eta_s = Status.RUNNING, Phase.OPTIMIZING, 0.5, 75.0
+    session.status, session.phase, session.progress = Status.RUNNING, Phase.OPTIMIZING, 0.5
+    session.forecast = Forecast(steps={"c01/optimize": 45.0}, later_s=30.0).model_dump(mode="json")
     session.save()
     SessionStep.objects.create(session=session, key="c01/optimize", kind=StepKind.OPTIMIZE, status=Status.RUNNING)
     assert terminal.progress_line(session) == "███████████████░░░░░░░░░░░░░░░  50%  optimizing, 1 min 15 s left"

@@ -104,6 +104,8 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:session-log-text": ("GET", Door.READ),
+    "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
     "optimization:session-take": ("POST", Door.WRITE),

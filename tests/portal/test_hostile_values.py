@@ -11,16 +11,19 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from rest_framework.throttling import SimpleRateThrottle
 
 from apps.accounts.models import Team, User
 from apps.optimization.filters import SessionFilter
+from apps.optimization.models import Worker
 from tests.api.asking import JSON, address, examples, filled
 from tests.api.contract import Contract
 from tests.portal import world
@@ -48,6 +51,9 @@ def client(owner: User, monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", {"anon": None, "user": None})
     owner.is_staff = owner.is_superuser = True
     owner.save()
+    # /ready/ says 503 where a queue has no live worker.
+    seen_at = timezone.now() + timedelta(hours=1)
+    Worker.objects.create(name="all", queues=["default", "checks", "cpu"], seen_at=seen_at)
     client = Client(raise_request_exception=False)
     client.force_login(owner)
     return client

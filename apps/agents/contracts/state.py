@@ -15,6 +15,7 @@ from apps.agents.contracts.chain import MODEL, Application, Chain, from_joined_t
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.experience import Expected, Learned
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.forecast import Forecast
 from apps.agents.contracts.plan_edits import Asked, EditKind, EditOutcome, PlanEdits
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
@@ -43,6 +44,8 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+JUDGING = "judge"
+"""In `SessionState.usual_s`: steps that judge a finalist, which take longer than those that rank."""
 ACTIVE = frozenset({Status.QUEUED, Status.RUNNING})
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
@@ -368,7 +371,10 @@ class Decision(Value):
 
     phase: Phase
     progress: float
-    """The share of the expected work that is done, from 0 to 1."""
+    """The share of the expected seconds of work that is done, from 0 to 1. It goes back if more turns out to be
+    needed."""
+    forecast: Forecast | None = None
+    """The work that is left; `None` if nothing is."""
     requests: tuple[StepRequest, ...] = ()
     candidates: tuple[CandidateRecord, ...] = ()
     events: tuple[AgentDecision, ...] = ()
@@ -415,6 +421,8 @@ class SessionState(Value):
     steps: tuple[StepRecord, ...] = ()
     worked_s: float = 0.0
     """The session's own time, in which at least one of its steps ran, including failed tries."""
+    usual_s: dict[str, float] = Field(default_factory=dict)
+    """How long steps took lately, by kind, and by `JUDGING` those that judge: of the same model and data if known."""
     parallelism: int = 1
     """How many steps may run at the same time: the number of live workers."""
     libraries: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.forecast import Forecast
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import (
@@ -43,8 +44,9 @@ from apps.agents.planning.ordering import predicted_gain
 from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
 from apps.agents.session.comparing import comparison
-from apps.agents.session.earlier import is_measured
+from apps.agents.session.earlier import is_measured, worked_before_s
 from apps.agents.session.finalists import Finals
+from apps.agents.session.forecast import Foresight, before_the_plan
 from apps.agents.session.halving import ranking_in_words
 from apps.agents.session.headline import headline_of
 from apps.agents.session.keeping import unneeded
@@ -148,9 +150,11 @@ def _decision(
     search = Search(state, specs, reading or Reading()) if planned else None
     closing = _closing(steps)
     done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
+    forecast = None if done or failure else _forecast(state, search)
     return Decision(
         phase=_phase(steps),
-        progress=1.0 if done else _progress(steps, search),
+        progress=1.0 if done else _progress(state, forecast) if forecast else 0.0,
+        forecast=forecast,
         requests=requests,
         candidates=_records(search, closing) if search else (),
         events=tuple(audit_events.events(search, closing)) if search else (),
@@ -190,25 +194,15 @@ def _phase(steps: Steps) -> Phase:
     return Phase.EVALUATING if evaluating else Phase.OPTIMIZING
 
 
-def _progress(steps: Steps, search: Search | None) -> float:
-    """The share of the expected work that is done.
+def _forecast(state: SessionState, search: Search | None) -> Forecast:
+    return Foresight(search).forecast if search else before_the_plan(state)
 
-    It compares the steps that ended with those that the plan expects, on a curve that flattens: repairs add work, but
-    progress must never go back.
-    """
-    if search is None:
-        looked = sum(step.status is Status.COMPLETED for step in steps.by_key.values())
-        return 0.12 if steps.get(PLAN) else round(min(0.11, 0.04 * looked), 2)
-    if steps.get(PACKAGE):
-        return 0.95
-    ended = sum(
-        step.status not in (Status.QUEUED, Status.RUNNING)
-        for step in steps.by_key.values()
-        if step.request.kind in (StepKind.OPTIMIZE, StepKind.EVALUATE)
-    )
-    expected = 2 + 2 * min(len(search.plan.candidates), search.state.criteria.budget.candidates)
-    done = ended / expected
-    return round(0.15 + 0.78 * done / (done + 0.6), 4)
+
+def _progress(state: SessionState, forecast: Forecast) -> float:
+    """The share of the expected seconds of work that is done."""
+    worked_s = state.worked_s - worked_before_s(state)
+    ahead_s = forecast.later_s + sum(forecast.steps.values())
+    return round(worked_s / (worked_s + ahead_s), 4) if worked_s > 0 else 0.0
 
 
 @dataclass(frozen=True)

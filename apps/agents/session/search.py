@@ -52,6 +52,10 @@ class Option:
     """Decides which comes first: the improvement for its share of the budgets, unless a rule moves it."""
     improvement: float
     """What it is expected to add to the logarithm of the score that is delivered."""
+    gain: float = 1.0
+    """Its expected score."""
+    chance: float = 1.0
+    """That it holds every limit."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Search(Overview):
     @cached_property
     def options(self) -> tuple[Option, ...]:
         """Candidates worth starting now for which the time suffices, the most promising first."""
-        ranked, _ = self._ranked
+        ranked, _ = self.ranked_options
         if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
             return known
         owed = [option for option in ranked if option.candidate.key in self._owed]
@@ -129,10 +133,10 @@ class Search(Overview):
     def too_late(self) -> tuple[Option, ...]:
         """Candidates that would be worth starting, but for which the time does not suffice, the most promising
         first."""
-        return self._ranked[1]
+        return self.ranked_options[1]
 
     @cached_property
-    def _ranked(self) -> tuple[tuple[Option, ...], tuple[Option, ...]]:
+    def ranked_options(self) -> tuple[tuple[Option, ...], tuple[Option, ...]]:
         """Every candidate worth starting, the most promising first: those for which the time suffices, and the
         others."""
         found = [
@@ -168,7 +172,7 @@ class Search(Overview):
         """The option with the chance that the candidate holds every limit."""
         improvement = chance * expected_improvement(gain, self.held, self._surprise(candidate))
         improvement *= minor(candidate.predicted)
-        return Option(candidate, improvement / self._price(candidate), improvement)
+        return Option(candidate, improvement / self._price(candidate), improvement, gain, chance)
 
     def _price(self, candidate: CandidateRecord) -> float:
         """What a candidate takes of what is left of the budgets, as a share: of the minutes, and of the candidates.

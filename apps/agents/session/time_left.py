@@ -51,7 +51,7 @@ class TimeLeft:
 
     def needs_s(self, candidate: CandidateRecord) -> float:
         """Seconds to make what is missing of a candidate, and to rank it."""
-        return max(self._ranking_s, self.anew_s(candidate) - self._made_s(candidate))
+        return max(self.ranking_s, self.anew_s(candidate) - self._made_s(candidate))
 
     def anew_s(self, candidate: CandidateRecord) -> float:
         """Seconds to make all of a candidate, and to rank it."""
@@ -84,7 +84,7 @@ class TimeLeft:
         return max(0.1, taken_s / predicted_s) if predicted_s > 0 else 1.0
 
     @cached_property
-    def _ranking_s(self) -> float:
+    def ranking_s(self) -> float:
         """How long ranking a candidate took on average; before one is measured, what it takes at least."""
         measured = [ranked for _, _, ranked in self._measured]
         return _mean(measured) if measured else least_ranking_s(self.state.criteria)
@@ -96,7 +96,7 @@ class TimeLeft:
 
     def _made_s(self, candidate: CandidateRecord) -> float:
         """Seconds that the links took that are made already, of those that the prediction includes."""
-        return sum(self._taken_s(chain) for chain in _foreseen(candidate.steps, self.specs))
+        return sum(self._taken_s(chain) for chain in foreseen_chains(candidate.steps, self.specs))
 
     def _taken_s(self, chain: Chain) -> float:
         step = self.steps.made(chain)
@@ -149,7 +149,7 @@ def minutes_spent(state: SessionState) -> str | None:
     )
 
 
-def _foreseen(chain: Chain, specs: Mapping[str, TechniqueSpec]) -> list[Chain]:
+def foreseen_chains(chain: Chain, specs: Mapping[str, TechniqueSpec]) -> list[Chain]:
     """The chains up to each link whose time a prediction includes: all from the first on that is made for it alone."""
     shared = (specs[link.technique].family in _MADE_FOR_MANY if link.technique in specs else False for link in chain)
     first = next((place for place, many in enumerate(shared) if not many), len(chain) - 1)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.state import CandidateStatus
+from apps.ids import present_ids
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.step import SessionStep
@@ -105,6 +106,8 @@ class LogEntry(models.Model):
     level = models.CharField(max_length=7, default="info")
     message = models.TextField()
     at = models.DateTimeField(default=timezone.now)
+    context = models.JSONField(default=present_ids, editable=False)
+    """The ids of what wrote it (`apps.ids`): worker, attempt, candidate, and the request that led to it."""
 
     objects = SessionOwnedQuerySet.as_manager()
 

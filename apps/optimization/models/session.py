@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 
 from apps.accounts.models import Team
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.forecast import Forecast
 from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
@@ -47,7 +48,10 @@ class OptimizationSession(models.Model):
     status = models.CharField(max_length=10, choices=choices_of(Status), default=Status.QUEUED, editable=False)
     phase = models.CharField(max_length=12, choices=choices_of(Phase), default=Phase.ANALYSING, editable=False)
     progress = models.FloatField(default=0.0, editable=False)
-    eta_s = models.FloatField(null=True, editable=False)
+    forecast = models.JSONField(null=True, editable=False)
+    """`Forecast` of its last decision. What is shown follows from it and from what has run since (`progress`)."""
+    foreseen_s = models.FloatField(null=True, editable=False)
+    """How long all of its work should take, as foreseen right after the plan."""
     outcome = models.CharField(max_length=20, choices=choices_of(Outcome), blank=True, editable=False)
     verdict = models.JSONField(null=True, editable=False)
     """`Verdict`, once decided."""
@@ -160,10 +164,14 @@ class OptimizationSession(models.Model):
         """Queued → running."""
         self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=clock.now())
 
-    def proceed(self, *, phase: Phase, progress: float, eta_s: float | None) -> None:
+    def proceed(self, *, phase: Phase, progress: float, forecast: Forecast | None) -> None:
         """Updates the phase and progress of a running session. Progress never decreases."""
         progress = max(self.progress, min(1.0, progress))
-        self._move("proceed", {Status.RUNNING}, phase=phase, progress=progress, eta_s=eta_s)
+        foreseen = forecast.model_dump(mode="json") if forecast else None
+        changes: dict[str, Any] = {"phase": phase, "progress": progress, "forecast": foreseen}
+        if forecast and forecast.planned and self.foreseen_s is None:
+            changes["foreseen_s"] = self.own_time_s() + forecast.total_s
+        self._move("proceed", {Status.RUNNING}, **changes)
 
     def complete(self, verdict: Verdict, package: Blob | None) -> None:
         """Running → completed, with its verdict."""
@@ -175,7 +183,7 @@ class OptimizationSession(models.Model):
             outcome=verdict.outcome,
             package=package,
             progress=1.0,
-            eta_s=None,
+            forecast=None,
             **self._ending(),
         )
 
@@ -188,7 +196,7 @@ class OptimizationSession(models.Model):
             error_code=code,
             error=sentence,
             traceback=traceback,
-            eta_s=None,
+            forecast=None,
             **self._ending(),
         )
 
@@ -198,7 +206,7 @@ class OptimizationSession(models.Model):
 
     def cancel(self) -> None:
         """Active → cancelled, once none of its steps runs."""
-        self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, **self._ending())
+        self._move("cancel", ACTIVE, status=Status.CANCELLED, forecast=None, **self._ending())
 
     def resume(self) -> None:
         """Failed or cancelled → queued. Completed steps stay; the rest is repeated."""
@@ -229,7 +237,7 @@ class OptimizationSession(models.Model):
 
     def settle(self) -> None:
         """Active → completed with the verdict that stands, because a member cancelled what it was reopened for."""
-        self._move("settle", ACTIVE, status=Status.COMPLETED, cancel_requested_at=None, eta_s=None, **self._ending())
+        self._move("settle", ACTIVE, status=Status.COMPLETED, cancel_requested_at=None, forecast=None, **self._ending())
 
     def _ending(self) -> dict[str, Any]:
         """The fields that every end sets."""

@@ -19,7 +19,7 @@ from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.agents.session import halving
 from apps.models import clock
 from apps.models.models import Blob
-from apps.optimization import own_time
+from apps.optimization import own_time, tallies
 from apps.optimization.curves import Curves
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
@@ -236,7 +236,10 @@ class SessionStep(models.Model):
             changes["batch_divisor"] = self.batch_divisor * 2
         if not counts:
             changes["attempt"] = self.attempt - 1
-        return self._held(stale=stale, **changes)
+        held = self._held(stale=stale, **changes)
+        if held and counts:
+            tallies.RETRIES.count(self.kind, "lease_lost" if stale else "failure")
+        return held
 
     def cancel(self, *, stale: bool = False) -> bool:
         """Queued or running under this claim → cancelled."""
@@ -277,7 +280,16 @@ class SessionStep(models.Model):
         with transaction.atomic():
             OptimizationSession.objects.lock(self.session_id)
             ended = {**changes, **_RELEASED, **_FROM_THE_START, "eta_s": None, "finished_at": Now()}
-            return self._held(stale=stale, **ended)
+            held = self._held(stale=stale, **ended)
+            if held:
+                self._count(changes)
+            return held
+
+    def _count(self, changes: dict[str, Any]) -> None:
+        """Counts the end of its last run, in the metrics."""
+        result = tallies.ERRORED if changes.get("traceback") else changes["status"]
+        lasted_s = (clock.now() - self.started_at).total_seconds() if self.started_at else 0.0
+        tallies.STEPS.count(self.kind, result, measured=max(0.0, lasted_s))
 
     def _held(self, *, stale: bool = False, **changes: Any) -> bool:
         """Applies `changes` if this run still holds the claim (and, with `stale`, if its lease has expired)."""

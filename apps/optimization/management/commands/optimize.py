@@ -17,6 +17,7 @@ from apps.errors import UserError
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import exit_codes
 from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.optimization.progress import courses_of
 from apps.optimization.services import session_start, use_of, wanted_criteria, what_is_decided
 from apps.optimization.waiting import waits_of
 
@@ -124,7 +125,9 @@ class Command(BaseCommand):
         shown = ""
         while session.is_active:
             wait = waits_of([session]).get(session.pk)
-            now = f"{session.phase} {session.progress:.0%}" + (f", waiting: {wait.sentence}" if wait else "")
+            now = f"{session.phase} {courses_of([session])[session.pk].progress:.0%}" + (
+                f", waiting: {wait.sentence}" if wait else ""
+            )
             if now != shown:
                 self.stdout.write(now)
                 shown = now

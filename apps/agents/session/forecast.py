@@ -1,0 +1,201 @@
+"""What a session has before it, in seconds: its steps under way, the candidates it may still try, judging, packing.
+
+Seconds come from what was measured: of candidates from the plan's predictions, multiplied by how much longer the
+measured ones took (`time_left`); of other steps from earlier sessions (`SessionState.usual_s`). Which candidates will
+be tried is not known, because every result can make others pointless. So each counts with the chance that none of those
+before it turns out better than it could be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.contracts.chain import Chain
+from apps.agents.contracts.forecast import Forecast
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.state import (
+    ACTIVE,
+    JUDGING,
+    CandidateRecord,
+    SessionState,
+    StepKind,
+    StepRequest,
+)
+from apps.agents.planning.minutes import judged_longer_s, least_ranking_s
+from apps.agents.planning.ordering import optimistic_gain
+from apps.agents.session.search import Option, Search
+from apps.agents.session.time_left import foreseen_chains
+
+OTHERWISE_S = {
+    StepKind.ANALYSE: 30.0,
+    StepKind.PLAN: 2.0,
+    StepKind.OPTIMIZE: 15.0,
+    StepKind.REFINE: 4.0,
+    StepKind.PACKAGE: 8.0,
+}
+"""Where no earlier session has shown how long a step takes."""
+MOST_CANDIDATES_GUESSED = 6
+"""Before the plan: how many candidates a session is expected to try, if its budget allows more."""
+REPAIRS = 0.3
+"""How many repairs a candidate that breaks a limit has on average."""
+DOUBT = 0.5
+"""The power of a candidate's chance with which it makes later ones pointless. Below 1, the least promising candidates
+hardly count less than the others."""
+SECOND_FINALIST = 0.3
+"""The chance that a finalist is not proven, and the next one is judged too."""
+
+
+def before_the_plan(state: SessionState) -> Forecast:
+    """A guess: nothing is known of candidates yet."""
+    known = state.usual_s
+    each_s = known.get(StepKind.OPTIMIZE, OTHERWISE_S[StepKind.OPTIMIZE]) + known.get(
+        StepKind.EVALUATE, least_ranking_s(state.criteria)
+    )
+    candidates = min(MOST_CANDIDATES_GUESSED, state.criteria.budget.candidates)
+    trying_s = min(candidates * each_s, max(0.0, 60 * state.criteria.budget.minutes - state.worked_s))
+    judging_s = known.get(JUDGING, least_ranking_s(state.criteria) + judged_longer_s(state.criteria))
+    steps = _active(state)
+    missing = [kind for kind in (StepKind.ANALYSE, StepKind.PLAN) if not _has(state, kind)]
+    later_s = trying_s + judging_s + usual_s(state, StepKind.PACKAGE) + sum(usual_s(state, kind) for kind in missing)
+    return Forecast(
+        steps={step.key: usual_s(state, step.kind) for step in steps},
+        later_s=round(later_s, 1),
+        at_once=state.parallelism,
+        planned=False,
+    )
+
+
+def usual_s(state: SessionState, kind: StepKind) -> float:
+    return state.usual_s.get(kind, OTHERWISE_S.get(kind, least_ranking_s(state.criteria)))
+
+
+def _active(state: SessionState) -> list[StepRequest]:
+    return [step.request for step in state.steps if step.status in ACTIVE]
+
+
+def _has(state: SessionState, kind: StepKind) -> bool:
+    return any(step.request.kind is kind for step in state.steps)
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """The forecast of a session with a plan."""
+
+    search: Search
+
+    @property
+    def forecast(self) -> Forecast:
+        steps = {step.key: round(self._seconds(step), 1) for step in _active(self._state)}
+        return Forecast(steps=steps, later_s=round(self._later_s, 1), at_once=self._state.parallelism)
+
+    @property
+    def _state(self) -> SessionState:
+        return self.search.state
+
+    # --- steps under way ---------------------------------------------------------------------------------------------
+
+    def _seconds(self, step: StepRequest) -> float:
+        """How long a step should take in all."""
+        if step.kind is StepKind.EVALUATE:
+            return self._judging_s if _judges(step) else self.search.time_left.ranking_s
+        if step.kind is StepKind.OPTIMIZE:
+            return self._making_s(step)
+        return usual_s(self._state, step.kind)
+
+    def _making_s(self, step: StepRequest) -> float:
+        """Of a candidate's own link, or of a link that several share: as predicted for the first of them."""
+        trial = next((one for one in self.search.trials if one.key == step.candidate or one.maker == step.key), None)
+        if trial is None:
+            trial = next((one for one in self.search.trials if self._is_made_by(one.planned.steps, step.key)), None)
+        if trial is None:
+            return usual_s(self._state, StepKind.OPTIMIZE)
+        return self._link_s(trial.planned)
+
+    def _is_made_by(self, chain: Chain, key: str) -> bool:
+        return any(self.search.steps.key_of(chain[:place]) == key for place in range(1, len(chain) + 1))
+
+    def _link_s(self, candidate: CandidateRecord) -> float:
+        """What one of the links of a candidate takes that are still to be made."""
+        missing = self._missing(candidate.steps)
+        making_s = self.search.time_left.needs_s(candidate) - self.search.time_left.ranking_s
+        return max(1.0, making_s / max(1, len(missing)))
+
+    def _missing(self, chain: Chain) -> list[Chain]:
+        links = foreseen_chains(chain, self.search.specs)
+        return [link for link in links if self.search.steps.made(link) is None]
+
+    # --- what follows ------------------------------------------------------------------------------------------------
+
+    @property
+    def _later_s(self) -> float:
+        packaging_s = 0.0 if self.search.steps.package else usual_s(self._state, StepKind.PACKAGE)
+        return self._trying_s + self._finals_s + packaging_s
+
+    @property
+    def _trying_s(self) -> float:
+        """Evaluating what is being made, and making and ranking what may still be tried, within the budgets."""
+        search, time_left = self.search, self.search.time_left
+        if search.finals is not None or search.steps.package is not None:
+            return 0.0
+        waiting = sum(trial.started and trial.evaluate is None and not trial.decided for trial in search.trials)
+        total_s = waiting * time_left.ranking_s
+        room_s = time_left.seconds - sum(self._seconds(step) for step in _active(self._state)) - self._judging_s
+        room = max(0, self._state.criteria.budget.candidates - search.started)
+        made = {step.key for step in _active(self._state)}
+        for option, chance in _with_chances(search, search.ranked_options[0][:room]):
+            needed_s = self._needed_s(option.candidate, made)
+            if total_s + needed_s > room_s:
+                break
+            total_s += chance * (needed_s + (1 - option.chance) * REPAIRS * self._repair_s(option.candidate))
+        return total_s
+
+    def _repair_s(self, candidate: CandidateRecord) -> float:
+        """Seconds to make the last link of a candidate another way, and to rank it."""
+        return self.search.time_left.ranking_s + self._link_s(candidate)
+
+    def _needed_s(self, candidate: CandidateRecord, made: set[str]) -> float:
+        """Seconds to make and rank a candidate, without the links that another one before it needs too (`made`)."""
+        missing = self._missing(candidate.steps)
+        new = [link for link in missing if self.search.steps.key_of(link) not in made]
+        made.update(self.search.steps.key_of(link) for link in new[:-1])
+        return self.search.time_left.ranking_s + len(new) * self._link_s(candidate)
+
+    @property
+    def _finals_s(self) -> float:
+        """Judging the finalists that have not been judged, one after the other until one is proven."""
+        search = self.search
+        if search.steps.package is not None:
+            return 0.0
+        if search.finals is None:
+            return self._judging_s * (1 + SECOND_FINALIST)
+        judging = any(_judges(step) for step in _active(self._state))
+        unasked = len(search.finals.unasked)
+        if search.finals.chosen(closed=False) is not None or not unasked:
+            return 0.0
+        return self._judging_s * (SECOND_FINALIST if judging else 1.0)
+
+    @cached_property
+    def _judging_s(self) -> float:
+        """From how long ranking took; before anything was ranked, from earlier sessions, or the least it can take."""
+        criteria = self._state.criteria
+        least_s = self.search.time_left.ranking_s + judged_longer_s(criteria)
+        return self.search.time_left.judging_s or self._state.usual_s.get(JUDGING, least_s)
+
+
+def _judges(step: StepRequest) -> bool:
+    return step.kind is StepKind.EVALUATE and step.parameters.get("part") == Part.EVALUATION
+
+
+def _with_chances(search: Search, options: Sequence[Option]) -> list[tuple[Option, float]]:
+    """Each option with the chance that its turn comes: that no earlier one succeeds with a score it cannot reach."""
+    found: list[tuple[Option, float]] = []
+    tried: list[tuple[float, float]] = []
+    for option in options:
+        hope = optimistic_gain(option.candidate.predicted, search.state.criteria)
+        turn = math.prod(1 - success for gain, success in tried if gain >= hope)
+        found.append((option, turn))
+        tried.append((option.gain, turn * option.chance**DOUBT))
+    return found

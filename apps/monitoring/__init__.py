@@ -1,0 +1,1 @@
+"""What happened, counted: stored counts that every process adds to and every scrape agrees on."""
