@@ -191,7 +191,7 @@ def _limits() -> Limits:
         time_s=TIME_LIMIT_S,
         memory_bytes=limits.memory_bytes(),
         file_bytes=settings.LATHE.largest_step_file_bytes,
-        sandbox_required=settings.LATHE.sandbox_required,
+        sandbox=settings.LATHE.sandbox,
     )
 
 

@@ -30,7 +30,6 @@ from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
 from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import (
-    AuditEventSerializer,
     CandidateSerializer,
     ContinuationSerializer,
     LogEntrySerializer,
@@ -39,15 +38,18 @@ from apps.optimization.serializers import (
     PromotionRollbackSerializer,
     PromotionSerializer,
     QuestionSerializer,
-    RetentionSerializer,
     SessionSerializer,
     StepSerializer,
-    StorageSerializer,
     TakeSerializer,
-    WorkerSerializer,
 )
 from apps.optimization.serializers_comparison import ComparisonSerializer
 from apps.optimization.serializers_criteria import EXAMPLE_CRITERIA
+from apps.optimization.serializers_operation import (
+    AuditEventSerializer,
+    RetentionSerializer,
+    StorageSerializer,
+    WorkerSerializer,
+)
 from apps.optimization.session_log import JSON_LINES, Form, log_response
 
 DECISION = OpenApiParameter(

@@ -213,7 +213,7 @@ def limits(settings: PipelineSettings) -> Limits:
         memory_bytes=memory_bytes,
         time_s=60.0 * settings.step_time_limit_minutes,
         file_bytes=environment.LATHE.largest_step_file_bytes,
-        sandbox_required=environment.LATHE.sandbox_required,
+        sandbox=environment.LATHE.sandbox,
     )
 
 

@@ -14,10 +14,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
 from apps.agents.contracts.state import Earlier, Outcome, Plan, Prediction, Status, Verdict
-from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
-from apps.audit.models import AuditEvent
-from apps.models.serializers import TeamChoice
 from apps.optimization.lineage import Lineage, Link, runtime_of_candidate
 from apps.optimization.models import (
     Candidate,
@@ -25,7 +22,6 @@ from apps.optimization.models import (
     LogEntry,
     OptimizationSession,
     SessionStep,
-    Worker,
 )
 from apps.optimization.progress import Course, courses_of
 from apps.optimization.serializers_criteria import resolutions_field
@@ -315,115 +311,6 @@ class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):
         read_only_fields = fields
 
 
-class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """`alive` is whether it sent a heartbeat recently. `current_step` is shown only to the team that owns the session.
-
-    `timing` describes the machine during its last latency comparison, `spread` is how far from 1 the original measured
-    against itself, and `health` rates that. They are null before the first comparison. `priority` is the scheduling
-    priority of its measurements, and `measuring_cores` are the cores they are bound to. `sandbox` is how far the
-    processes that open uploads are closed in, and what uploaded code could do all the same. It is null for a worker
-    that opens none.
-    """
-
-    timing = json_of(TimingHealth, read_only=True, allow_null=True)
-    health = serializers.ChoiceField(
-        choices=[one.value for one in Health], source="health.state", default=None, read_only=True, allow_null=True
-    )
-    spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
-    measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
-    alive = serializers.SerializerMethodField()
-    sandbox = serializers.SerializerMethodField()
-    current_step = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Worker
-        fields = (
-            "name",
-            "alive",
-            "queues",
-            "machine",
-            "measuring_cores",
-            "priority",
-            "timing",
-            "health",
-            "spread",
-            "sandbox",
-            "started_at",
-            "seen_at",
-            "current_step",
-        )
-        read_only_fields = fields
-
-    def get_alive(self, worker: Worker) -> bool:
-        return worker.is_alive
-
-    @extend_schema_field(
-        {"type": "object", "nullable": True, "example": {"level": "partial", "gaps": ["use the network (seccomp)"]}}
-    )
-    def get_sandbox(self, worker: Worker) -> dict[str, Any] | None:
-        found = worker.sandbox if worker.opens_uploads else None
-        return None if found is None else {"level": found.level.value, "gaps": list(found.gaps)}
-
-    @extend_schema_field({"type": "object", "nullable": True, "example": {"session": "0b2c…", "key": "evaluate-c01"}})
-    def get_current_step(self, worker: Worker) -> dict[str, str] | None:
-        step = worker.current_step
-        teams: set[int] = self.context.get("teams", set())
-        if step is None or step.session.team_id not in teams:
-            return None
-        return {"session": str(step.session_id), "key": step.key}
-
-
-class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
-    """`number` counts the team's events without gaps. `sequence` counts the events of all teams, which
-    share one chain.
-    """
-
-    class Meta:
-        model = AuditEvent
-        fields = (
-            "sequence",
-            "number",
-            "at",
-            "team",
-            "session",
-            "actor_kind",
-            "actor",
-            "action",
-            "subject",
-            "reason",
-            "data",
-            "previous",
-            "digest",
-        )
-        read_only_fields = fields
-
-
-class RemovalSerializer(serializers.Serializer[Any]):
-    """What a team's retention removes, or would remove."""
-
-    sessions = serializers.IntegerField()
-    artifacts = serializers.IntegerField()
-    artifact_bytes = serializers.IntegerField()
-    log_lines = serializers.IntegerField()
-
-
-class StorageSerializer(serializers.Serializer[Any]):
-    """Bytes by kind. A file that two kinds refer to counts in both, but once in `used_bytes`. Null means no quota."""
-
-    used_bytes = serializers.IntegerField()
-    quota_bytes = serializers.IntegerField(allow_null=True)
-    models_bytes = serializers.IntegerField()
-    datasets_bytes = serializers.IntegerField()
-    candidates_bytes = serializers.IntegerField()
-    checkpoints_bytes = serializers.IntegerField()
-    packages_bytes = serializers.IntegerField()
-    uploads_bytes = serializers.IntegerField()
-    artifact_days = serializers.IntegerField(source="policy.artifact_days", allow_null=True)
-    log_days = serializers.IntegerField(source="policy.log_days", allow_null=True)
-    session_days = serializers.IntegerField(source="policy.session_days", allow_null=True)
-    would_go = RemovalSerializer(help_text="What the retention would remove now.")
-
-
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
@@ -501,12 +388,3 @@ class PromotedSerializer(serializers.Serializer[Any]):
     alias = serializers.CharField()
     version = serializers.IntegerField(help_text="The version's id.")
     number = serializers.IntegerField(help_text="Its number within the model.")
-
-
-class RetentionSerializer(TeamChoice):
-    """Days, or null for forever. Omitted fields stay unchanged."""
-
-    artifact_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
-    log_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
-    session_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
-    dry_run = serializers.BooleanField(required=False, default=False, help_text="Only report what would be removed.")

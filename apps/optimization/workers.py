@@ -18,7 +18,7 @@ from apps.agents.contracts.state import Status, StepKind
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
-from apps.agents.sandbox.walls.closing import detect
+from apps.agents.sandbox.walls.closing import means
 from apps.agents.techniques.catalogue import broken_techniques, catalogue
 from apps.ids import worker_name
 from apps.models import clock
@@ -43,7 +43,7 @@ def _machine() -> dict[str, object]:
         **machine,
         "libraries": machine["libraries"] | installed_versions(sorted(needed)),
         SCRATCH_FREE: scratch.free_bytes(),
-        SANDBOX: detect().model_dump(mode="json"),
+        SANDBOX: means(settings.LATHE.sandbox).model_dump(mode="json"),
         "broken_techniques": [one.model_dump(mode="json") for one in broken_techniques()],
     }
 

@@ -14,8 +14,8 @@ from django.core import checks
 from django.core.checks import CheckMessage, Tags
 
 from apps.agents.contracts.phrasing import listed
-from apps.agents.contracts.sandbox import OPENING_QUEUES, Sandbox
-from apps.agents.sandbox.walls.closing import detect
+from apps.agents.contracts.sandbox import OPENING_QUEUES, Sandbox, SandboxRule
+from apps.agents.sandbox.walls.closing import means
 from apps.agents.sandbox.walls.reach import readable
 from lathe.env import PROJECT_ROOT, Environment
 
@@ -96,7 +96,9 @@ def open_to_uploads(environment: Environment, sandbox: Sandbox) -> Iterator[Chec
     if sandbox.gaps:
         yield checks.Warning(
             f"The sandbox of steps is {sandbox.level.value} here: uploaded code could {listed(sandbox.gaps)}.",
-            hint="Run workers where the kernel has what is named, and set LATHE_SANDBOX=required (docs/security.md).",
+            hint="Take LATHE_SANDBOX=off away, unless a driver does not run inside (docs/security.md)."
+            if environment.sandbox is SandboxRule.OFF
+            else "Run workers where the kernel has what is named, and set LATHE_SANDBOX=required (docs/security.md).",
             id="lathe.W007",
         )
     if readable(environment.var_dir):
@@ -123,5 +125,5 @@ def check_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     opens_uploads = not OPENING_QUEUES.isdisjoint(environment.queues)
     return [
         *unfit_for_a_team(environment),
-        *(open_to_uploads(environment, detect()) if opens_uploads else ()),
+        *(open_to_uploads(environment, means(environment.sandbox)) if opens_uploads else ()),
     ]

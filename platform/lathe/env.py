@@ -16,9 +16,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
+from apps.agents.contracts.sandbox import SandboxRule
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 QUEUES = ("default", "checks", "cpu", "gpu")
-SANDBOX_RULES = ("best", "required")
 LOG_FORMATS = ("auto", "text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -217,8 +218,8 @@ class Environment:
     """LATHE_QUIET_WAIT_S: how long a measurement may wait for the machine to become quiet."""
     timing_s: int
     """LATHE_TIMING_S: how long one candidate is timed beside the original at most."""
-    sandbox: str
-    """LATHE_SANDBOX: whether steps may run where the system cannot close them in (`best`), or not (`required`)."""
+    sandbox: SandboxRule
+    """LATHE_SANDBOX: whether steps may run where the system cannot close them in."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
@@ -233,10 +234,6 @@ class Environment:
     @property
     def uses_tls(self) -> bool:
         return self.base_url.startswith("https://")
-
-    @property
-    def sandbox_required(self) -> bool:
-        return self.sandbox == "required"
 
     @property
     def largest_step_file_bytes(self) -> int:
@@ -279,7 +276,7 @@ class Environment:
             cores=reader.cores("LATHE_CORES"),
             quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),
             timing_s=reader.whole("LATHE_TIMING_S", 20, at_least=1, at_most=LONGEST_TIMING_S),
-            sandbox=reader.choice("LATHE_SANDBOX", "best", SANDBOX_RULES),
+            sandbox=SandboxRule(reader.choice("LATHE_SANDBOX", SandboxRule.BEST, tuple(SandboxRule))),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             log_format=reader.choice("LATHE_LOG_FORMAT", "auto", LOG_FORMATS),

@@ -19,9 +19,9 @@ from django.db import connections
 from django.utils.module_loading import module_has_submodule
 
 from apps.agents.contracts.phrasing import listed
-from apps.agents.contracts.sandbox import Sandbox
+from apps.agents.contracts.sandbox import Sandbox, SandboxRule
 from apps.agents.sandbox import cores
-from apps.agents.sandbox.walls.closing import detect
+from apps.agents.sandbox.walls.closing import means
 from apps.models import checks
 from apps.models.messages import CHECKS_QUEUE
 from lathe.env import PROJECT_ROOT, Environment
@@ -90,7 +90,7 @@ def prepare(supervisor: Supervisor, environment: Environment) -> None:
     `ChildDied` or `TimeoutError`.
     """
     check_cores(environment)
-    check_sandbox(environment, detect())
+    check_sandbox(environment, means(environment.sandbox))
     if environment.redis_is_embedded:
         var = environment.var_dir
         try:
@@ -109,7 +109,7 @@ def check_cores(environment: Environment) -> None:
 
 def check_sandbox(environment: Environment, sandbox: Sandbox) -> None:
     """Raises `CannotStart` if LATHE_SANDBOX asks for more than this system has."""
-    if environment.sandbox_required and not sandbox.enough:
+    if environment.sandbox is SandboxRule.REQUIRED and not sandbox.enough:
         raise CannotStart(
             "LATHE_SANDBOX is 'required', but this system cannot close steps in: uploaded code could "
             f"{listed(sandbox.gaps)}. Use a system that has what is named, or set LATHE_SANDBOX=best to do without."

@@ -22,7 +22,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
 from apps.agents.contracts.criteria import Budget
-from apps.agents.contracts.sandbox import Level, Sandbox
+from apps.agents.contracts.sandbox import Level, Sandbox, SandboxRule
 from apps.agents.contracts.state import Status
 from apps.agents.sandbox.walls import closing
 from apps.models import inspection
@@ -111,7 +111,7 @@ def test_the_same_code_gets_out_where_nothing_closes_it_in(
 def test_where_a_sandbox_is_required_and_missing_an_upload_is_not_opened(
     door: Door, aims: Aims, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    settings.LATHE = replace(settings.LATHE, sandbox="required")
+    settings.LATHE = replace(settings.LATHE, sandbox=SandboxRule.REQUIRED)
     monkeypatch.setattr(closing, "detect", Sandbox)
     model = door.post("models", {"name": "hostile"})["id"]
     content = SimpleUploadedFile("model.zip", hostile_model(aims, tmp_path / "model.zip").read_bytes())

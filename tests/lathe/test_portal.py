@@ -19,7 +19,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from apps.agents.contracts.sandbox import Sandbox
+from apps.agents.contracts.sandbox import Sandbox, SandboxRule
 from apps.agents.contracts.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
@@ -215,9 +215,9 @@ def test_cores_that_the_machine_lacks_stop_the_start_with_what_would_be_right(tm
 def test_a_sandbox_that_is_required_and_missing_stops_the_start(tmp_path, monkeypatch, settings):
     environment = Environment.read({"LATHE_VAR_DIR": str(tmp_path), "LATHE_SANDBOX": "required"})
     portal.check_sandbox(environment, Sandbox(landlock_abi=2, call_filter=True))
-    portal.check_sandbox(replace(environment, sandbox="best"), Sandbox())
+    portal.check_sandbox(replace(environment, sandbox=SandboxRule.BEST), Sandbox())
     for module in ("lathe.portal", "lathe.management.commands.worker"):
-        monkeypatch.setattr(f"{module}.detect", Sandbox)
+        monkeypatch.setattr(f"{module}.means", lambda rule: Sandbox())
     with Supervisor() as supervisor, pytest.raises(portal.CannotStart, match="every file that the worker can"):
         portal.prepare(supervisor, environment)
     settings.LATHE = environment

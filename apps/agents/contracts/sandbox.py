@@ -18,6 +18,17 @@ OPENING_QUEUES = frozenset({"checks", "cpu", "gpu"})
 """The queues whose work opens uploads."""
 
 
+class SandboxRule(StrEnum):
+    """What operators ask of the sandbox (LATHE_SANDBOX)."""
+
+    OFF = "off"
+    """Nothing is shut, for a driver that does not run inside. Uploads can then do what the worker can."""
+    BEST = "best"
+    """A child is closed in as far as its kernel allows."""
+    REQUIRED = "required"
+    """Nothing is opened where files or network would stay open."""
+
+
 class Level(StrEnum):
     """How far a child is closed in."""
 

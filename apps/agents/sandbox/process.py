@@ -30,6 +30,7 @@ from apps.agents.contracts.errors.steps import (
 from apps.agents.contracts.faults import Fault, is_full
 from apps.agents.contracts.job import Event, Job, JobFailure, JobResult
 from apps.agents.contracts.phrasing import listed
+from apps.agents.contracts.sandbox import SandboxRule
 from apps.agents.sandbox.child import INTERNAL_ERROR
 from apps.agents.sandbox.preloading import Stopped
 from apps.agents.sandbox.preloads import modules_for
@@ -61,8 +62,7 @@ class Limits:
     time_s: float | None = None
     file_bytes: int | None = None
     """Of one file that the child writes."""
-    sandbox_required: bool = False
-    """Whether a job is refused where uploaded code could reach files or the network."""
+    sandbox: SandboxRule = SandboxRule.BEST
 
 
 class JobCancelled(Exception):
@@ -168,8 +168,8 @@ def _with_absolute_paths(job: Job) -> Job:
 
 def _closed_in(job: Job, limits: Limits) -> Job:
     """The job with this machine's sandbox. Raises `JobFailed` where there is not enough of one for `limits`."""
-    found = closing.detect()
-    if limits.sandbox_required and not found.enough:
+    found = closing.means(limits.sandbox)
+    if limits.sandbox is SandboxRule.REQUIRED and not found.enough:
         ours = StepSandboxUnavailable(reason=f"uploaded code could {listed(found.gaps)}")
         raise JobFailed(_expected(ours, "", Fault.INFRASTRUCTURE))
     return job.model_copy(update={"sandbox": found, "largest_file_bytes": limits.file_bytes})

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from apps.agents.contracts.job import Event, Job, LogLine
-from apps.agents.contracts.sandbox import Level, Sandbox
+from apps.agents.contracts.sandbox import Level, Sandbox, SandboxRule
 from apps.agents.sandbox import preloading
 from apps.agents.sandbox.process import JobFailed, Limits, run_job
 from apps.agents.sandbox.walls import closing, landlock, namespaces, seccomp
@@ -187,10 +188,19 @@ def test_a_job_is_refused_where_a_sandbox_is_required_and_there_is_none(
 ) -> None:
     only(monkeypatch, Sandbox(landlock_abi=4))
     with pytest.raises(JobFailed) as failed:
-        run("try_everything", scratch, aims, Limits(sandbox_required=True))
+        run("try_everything", scratch, aims, Limits(sandbox=SandboxRule.REQUIRED))
     assert (failed.value.code, failed.value.transient) == ("step.sandbox_unavailable", True)
     assert "use the network, except for TCP" in failed.value.message
     assert not (scratch / "out").exists()
+
+
+@needs_files
+def test_operators_can_do_without_and_it_is_called_none(scratch: Path, aims: Aims) -> None:
+    body = run("try_everything", scratch, aims, replace(LIMITS, sandbox=SandboxRule.OFF))
+    assert isinstance(body, dict)
+    assert "connects_by_tcp" in body["open"]
+    assert closing.means(SandboxRule.OFF).level is Level.NONE
+    assert closing.means(SandboxRule.BEST) == closing.means(SandboxRule.REQUIRED) == HERE
 
 
 def test_nothing_is_run_where_the_kernel_refuses_what_it_promised(

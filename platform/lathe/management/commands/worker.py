@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.agents.sandbox.walls.closing import detect
+from apps.agents.sandbox.walls.closing import means
 from lathe import portal
 from lathe.env import QUEUES
 from lathe.processes import ChildDied, StopRequested, Supervisor
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *, queues: list[str] | None, **options: Any) -> None:
         try:
             portal.check_cores(settings.LATHE)
-            portal.check_sandbox(settings.LATHE, detect())
+            portal.check_sandbox(settings.LATHE, means(settings.LATHE.sandbox))
             with Supervisor() as supervisor:
                 for queue in queues or settings.LATHE.queues:
                     supervisor.start(portal.worker(queue))
