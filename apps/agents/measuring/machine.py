@@ -5,6 +5,7 @@ Reads the kernel's files and package metadata, and imports nothing heavy. A work
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -36,7 +37,7 @@ def describe_machine(root: Path = Path("/")) -> Machine:
     return Machine(
         hostname=platform.node(),
         cpu=_cpu(cpu_info),
-        cores=usable_cores(),
+        cores=usable_cores(root / "sys/fs/cgroup"),
         memory_bytes=_memory_bytes(root),
         flags=instruction_sets(cpu_info),
         accelerators=_accelerators(root),
@@ -63,9 +64,22 @@ def instruction_sets(cpu_info: str) -> tuple[str, ...]:
     return tuple(sorted(FLAGS.intersection(match[1].split()))) if match else ()
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(control_groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that this process may use: those it is bound to, and no more than its container has time of."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = _share_of_time(control_groups)
+    return bound if share is None else max(1, min(bound, math.ceil(share)))
+
+
+def _share_of_time(control_groups: Path) -> float | None:
+    """How many cores' time the control group has, by either version of its interface; `None` without a limit."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((control_groups / name).read_text() for name in names).split()
+            return float(quota) / float(period) if float(quota) > 0 else None
+        except (OSError, ValueError):  # Without a limit it says "max".
+            continue
+    return None
 
 
 def _cpu(cpu_info: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.criteria import Criteria
@@ -169,6 +170,12 @@ def _trains(spec: TechniqueSpec) -> bool:
     return spec.knowledge.training(1.0) is not None
 
 
+def _length(spec: TechniqueSpec, minutes: float) -> dict[str, Any]:
+    """The parameters of a training that takes `minutes`, on all cores of its worker where it can use them."""
+    threads = {"threads": 0} if any(one.name == "threads" for one in spec.parameters) else {}
+    return {**(spec.knowledge.training(minutes) or {}), **threads}
+
+
 def _student_cut(spec: TechniqueSpec, share: float, minutes: float) -> TrainedCut:
     """The session's student. As little as is known of it, its work is taken to be that of its parameters."""
     basis = "The student's parameters as a share of the original's; how well it will do is not known."
@@ -177,7 +184,7 @@ def _student_cut(spec: TechniqueSpec, share: float, minutes: float) -> TrainedCu
 
 def _learned_cut(spec: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
     """By a technique that cuts and trains."""
-    parameters = {**cut.parameters, **(spec.knowledge.training(minutes) or {})}
+    parameters = {**cut.parameters, **_length(spec, minutes)}
     return TrainedCut(cut, minutes, (application_of(spec, spec.resolve(parameters)),))
 
 
@@ -185,7 +192,7 @@ def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: 
     first = application_of(prune, prune.resolve(cut.parameters))
     known = {one.name for one in train.parameters}
     suited = {name: value for name, value in cut.training.items() if name in known}
-    second = application_of(train, train.resolve({**suited, **(train.knowledge.training(minutes) or {})}))
+    second = application_of(train, train.resolve({**suited, **_length(train, minutes)}))
     return TrainedCut(cut, minutes, (first, second))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.onnx_training import RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
-from apps.agents.techniques.training.parameters import KEEP_ZEROS, PRECISION, RECOVERY_PARAMETERS
+from apps.agents.techniques.training.parameters import KEEP_ZEROS, PRECISION, RECOVERY_PARAMETERS, THREADS
 
 _RATE = 0.0003
 """A pruned model whose layers were fitted again starts well. Larger steps would first lose what fitting gained."""
@@ -24,7 +24,7 @@ ONNX_RECOVERY = TechniqueSpec(
     inputs=("teacher",),
     needs_training=True,
     takes_strings=False,
-    parameters=(*_PARAMETERS, PRECISION, KEEP_ZEROS),
+    parameters=(*_PARAMETERS, PRECISION, THREADS, KEEP_ZEROS),
     expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
     knowledge=RECOVERY,
     reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "

@@ -12,13 +12,14 @@ _GOALS = ("speedup_wanted", "latency_ms")
 
 
 def is_repeatable(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> bool:
-    """False where time decides what is made: a training of so many minutes, pruning until a model is fast enough, or
-    layers that are left alone because their factors are slower.
+    """False where time or the machine decides what is made: a training of so many minutes or with all cores, pruning
+    until a model is fast enough, or layers that are left alone because their factors are slower.
 
-    A training with a given number of steps is repeatable, and so is a decomposition with given ranks. Raises
-    `ValueError` for parameters that `spec` refuses.
+    A training with a given number of steps and threads is repeatable, and so is a decomposition with given ranks.
+    Raises `ValueError` for parameters that `spec` refuses.
     """
     known = spec.resolve(parameters)
     timed = "minutes" in known and not known.get("steps")
+    timed = timed or known.get("threads") == 0
     timed = timed or bool(known.get("timed") and not known.get("ranks"))
     return spec.repeatable and not timed and not any(known.get(goal) for goal in _GOALS)

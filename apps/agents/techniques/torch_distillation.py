@@ -7,7 +7,7 @@ from apps.agents.contracts.formats import TORCH_FORMATS, Format
 from apps.agents.techniques.knowledge.torch_distillation import GIVEN, NARROW, SHALLOW, SLIM
 from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
-from apps.agents.techniques.training.parameters import DISTILLATION, LENGTH, PICTURES, PRECISION, RATE
+from apps.agents.techniques.training.parameters import DISTILLATION, LENGTH, PICTURES, PRECISION, RATE, THREADS
 
 _INITIAL = ParameterSpec(
     name="initial",
@@ -43,7 +43,7 @@ _ATTENTION = ParameterSpec(
     maximum=1000.0,
     help="Weight of the distance between attention maps, beside 1 for the outputs.",
 )
-_LEARNING = (*LENGTH, *RATE, PRECISION, *DISTILLATION)
+_LEARNING = (*LENGTH, *RATE, PRECISION, THREADS, *DISTILLATION)
 _SOFT_LABELS = "Hinton et al. 2015, https://arxiv.org/abs/1503.02531"
 _CODE = "apps.agents.backends.torch.distillation.agent"
 

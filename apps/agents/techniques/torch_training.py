@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.agents.contracts.formats import TORCH_FORMATS
 from apps.agents.techniques.knowledge.torch_training import RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
-from apps.agents.techniques.training.parameters import KEEP_ZEROS, PRECISION, RECOVERY_PARAMETERS
+from apps.agents.techniques.training.parameters import KEEP_ZEROS, PRECISION, RECOVERY_PARAMETERS, THREADS
 
 TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(
@@ -19,7 +19,7 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("torch",),
         inputs=("teacher",),
         needs_training=True,
-        parameters=(*RECOVERY_PARAMETERS, PRECISION, KEEP_ZEROS),
+        parameters=(*RECOVERY_PARAMETERS, PRECISION, THREADS, KEEP_ZEROS),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
         knowledge=RECOVERY,
         reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.agents.measuring.machine import describe_machine, installed_versions, instruction_sets
+from apps.agents.measuring.machine import describe_machine, installed_versions, instruction_sets, usable_cores
 
 CPU_INFO = """processor : 0
 model name\t: AMD EPYC 9999
@@ -32,6 +32,25 @@ def test_a_machine_is_described_from_the_kernels_files(tmp_path: Path) -> None:
     assert machine.memory_bytes == 8000 * 1024
     assert machine.accelerators == ()
     assert machine.cores >= 1
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "6400000 100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+    ],
+)
+def test_a_container_uses_no_more_cores_than_it_has_time_of(
+    files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert usable_cores(_root(tmp_path, **files)) == cores
 
 
 def test_a_control_groups_limit_is_what_counts(tmp_path: Path) -> None:

@@ -66,6 +66,10 @@ def test_each_cut_is_also_exported_without_quantization():
 def test_training_takes_its_share_of_the_sessions_minutes():
     assert [one.steps[1].parameters["minutes"] for one in pruned(plan_of(program(), within(30)))] == [6.0, 6.0]
     assert [one.steps[1].parameters["minutes"] for one in pruned(plan_of(program(), within(5)))] == [1.0]
+
+
+def test_training_takes_all_cores_of_its_worker():
+    assert {one.steps[1].parameters["threads"] for one in pruned(plan_of(program(), within(30)))} == {0}
     assert not pruned(plan_of(program(), within(3)))
 
 

@@ -17,6 +17,8 @@ from apps.agents.techniques.repeatable import is_repeatable
         ("torch-recover", {}, False),
         ("torch-recover", {"minutes": 5.0}, False),
         ("torch-recover", {"minutes": 5.0, "steps": 40}, True),
+        ("torch-recover", {"steps": 40, "threads": 4}, True),
+        ("torch-recover", {"steps": 40, "threads": 0}, False),
         ("onnx-prune", {}, True),
         ("onnx-prune", {"speedup_wanted": 1.5}, False),
     ],

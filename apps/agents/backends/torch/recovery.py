@@ -35,6 +35,7 @@ from apps.agents.techniques.training.places import training_part_of
 from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import effect_of, evidence_of
 from apps.agents.techniques.training.state import State
+from apps.agents.techniques.training.threads import training_threads
 
 TEACHER = "teacher"
 
@@ -50,7 +51,7 @@ class RecoveryTraining(BaseOptimizationAgent):
         training_part_of(assignment.dataset, assignment.spec.label)
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
-        use_threads(assignment.threads)
+        use_threads(training_threads(assignment.parameters))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         with reproducible(device):
             return self._trained(assignment, context, device)
@@ -70,9 +71,10 @@ class RecoveryTraining(BaseOptimizationAgent):
         place(learner.module, "cpu")
         made = self._saved(learner, assignment)
         evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision}
+        evidence["threads"] = torch.get_num_threads()
         if stepper.zeros is not None:
             evidence["zeros_kept"] = _kept(stepper.zeros, label)
-        return Applied(made, evidence, {"steps": self._state.steps})
+        return Applied(made, evidence, {"steps": self._state.steps, "threads": torch.get_num_threads()})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """The held-out loss before and after. Raises `TechniqueNoEffect` if training did not lower it."""

@@ -84,6 +84,17 @@ PRECISION = ParameterSpec(
     "float32. auto: bfloat16 on a CUDA device that has it, float32 elsewhere.",
 )
 """For PyTorch only."""
+THREADS = ParameterSpec(
+    name="threads",
+    kind="integer",
+    default=1,
+    minimum=0,
+    maximum=256,
+    help="Threads that train. 0 means as many as the worker has cores. A recipe has the actual number, because another "
+    "one adds in another order and rounds otherwise.",
+    added_later=True,
+)
+"""For PyTorch only."""
 KEEP_ZEROS = ParameterSpec(
     name="keep_zeros",
     kind="boolean",

@@ -75,6 +75,22 @@ def test_the_same_seed_and_steps_give_the_same_file(tmp_path: Path) -> None:
     assert first.artifact.read_bytes() == second.artifact.read_bytes()
 
 
+def test_all_cores_train_and_the_recipe_has_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.agents.techniques.training.threads.usable_cores", lambda: 3)
+    workshop = Workshop(tmp_path, "state-dict")
+    file, data = UPLOADS["state-dict"](tmp_path), examples(workshop)
+    before = torch.get_num_threads()
+    try:
+        made = workshop.apply("torch-recover", file, data, LABELLED, threads=0, **SHORT)
+        assert made.result.evidence["threads"] == 3
+        assert made.result.parameters["threads"] == 3
+        monkeypatch.setattr("apps.agents.techniques.training.threads.usable_cores", lambda: 1)
+        again = workshop.apply("torch-recover", file, data, LABELLED, **made.result.parameters)
+        assert again.artifact.read_bytes() == made.artifact.read_bytes(), "a recipe needs no machine with as many cores"
+    finally:
+        torch.set_num_threads(before)
+
+
 def spoiled(folder: Path) -> Path:
     """The original's file with a head that is noise."""
     module = torch_uploads.convolutional()

@@ -41,6 +41,7 @@ from apps.agents.techniques.interface import in_place_of
 from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import evidence_of
 from apps.agents.techniques.training.state import State
+from apps.agents.techniques.training.threads import training_threads
 
 TEACHER = "teacher"
 ROWS = 2
@@ -84,11 +85,13 @@ class StudentTraining(DistillationAgent):
         place(learner.module, "cpu")
         made = save_model(to_save(pair.student), assignment.out)
         evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision, **pair.evidence}
-        return Applied(made, {**evidence, "parameters_left": round(pair.size.share, 4)}, {"steps": self._state.steps})
+        evidence["threads"] = torch.get_num_threads()
+        settled = {"steps": self._state.steps, "threads": torch.get_num_threads()}
+        return Applied(made, {**evidence, "parameters_left": round(pair.size.share, 4)}, settled)
 
     def _both(self, assignment: Assignment) -> Pair:
         if self._pair is None:
-            use_threads(assignment.threads)
+            use_threads(training_threads(assignment.parameters))
             self._pair = self.make(assignment)
             check_student(self._pair.teacher.summary, self._pair.student.summary, assignment.spec.label)
         return self._pair
