@@ -45,12 +45,16 @@ class Link(Value):
     """Of that step."""
     error: str | None = None
     """Why that step failed, in a sentence."""
+    had_nothing_to_change: bool = False
+    """Whether it made no file because the technique has nothing to do here, which is no fault."""
     collected_at: datetime | None = None
     """When the session let the file go, because nothing read it any more. Its recipe makes it again."""
 
     @property
     def state(self) -> str:
         """Its status, or `planned` before its step is asked for."""
+        if self.had_nothing_to_change:
+            return "nothing to change"
         return self.status.value if self.status else CandidateStatus.PLANNED.value
 
 
@@ -176,6 +180,7 @@ def _link(application: Application, made: SessionStep | None) -> Link:
         step=made.key if made else None,
         status=Status(made.status) if made else None,
         error=(made.error or None) if made else None,
+        had_nothing_to_change=made.had_nothing_to_change if made else False,
         collected_at=made.collected_at if made else None,
     )
 
