@@ -6,7 +6,7 @@ The bar: within 30 minutes at least 20 times faster and 30 times smaller than th
 loss of at most one point. The program, one data set and criteria with a budget are all that the session gets. The
 original has learned Fashion-MNIST's 60,000 training pictures and knows them better than others (94.1 % instead of
 92.6 %), so that nothing that has not learned them can hold the limit on them. The session therefore trains on training
-pictures, as many as its largest training share allows, and calibrates, chooses and judges with the 10,000 test
+pictures, 59,930 of them, and calibrates, chooses and judges with the 10,000 test
 pictures. A portal of its own is started in a temporary folder: Redis, workers and the services behind page and API.
 Accuracy is that of the test pictures with which the session judged; no choice was made with them before. Speed is the
 median CPU time of one thread on one picture in ONNX Runtime, original and result in turns. Exit 0 if the bar is met.
@@ -42,7 +42,7 @@ QUEUES = ("default", "checks", "cpu")
 CHECKED_WITHIN_S = 600
 LOOK_EVERY_S = 2.0
 SEED = 0
-TRAINING_SHARE = 0.7
+TRAINING_SHARE = 0.857
 Pictures = tuple[np.ndarray, np.ndarray]
 """Float32 [N, 1, 28, 28] and the labels, [N]."""
 

@@ -115,7 +115,7 @@ class DataSetUploadForm(FileOrUploadForm):
         min_value=0,
         max_value=0.7,
         label="Share for training",
-        help_text="0 to 0.7. Examples reserved for techniques that train, such as recovery after pruning.",
+        help_text="0 to 0.9. Examples reserved for techniques that train, such as recovery after pruning.",
     )
     examples_stay = forms.BooleanField(
         required=False,

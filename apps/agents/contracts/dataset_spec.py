@@ -243,7 +243,7 @@ class DatasetSpec(Value):
     """The shape of one example, by input. Its size is the number of columns that fill the input: those in `columns`, or
     all of them."""
     pairs: bool = False
-    training_share: float = Field(0.0, ge=0, le=0.7)
+    training_share: float = Field(0.0, ge=0, le=0.9)
     """Share of the examples reserved for techniques that train, such as recovery after pruning. Neither calibration nor
     evaluation uses them. If it is 0, such techniques train on the calibration part."""
     examples_may_leave: bool = True
@@ -438,9 +438,10 @@ class DatasetSpec(Value):
 
 
 def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
-    """How many of `examples` each part gets. The parts add up to `examples`."""
+    """How many of `examples` each part gets. The parts add up to `examples`, and a tenth at least neither calibrates
+    nor trains."""
     calibration = min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))
-    training = min(examples - calibration, int(examples * training_share))
+    training = min(examples - calibration - examples // 10, int(examples * training_share))
     left = examples - calibration - training
     wanted = max(CHOOSING_MINIMUM, int(left * CHOOSING_SHARE))
     choosing = max(1, min(CHOOSING_MAXIMUM, wanted, int(left * CHOOSING_LARGEST_SHARE)))
