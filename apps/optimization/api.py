@@ -50,7 +50,7 @@ from apps.optimization.serializers_operation import (
     StorageSerializer,
     WorkerSerializer,
 )
-from apps.optimization.session_log import JSON_LINES, Form, log_response
+from apps.optimization.session_log import PLAIN_TEXT, Form, log_response
 
 DECISION = OpenApiParameter(
     "decision",
@@ -128,7 +128,7 @@ EXAMPLE_EDITED = {
         filters=False,
         parameters=[OpenApiParameter("after", int, description="Only lines with a larger id, to follow the log.")],
     ),
-    log_file=extend_schema(summary="Download the log of a session", responses={(200, JSON_LINES): OpenApiTypes.BINARY}),
+    log_file=extend_schema(summary="Download the log of a session", responses={(200, PLAIN_TEXT): OpenApiTypes.STR}),
     report=extend_schema(
         summary="Read the report of a session", responses=services.SessionReport, parameters=[DECISION]
     ),

@@ -23,8 +23,8 @@ class Form(StrEnum):
     LINES = "jsonl"
 
 
-JSON_LINES = "application/jsonl"
-_MEDIA = {Form.TEXT: "text/plain; charset=utf-8", Form.LINES: JSON_LINES}
+PLAIN_TEXT = "text/plain"
+"""JSON lines have no registered type, and generated clients know none but this."""
 
 
 def log_response(request: HttpRequest, session: OptimizationSession, form: Form) -> StreamingHttpResponse:
@@ -34,7 +34,7 @@ def log_response(request: HttpRequest, session: OptimizationSession, form: Form)
     filename = f"session-{session.pk}.{form}"
     disposition = content_disposition_header(True, filename) or "attachment"
     headers = {"Content-Disposition": disposition, "Cache-Control": "private, no-cache"}
-    return StreamingHttpResponse(body, content_type=_MEDIA[form], headers=headers)
+    return StreamingHttpResponse(body, content_type=f"{PLAIN_TEXT}; charset=utf-8", headers=headers)
 
 
 class _Pieces:

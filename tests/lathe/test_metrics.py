@@ -20,6 +20,7 @@ import dramatiq.broker
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from django.conf import settings as live_settings
 from django.db import connection
 from django.db.utils import OperationalError
 from django.test import Client
@@ -50,9 +51,14 @@ DASHBOARD = PROJECT_ROOT / "docs" / "grafana-dashboard.json"
 Scrape = dict[str, dict[tuple[str, ...], float]]
 
 
+def read_here(variables: dict[str, str]) -> Environment:
+    """The environment with these variables, over the tests' own folder."""
+    return Environment.read({"LATHE_VAR_DIR": str(live_settings.LATHE.var_dir), **variables})
+
+
 @pytest.fixture(autouse=True)
 def opened(settings: Any) -> None:
-    settings.LATHE = Environment.read({"LATHE_METRICS_TOKEN": TOKEN})
+    settings.LATHE = read_here({"LATHE_METRICS_TOKEN": TOKEN})
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def scraped(client: Client) -> Scrape:
 
 
 def test_they_are_closed_to_everyone_unless_opened(client, owner, settings):
-    settings.LATHE = Environment.read({})
+    settings.LATHE = read_here({})
     client.force_login(owner)
     answer = client.get("/metrics/", headers={"Authorization": "Bearer None"})
     assert answer.status_code == 403
@@ -94,13 +100,13 @@ def test_a_wrong_token_is_refused(client, header):
     ("peer", "status"), [("10.0.7.9", 200), ("10.0.8.9", 403), ("::1", 200), ("", 403), ("unix:", 403)]
 )
 def test_listed_addresses_need_no_token(client, settings, peer, status):
-    settings.LATHE = Environment.read({"LATHE_METRICS_NETWORKS": "10.0.7.0/24, ::1"})
+    settings.LATHE = read_here({"LATHE_METRICS_NETWORKS": "10.0.7.0/24, ::1"})
     assert client.get("/metrics/", REMOTE_ADDR=peer).status_code == status
 
 
 def test_a_forged_header_does_not_change_the_address(client, settings):
     variables = {"LATHE_METRICS_NETWORKS": "10.0.7.0/24", "LATHE_TRUSTED_PROXIES": "192.0.2.1"}
-    settings.LATHE = Environment.read(variables)
+    settings.LATHE = read_here(variables)
     forged = {"X-Forwarded-For": "10.0.7.9"}
     assert client.get("/metrics/", REMOTE_ADDR="203.0.113.5", headers=forged).status_code == 403
     assert client.get("/metrics/", REMOTE_ADDR="192.0.2.1", headers=forged).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_a_queue_whose_worker_is_silent_is_named(client, served):
 
 
 def test_only_the_queues_that_the_operator_needs_count(client, served, settings):
-    settings.LATHE = Environment.read({"LATHE_NEEDED_QUEUES": "default, gpu"})
+    settings.LATHE = dataclasses.replace(settings.LATHE, needed_queues=("default", "gpu"))
     status, checks = asked(client)
     assert (status, checks["workers"]["sentence"]) == (503, "No live worker serves gpu.")
 

@@ -23,6 +23,8 @@ CODES = {
     "session.continued_elsewhere": 409,
     "session.continued_unchanged": 409,
     "session.nothing_to_continue": 409,
+    "session.nothing_to_prove": 422,
+    "session.compared_interface_differs": 422,
     "session.too_old_to_continue": 409,
     "session.version_not_ready": 409,
     "session.dataset_not_ready": 409,

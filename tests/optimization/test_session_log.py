@@ -121,7 +121,7 @@ def test_a_member_downloads_it_as_json_lines(
     client.force_login(viewer)
     page = reverse("optimization:session-log-lines", args=[logged.pk])
     response = client.get(page if door == "page" else f"/api/v1/sessions/{logged.pk}/log/file/")
-    assert response["Content-Type"] == "application/jsonl"
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
     first, second, *others = [json.loads(line) for line in body_of(response).splitlines()]
     assert len(others) == 5
     assert (first["session"], first["step"], first["candidate"]) == (str(logged.pk), "evaluate/c01", "c01")
