@@ -19,6 +19,7 @@ from tests.optimization import crank
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.portable,  # The backup here is made of rows as SQLite gives them; PostgreSQL has tools of its own.
     pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
 ]
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
