@@ -24,7 +24,7 @@ from apps.optimization.models import (
     SessionStep,
 )
 from apps.optimization.progress import Course, courses_of
-from apps.optimization.serializers_criteria import resolutions_field
+from apps.optimization.serializers_criteria import CriteriaChoiceSerializer, resolutions_field
 from apps.optimization.taking_over import TakenOver
 from apps.optimization.waiting import Wait, own_times_s, waits_of
 
@@ -314,7 +314,7 @@ class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
-class QuestionSerializer(serializers.Serializer[Any]):
+class QuestionSerializer(CriteriaChoiceSerializer):
     """The request: a version, a data set, and either named or inline criteria, or else the member's or the team's
     default. `overrides` are applied on top.
     """
@@ -325,14 +325,6 @@ class QuestionSerializer(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         help_text="The id of another version, which is trained with `version` as its teacher.",
-    )
-    criteria_set = serializers.IntegerField(
-        required=False,
-        help_text="The id of named criteria. Without it and `criteria`, your default is used, or the team's.",
-    )
-    criteria = json_of(Criteria, required=False)
-    overrides = serializers.DictField(
-        required=False, help_text="Fields of the criteria to replace, in the same structure."
     )
     resolutions = resolutions_field()
     edits = json_of(

@@ -100,3 +100,16 @@ class DefaultsChangeSerializer(TeamChoice):
 
     team_default = serializers.IntegerField(required=False, allow_null=True, help_text="Set by owners.")
     member_default = serializers.IntegerField(required=False, allow_null=True, help_text="Your own in this team.")
+
+
+class CriteriaChoiceSerializer(serializers.Serializer[Any]):
+    """Named or inline criteria, or else the member's or the team's default. `overrides` are applied on top."""
+
+    criteria_set = serializers.IntegerField(
+        required=False,
+        help_text="The id of named criteria. Without it and `criteria`, your default is used, or the team's.",
+    )
+    criteria = json_of(Criteria, required=False)
+    overrides = serializers.DictField(
+        required=False, help_text="Fields of the criteria to replace, in the same structure."
+    )

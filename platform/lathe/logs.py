@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from apps.ids import bind_ids, clear_ids, new_request_id
+from lathe.middleware import Around
 
 HEADER = "X-Request-ID"
 
@@ -61,40 +60,19 @@ def json_lines() -> structlog.stdlib.ProcessorFormatter:
     )
 
 
-class RequestIds:
+class RequestIds(Around):
     """Middleware: gives each request an id, which its log lines carry, and its answer as the header `X-Request-ID`.
 
     An id that the client sends is not used: what is in the log must not be up to strangers. The ids stay bound until
     the next request, because Django logs an answer such as 404 after the last middleware.
     """
 
-    sync_capable = True
-    async_capable = True
+    def before(self, request: HttpRequest) -> str:
+        clear_ids()
+        request_id = new_request_id()
+        bind_ids(request=request_id)
+        return request_id
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._later(request)
-        request_id = _begin()
-        return _marked(self.get_response(request), request_id)
-
-    async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        request_id = _begin()
-        return _marked(await self.get_response(request), request_id)
-
-
-def _begin() -> str:
-    clear_ids()
-    request_id = new_request_id()
-    bind_ids(request=request_id)
-    return request_id
-
-
-def _marked(response: HttpResponseBase, request_id: str) -> HttpResponseBase:
-    response.headers[HEADER] = request_id
-    return response
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: str) -> HttpResponseBase:
+        response.headers[HEADER] = begun
+        return response

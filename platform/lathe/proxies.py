@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from urllib.parse import urljoin, urlsplit
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.encoding import iri_to_uri
 
 from lathe.errors import API
+from lathe.middleware import Around
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -21,7 +21,7 @@ Address = IPv4Address | IPv6Address
 TOLD_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO")
 
 
-class ThroughProxies:
+class ThroughProxies(Around):
     """Middleware: sets `REMOTE_ADDR` to the client's address, for all limits and logs.
 
     `X-Forwarded-For` is read from its end, because each trusted proxy appends the address it saw. Entries from anyone
@@ -29,21 +29,12 @@ class ThroughProxies:
     header.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], object]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> object:
+    def before(self, request: HttpRequest) -> None:
         trusted: Sequence[Network] = settings.LATHE.trusted_proxies
         if trusted:
             _through(request, trusted)
         if not request.path.startswith(API):  # API clients keep using the address that they called
             request.build_absolute_uri = partial(absolute, request)  # type: ignore[method-assign]
-        return self.get_response(request)
 
 
 def _through(request: HttpRequest, trusted: Sequence[Network]) -> None:

@@ -6,14 +6,14 @@ Labels are names of routes and never addresses: their number is bounded, and no 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from lathe.middleware import Around
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -47,34 +47,18 @@ def route_of(request: HttpRequest) -> str:
     return "admin" if "admin" in match.namespaces else match.view_name or "unnamed"
 
 
-class CountRequests:
+class CountRequests(Around):
     """Middleware: counts each answer, and its duration until the answer begins."""
 
-    sync_capable = True
-    async_capable = True
+    def before(self, request: HttpRequest) -> float:
+        return time.perf_counter()
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        began = time.perf_counter()
-        if self.is_async:
-            return self._later(request, began)
-        return _counted(request, self.get_response(request), began)
-
-    async def _later(self, request: HttpRequest, began: float) -> HttpResponseBase:
-        return _counted(request, await self.get_response(request), began)
-
-
-def _counted(request: HttpRequest, response: HttpResponseBase, began: float) -> HttpResponseBase:
-    route = route_of(request)
-    method = request.method if request.method in METHODS else "other"
-    REQUESTS.labels(route, method, str(response.status_code)).inc()
-    DURATIONS.labels(route, method).observe(time.perf_counter() - began)
-    return response
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> HttpResponseBase:
+        route = route_of(request)
+        method = request.method if request.method in METHODS else "other"
+        REQUESTS.labels(route, method, str(response.status_code)).inc()
+        DURATIONS.labels(route, method).observe(time.perf_counter() - begun)
+        return response
 
 
 class CountSockets:

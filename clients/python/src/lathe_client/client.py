@@ -83,7 +83,7 @@ class Lathe:
             except httpx.TransportError as error:
                 if method not in REPEATABLE or attempt == TRIES:
                     raise LatheError(f"{self.url} does not answer: {error or type(error).__name__}.") from error
-                time.sleep(min(LONGEST_WAIT_S, 2.0**attempt / 2))
+                pause_after(attempt)
                 continue
             if _asks_for_patience(answer) and attempt < TRIES:
                 time.sleep(_patience_s(answer, attempt))
@@ -117,24 +117,31 @@ class Lathe:
         digest = hashlib.sha256()
         try:
             with part.open("wb") as file:
-                for attempt in range(1, TRIES + 1):
-                    try:
-                        for piece in self._pieces(path, file.tell(), head.headers["ETag"]):
-                            digest.update(piece)
-                            file.write(piece)
-                            tell(file.tell(), size)
-                        break
-                    except httpx.TransportError as error:
-                        if attempt == TRIES:
-                            raise LatheError(f"The download of {target.name} was cut off.") from error
-                        time.sleep(min(LONGEST_WAIT_S, 2.0**attempt / 2))
+                for piece in self._whole(path, head.headers["ETag"], target.name):
+                    digest.update(piece)
+                    file.write(piece)
+                    tell(file.tell(), size)
             if f'"{digest.hexdigest()}"' != head.headers["ETag"]:
                 raise LatheError(f"The download of {target.name} is damaged: its SHA-256 is not the announced one.")
         except BaseException:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise
         os.replace(part, target)
         return target
+
+    def _whole(self, path: str, etag: str, name: str) -> Iterator[bytes]:
+        """All bytes of the file, over as many connections as it takes."""
+        start = 0
+        for attempt in range(1, TRIES + 1):
+            try:
+                for piece in self._pieces(path, start, etag):
+                    start += len(piece)
+                    yield piece
+                return
+            except httpx.TransportError as error:
+                if attempt == TRIES:
+                    raise LatheError(f"The download of {name} was cut off.") from error
+            pause_after(attempt)
 
     def _pieces(self, path: str, start: int, etag: str) -> Iterator[bytes]:
         """The bytes of the file from `start` on."""
@@ -180,6 +187,11 @@ class Lathe:
         """A session once it has ended, however it did."""
         active = ("queued", "running")
         return self.wait(f"sessions/{session}/", lambda one: one["status"] in active, timeout_s=timeout_s, watch=watch)
+
+
+def pause_after(attempt: int) -> None:
+    """Waits before the next attempt, longer after each."""
+    time.sleep(min(LONGEST_WAIT_S, 2.0**attempt / 2))
 
 
 def _given(values: Mapping[str, Any]) -> Json:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Callable
 
 import httpx
 
-from lathe_client.client import TRIES, Lathe
+from lathe_client.client import TRIES, Lathe, pause_after
 from lathe_client.errors import LatheError, Problem
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -87,7 +86,7 @@ def _sent(lathe: Lathe, identity: str, offset: int, chunk: bytes) -> int:
         except LatheError as error:
             if attempt == TRIES or not isinstance(error.__cause__, httpx.TransportError):
                 raise
-            time.sleep(2.0**attempt / 2)
+            pause_after(attempt)
         stored = int(lathe.get(f"uploads/{identity}/")["received_bytes"])
         if stored != offset:
             return stored
