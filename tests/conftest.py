@@ -22,6 +22,7 @@ from apps.optimization import workers
 from lathe import cache as shared_cache
 from lathe import portal, readiness
 from tests.door import Door, shorter_sensitivity
+from tests.people import PASSWORD, made_person
 
 # How long examples take to draw depends on what else the machine does: no test fails by a stopwatch. Examples are the
 # same in every run, so a change that breaks nothing fails nothing; `--hypothesis-profile=default` draws others.
@@ -30,9 +31,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("lathe")
 
-pytest_plugins = ["tests.assets.plugin", "tests.flushing", "tests.side_by_side"]
-
-PASSWORD = "correct horse battery"
+pytest_plugins = ["tests.assets.plugin", "tests.flushing", "tests.side_by_side", "tests.portal.standing"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,12 +87,6 @@ def _fresh_process_state() -> None:
         broker.flush_all()
 
 
-def _person(email: str, team: Team, role: Role) -> User:
-    user = User.objects.create_user(email, PASSWORD)
-    Membership.objects.create(team=team, user=user, role=role)
-    return user
-
-
 @pytest.fixture
 def password() -> str:
     """Everybody's."""
@@ -107,17 +100,17 @@ def team(db: None) -> Team:
 
 @pytest.fixture
 def owner(team: Team) -> User:
-    return _person("olga@example.org", team, Role.OWNER)
+    return made_person("olga@example.org", team, Role.OWNER)
 
 
 @pytest.fixture
 def engineer(team: Team) -> User:
-    return _person("emil@example.org", team, Role.ENGINEER)
+    return made_person("emil@example.org", team, Role.ENGINEER)
 
 
 @pytest.fixture
 def viewer(team: Team) -> User:
-    return _person("vera@example.org", team, Role.VIEWER)
+    return made_person("vera@example.org", team, Role.VIEWER)
 
 
 @pytest.fixture
@@ -128,7 +121,7 @@ def other_team(db: None) -> Team:
 @pytest.fixture
 def stranger(other_team: Team) -> User:
     """An owner, but of another team."""
-    return _person("sven@example.org", other_team, Role.OWNER)
+    return made_person("sven@example.org", other_team, Role.OWNER)
 
 
 @pytest.fixture

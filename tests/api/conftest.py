@@ -8,16 +8,16 @@ import pytest
 
 from apps.accounts import services
 from apps.accounts.models import Team, TokenScope, User
-from tests.api.contract import Client, Contract
+from tests.api.contract import Client, Contract, contract
 from tests.portal import world
 from tests.portal.world import World
 
 Api = Callable[..., Client]
 
 
-@pytest.fixture(scope="session")
-def contract() -> Contract:
-    return Contract()
+@pytest.fixture(scope="session", name="contract")
+def one_contract() -> Contract:
+    return contract()
 
 
 @pytest.fixture

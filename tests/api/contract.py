@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ PROBLEM = "application/problem+json"
 
 
 class Contract:
-    """The document, read once."""
+    """The document, and a judge by it."""
 
     def __init__(self) -> None:
         written = SchemaGenerator().get_schema(request=None, public=True)
@@ -79,6 +80,12 @@ class Contract:
         if media.endswith("json"):
             wrong = self.problems_with(json.loads(response.content), *at, "content", media, "schema")
             assert not wrong, f"{what}: {wrong}"
+
+
+@cache
+def contract() -> Contract:
+    """The one of this process."""
+    return Contract()
 
 
 class Client(APIClient):

@@ -16,7 +16,7 @@ import pytest
 from apps.accounts.models import TokenScope, User
 from apps.accounts.services import create_token
 from apps.optimization.models import OptimizationSession
-from tests.api.contract import Client, Contract
+from tests.api.contract import Client, Contract, contract
 from tests.portal.world import World
 
 PACKAGE = "generated_lathe_client"
@@ -27,7 +27,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """A client by openapi-python-client, made without one warning."""
     folder = tmp_path_factory.mktemp("client")
     document, settings = folder / "openapi.json", folder / "settings.json"
-    document.write_text(json.dumps(Contract().document))
+    document.write_text(json.dumps(contract().document))
     settings.write_text(json.dumps({"post_hooks": []}))  # Nobody reads how it is formatted.
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--fail-on-warning", "--meta=none"]
     command += [f"--path={document}", f"--config={settings}", f"--output-path={folder / PACKAGE}"]

@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from apps.accounts import services
-from apps.accounts.models import Team, TokenScope, User
-from tests.portal import world
+from apps.accounts.models import TokenScope, User
+from tests.portal.standing import Standing
 from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
@@ -190,13 +190,16 @@ def arguments(name: str, world: World) -> list[Any]:
 
 
 @pytest.fixture
-def everything(team: Team, owner: User, engineer: User, viewer: User, stranger: User) -> World:
-    return world.build(team, owner)
+def everything(standing: Standing) -> World:
+    return standing.everything
 
 
 @pytest.fixture
-def people(owner: User, engineer: User, viewer: User, stranger: User) -> dict[str, User | None]:
-    return {"anonymous": None, "stranger": stranger, "viewer": viewer, "engineer": engineer, "owner": owner}
+def people(standing: Standing) -> dict[str, User | None]:
+    return {
+        "anonymous": None,
+        **{name: getattr(standing, name) for name in ("stranger", "viewer", "engineer", "owner")},
+    }
 
 
 def outcome(status: int, location: str) -> str:

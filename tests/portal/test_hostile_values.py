@@ -25,7 +25,7 @@ from apps.accounts.models import Team, User
 from apps.optimization.filters import SessionFilter
 from apps.optimization.models import Worker
 from tests.api.asking import JSON, address, examples, filled
-from tests.api.contract import Contract
+from tests.api.contract import contract
 from tests.portal import world
 from tests.portal.world import World
 
@@ -94,7 +94,7 @@ def test_no_value_in_an_address_breaks_it(client: Client) -> None:
 
 def test_no_parameter_breaks_a_list(client: Client, everything: World) -> None:
     def ask() -> Iterator[tuple[str, Any]]:
-        for method, path, operation in Contract().operations():
+        for method, path, operation in contract().operations():
             known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
             for name, value in itertools.product(known, WORDS):
                 where = address(path, everything)
@@ -148,10 +148,10 @@ def encoded(body: Any) -> bytes:
 
 
 def test_no_value_in_a_body_breaks_its_route(client: Client, everything: World) -> None:
-    contract = Contract()
+    document = contract()
 
     def ask() -> Iterator[tuple[str, Any]]:
-        for method, path, operation in contract.operations():
+        for method, path, operation in document.operations():
             where = address(path, everything)
             bodies = [filled(body, everything) for body in examples(operation).values()]
             for body, value in itertools.product(bodies, VALUES):
