@@ -9,6 +9,7 @@ from rest_framework.routers import DefaultRouter
 
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
+from apps.guide.api import FindView
 from apps.models.api import routes as store_routes
 from apps.notifications.api import routes as notification_routes
 from apps.optimization.api import PredictionsView, StorageView
@@ -30,6 +31,7 @@ for prefix, viewset, basename in routes:
     router.register(prefix, viewset, basename)
 
 urlpatterns = [
+    path("find/", FindView.as_view(), name="find"),
     path("me/", MeView.as_view(), name="me"),
     path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("storage/", StorageView.as_view(), name="storage"),

@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "apps.models",
     "apps.agents",
     "apps.optimization",
+    "apps.guide",
 ]
 
 MIDDLEWARE = [
@@ -115,6 +116,7 @@ STATIC_URL = "/static/"
 STATIC_ROOT = LATHE.var_dir / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [PROJECT_ROOT / "static"]
+DOCS_DIR = PROJECT_ROOT / "docs"
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
@@ -260,6 +262,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "notifications", "description": "What you are told, where you are told it, and whether it arrived."},
         {"name": "storage", "description": "A team's storage, quota and retention."},
         {"name": "audit", "description": "Who did what, when, and why."},
+        {"name": "search", "description": "One search over pages, rows and documentation."},
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [

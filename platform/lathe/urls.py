@@ -40,6 +40,7 @@ urlpatterns = [
     path("", include("apps.notifications.urls")),
     path("", include("apps.models.urls")),
     path("", include("apps.optimization.urls")),
+    path("", include("apps.guide.urls")),
 ]
 
 handler400 = "lathe.errors.bad_request"

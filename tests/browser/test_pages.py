@@ -51,6 +51,10 @@ PAGES = {
     "account": "/accounts/2fa/",
     "password": "/accounts/password/change/",
     "time-zone": "/account/time-zone/",
+    "search": "/find/?search=fashion",
+    "documents": "/docs/",
+    "document": "/docs/user-guide/",
+    "errors": "/docs/errors/",
     "not-found": "/models/999999/",
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}

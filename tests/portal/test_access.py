@@ -18,7 +18,7 @@ from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("accounts:", "models:", "notifications:", "optimization:")
+PAGES = ("accounts:", "guide:", "models:", "notifications:", "optimization:")
 API = "api:"
 
 
@@ -54,6 +54,10 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "accounts:tokens": ("GET", Door.PRIVATE),
     "accounts:time-zone": ("POST", Door.PRIVATE),
     "accounts:token-create": ("POST", Door.PRIVATE),
+    "guide:find": ("GET", Door.PRIVATE),
+    "guide:documents": ("GET", Door.PRIVATE),
+    "guide:document": ("GET", Door.PRIVATE),
+    "guide:file": ("GET", Door.PRIVATE),
     "models:model-list": ("GET", Door.PRIVATE),
     "models:model-upload": ("POST", Door.WRITE_HERE),
     "models:model-detail": ("GET", Door.READ),
@@ -145,6 +149,9 @@ def arguments(name: str, world: World) -> list[Any]:
     if name == "models:alias-undo":
         return [world.model.pk, world.alias.name]
     owners = {
+        "guide:documents": None,
+        "guide:document": "user-guide",
+        "guide:file": "images/plan.png",
         "models:model-upload": None,
         "models:dataset-upload": None,
         "models:model": world.model.pk,
@@ -230,6 +237,7 @@ def test_a_page_opens_for_whom_the_table_says(
 SAFE = ("get", "head", "options")
 OF_NO_ROW = (
     "api:api-root",
+    "api:find",
     "api:default-criteria",
     "api:me",
     "api:predictions",

@@ -1,0 +1,30 @@
+"""Which part of the documentation each page is about."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+CHAPTERS = {
+    "optimization:session-new": "user-guide#set-the-criteria",
+    "optimization:session": "user-guide#run-the-session",
+    "optimization:report": "user-guide#read-the-report",
+    "optimization:predictions": "history#how-good-predictions-are",
+    "optimization:criteria": "user-guide#set-the-criteria",
+    "optimization:storage": "user-guide#storage-and-retention",
+    "optimization:retention": "user-guide#storage-and-retention",
+    "optimization:workers": "deployment#more-workers-more-machines",
+    "optimization:": "user-guide",
+    "models:dataset": "user-guide#add-a-data-set",
+    "models:": "user-guide#upload-a-model",
+    "notifications:": "notifications",
+    "accounts:token": "api#a-token",
+    "accounts:": "user-guide#log-in",
+}
+"""By the beginning of a view's name, the most specific first: a document, and a heading's anchor where one fits."""
+
+
+def help_address(view_name: str) -> str:
+    """The address of the documentation for a page, empty where there is none."""
+    chapter = next((chapter for prefix, chapter in CHAPTERS.items() if view_name.startswith(prefix)), "")
+    name, _, anchor = chapter.partition("#")
+    return reverse("guide:document", args=[name]) + (f"#{anchor}" if anchor else "") if name else ""

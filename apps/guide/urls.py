@@ -1,0 +1,12 @@
+from django.urls import path
+
+from apps.guide import views
+
+app_name = "guide"
+
+urlpatterns = [
+    path("find/", views.search, name="find"),
+    path("docs/", views.listing, name="documents"),
+    path("docs/<slug:name>/", views.document, name="document"),
+    path("docs/files/<path:name>", views.file, name="file"),
+]

@@ -1,0 +1,77 @@
+// The palette (Ctrl or ⌘ and K), and shortcuts of single keys, which the list of shortcuts can switch off.
+
+const palette = document.getElementById("palette");
+const shortcuts = document.getElementById("shortcuts");
+const words = palette.querySelector("[role=combobox]");
+const options = document.getElementById("palette-options");
+const singleKeys = document.getElementById("single-keys");
+const DESTINATIONS = { d: "/", s: "/sessions/", m: "/models/", t: "/datasets/", c: "/criteria/" };
+const SEQUENCE_MS = 1500;
+
+function openPalette() {
+  if (palette.open) return;
+  palette.showModal();
+  words.select();
+  htmx.trigger(words, "palette");
+}
+
+function choose(option) {
+  options.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
+  if (!option) return words.removeAttribute("aria-activedescendant");
+  option.setAttribute("aria-selected", "true");
+  words.setAttribute("aria-activedescendant", option.id);
+  option.scrollIntoView({ block: "nearest" });
+}
+
+words.addEventListener("keydown", (event) => {
+  const all = [...options.querySelectorAll("[role=option]")];
+  const chosen = all.findIndex((option) => option.ariaSelected === "true");
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    const step = event.key === "ArrowDown" ? 1 : -1;
+    choose(all[(chosen + step + all.length) % all.length]);
+    event.preventDefault();
+  }
+  if (event.key === "Enter" && chosen >= 0) {
+    event.preventDefault();
+    location.assign(all[chosen].href);
+  }
+});
+
+new MutationObserver(() => choose(options.querySelector("[role=option]"))).observe(options, { childList: true });
+
+palette.addEventListener("click", (event) => {
+  if (event.target === palette) palette.close();
+});
+
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-action=palette]")) return;
+  event.preventDefault();
+  openPalette();
+});
+
+singleKeys.checked = localStorage.getItem("single-keys") !== "off";
+singleKeys.addEventListener("change", () => localStorage.setItem("single-keys", singleKeys.checked ? "on" : "off"));
+
+let wentAt = -Infinity;
+
+function pressedAlone(key) {
+  const sequence = performance.now() - wentAt < SEQUENCE_MS;
+  wentAt = -Infinity;
+  if (sequence && DESTINATIONS[key]) return location.assign(DESTINATIONS[key]);
+  if (key === "g") wentAt = performance.now();
+  if (key === "n") location.assign("/sessions/new/");
+  if (key === "/") openPalette();
+  if (key === "?") shortcuts.showModal();
+}
+
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    return openPalette();
+  }
+  const writing = event.target.closest("input, textarea, select, [contenteditable]");
+  const open = document.querySelector("dialog[open]");
+  if (writing || open || event.ctrlKey || event.metaKey || event.altKey || event.repeat || !singleKeys.checked) return;
+  if (event.key === "/") event.preventDefault();
+  pressedAlone(event.key);
+});
