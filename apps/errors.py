@@ -51,3 +51,10 @@ class QueueAway(UserError):
     code = "service.queue_away"
     status = 503
     sentence = "The queue to the workers does not answer, so nothing was started. Try again in a moment."
+
+
+class ListTooLong(UserError):
+    code = "list.too_long"
+    sentence = (
+        "This list has {rows} rows, and a file holds at most {most}. Narrow the filters, or read the list over the API."
+    )

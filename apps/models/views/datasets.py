@@ -15,12 +15,14 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, part_sizes
 from apps.errors import UserError
 from apps.models import dependents, services
+from apps.models.columns import DATASETS
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.download import blob_response
 from apps.models.models import DataSet
 from apps.models.storage import upload_limit_bytes
 from apps.models.views.models import PAGE_SIZE
 from apps.pages import KeyedPaginator
+from apps.tables import csv_of_rows, wants_csv
 
 
 def visible_dataset(request: MemberRequest, pk: int) -> DataSet:
@@ -35,6 +37,8 @@ def listing(request: MemberRequest) -> HttpResponse:
     search = request.GET.get("search", "").strip()
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
     found = datasets.search(search).select_related("blob")
+    if wants_csv(request):
+        return csv_of_rows("data-sets", DATASETS, found)
     context = {
         "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "search": search,

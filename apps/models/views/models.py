@@ -17,12 +17,14 @@ from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import dependents, services
 from apps.models.aliases import SUGGESTED
+from apps.models.columns import MODELS
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
 from apps.models.models import ModelMetadata, RegisteredModel, StoreSettings
 from apps.models.storage import upload_limit_bytes
 from apps.outages import require_queue
 from apps.pages import KeyedPaginator
+from apps.tables import csv_of_rows, wants_csv
 
 PAGE_SIZE = 25
 
@@ -42,6 +44,8 @@ def listing(request: MemberRequest) -> HttpResponse:
         found = found.tagged(tag)
     metadata = Prefetch("versions__metadata", ModelMetadata.objects.in_short())
     found = found.prefetch_related("versions", metadata, "versions__blob", "aliases__version")
+    if wants_csv(request):
+        return csv_of_rows("models", MODELS, found)
     context = {
         "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "search": search,

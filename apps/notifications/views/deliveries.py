@@ -11,8 +11,18 @@ from apps.accounts.requests import MemberRequest
 from apps.notifications import services
 from apps.notifications.models import Channel, Delivery, DeliveryStatus
 from apps.pages import KeyedPaginator
+from apps.tables import Columns, csv_of_rows, wants_csv
 
 PAGE_SIZE = 50
+DELIVERIES: Columns[Delivery] = {
+    "id": lambda delivery: delivery.pk,
+    "channel": lambda delivery: delivery.channel,
+    "kind": lambda delivery: delivery.notification.kind if delivery.notification else None,
+    "title": lambda delivery: delivery.notification.title if delivery.notification else None,
+    "status": lambda delivery: delivery.status,
+    "tries": lambda delivery: delivery.tries,
+    "ended_at": lambda delivery: delivery.ended_at,
+}
 
 
 @require_GET
@@ -26,6 +36,8 @@ def listing(request: MemberRequest) -> HttpResponse:
         rows = rows.filter(status=chosen["status"])
     if chosen["channel"].isdecimal() and len(chosen["channel"]) < 19:
         rows = rows.filter(channel=int(chosen["channel"]))
+    if wants_csv(request):
+        return csv_of_rows("deliveries", DELIVERIES, rows)
     context = {
         "page": KeyedPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
         "chosen": chosen,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -16,12 +17,14 @@ from apps.errors import UserError
 from apps.models.filters import id_of
 from apps.optimization import criteria as services
 from apps.optimization import default_criteria
+from apps.optimization.columns import CRITERIA
 from apps.optimization.criteria_diff import changes_of
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import UnknownResolution
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
 from apps.optimization.services import CriteriaCheck, checked
+from apps.tables import csv_of_rows, wants_csv
 
 FORM_ID = "criteria-form"
 
@@ -29,6 +32,8 @@ FORM_ID = "criteria-form"
 @require_GET
 def listing(request: MemberRequest) -> HttpResponse:
     current = CriteriaSet.objects.visible_to(request.user).current().select_related("team")
+    if wants_csv(request):
+        return csv_of_rows("criteria", CRITERIA, current.filter(Q(team=None) | Q(team=request.team or None)))
     return render(
         request,
         "optimization/criteria_list.html",

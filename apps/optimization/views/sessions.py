@@ -20,6 +20,7 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
+from apps.optimization.columns import SESSIONS
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
@@ -29,6 +30,7 @@ from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
+from apps.tables import csv_of_rows, wants_csv
 
 PAGE_SIZE = 25
 LONG = ("plan", "traceback")
@@ -55,6 +57,8 @@ def history(request: MemberRequest) -> HttpResponse:
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
     rows = sessions.select_related("version__model", "compared__model", "dataset").with_gains().defer(*LONG)
     chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
+    if wants_csv(request):
+        return csv_of_rows("sessions", SESSIONS, chosen.qs.select_related("created_by"))
     page = KeyedPaginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
     context = {

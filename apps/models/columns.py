@@ -1,0 +1,52 @@
+"""The columns of models and data sets in a CSV file."""
+
+from __future__ import annotations
+
+from apps.models.models import DataSet, ModelVersion, RegisteredModel
+from apps.tables import Columns
+
+
+def _newest(model: RegisteredModel) -> ModelVersion | None:
+    return next(iter(model.versions.all()), None)
+
+
+def _format(model: RegisteredModel) -> str | None:
+    metadata = getattr(_newest(model), "metadata", None)
+    return metadata.format if metadata else None
+
+
+def _parameters(model: RegisteredModel) -> int | None:
+    metadata = getattr(_newest(model), "metadata", None)
+    return metadata.parameters if metadata else None
+
+
+def _bytes(model: RegisteredModel) -> int | None:
+    newest = _newest(model)
+    return newest.blob.size_bytes if newest else None
+
+
+MODELS: Columns[RegisteredModel] = {
+    "id": lambda model: model.pk,
+    "name": lambda model: model.name,
+    "description": lambda model: model.description,
+    "tags": lambda model: model.tags,
+    "versions": lambda model: len(model.versions.all()),
+    "newest_version": lambda model: newest.number if (newest := _newest(model)) else None,
+    "newest_status": lambda model: newest.status if (newest := _newest(model)) else None,
+    "format": _format,
+    "parameters": _parameters,
+    "size_bytes": _bytes,
+    "aliases": lambda model: [f"{alias.name}=v{alias.version.number}" for alias in model.aliases.all()],
+    "created_at": lambda model: model.created_at,
+}
+DATASETS: Columns[DataSet] = {
+    "id": lambda dataset: dataset.pk,
+    "name": lambda dataset: dataset.name,
+    "description": lambda dataset: dataset.description,
+    "kind": lambda dataset: dataset.spec.get("kind"),
+    "task": lambda dataset: dataset.spec.get("task"),
+    "examples": lambda dataset: (dataset.summary or {}).get("examples"),
+    "status": lambda dataset: dataset.status,
+    "size_bytes": lambda dataset: dataset.blob.size_bytes,
+    "created_at": lambda dataset: dataset.created_at,
+}

@@ -1,0 +1,51 @@
+"""The columns of sessions, criteria and events in a CSV file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.audit.models import AuditEvent
+from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.tables import Columns
+
+
+def _annotated(name: str) -> Any:
+    return lambda session: getattr(session, name)
+
+
+SESSIONS: Columns[OptimizationSession] = {
+    "id": lambda session: session.pk,
+    "model": lambda session: session.version.model.name,
+    "version": lambda session: session.version.number,
+    "compared_with": lambda session: session.compared,
+    "data_set": lambda session: session.dataset.name,
+    "objective": lambda session: session.criteria_body.get("objective"),
+    "status": lambda session: session.status,
+    "outcome": lambda session: session.outcome,
+    "times_faster": _annotated("speedup"),
+    "times_smaller": _annotated("size_ratio"),
+    "started_by": lambda session: session.created_by,
+    "created_at": lambda session: session.created_at,
+    "started_at": lambda session: session.started_at,
+    "finished_at": lambda session: session.finished_at,
+}
+CRITERIA: Columns[CriteriaSet] = {
+    "id": lambda criteria: criteria.pk,
+    "name": lambda criteria: criteria.name,
+    "version": lambda criteria: criteria.version,
+    "team": lambda criteria: criteria.team or "built in",
+    "objective": lambda criteria: criteria.body.get("objective"),
+    "limits": lambda criteria: [f"{name}={value}" for name, value in criteria.body.get("constraints", {}).items()],
+    "created_at": lambda criteria: criteria.created_at,
+}
+EVENTS: Columns[AuditEvent] = {
+    "number": lambda event: event.number,
+    "at": lambda event: event.at,
+    "actor_kind": lambda event: event.actor_kind,
+    "actor": lambda event: event.actor,
+    "action": lambda event: event.action,
+    "subject": lambda event: event.subject,
+    "reason": lambda event: event.reason,
+    "session": lambda event: event.session_id,
+    "digest": lambda event: event.digest,
+}
