@@ -6,6 +6,7 @@ app_name = "guide"
 
 urlpatterns = [
     path("find/", views.search, name="find"),
+    path("styleguide/", views.styleguide, name="styleguide"),
     path("docs/", views.listing, name="documents"),
     path("docs/<slug:name>/", views.document, name="document"),
     path("docs/files/<path:name>", views.file, name="file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -30,6 +31,50 @@ def document(request: MemberRequest, name: str) -> HttpResponse:
     if found is None:
         raise Http404("There is no document of this name.")
     return render(request, "guide/document.html", {"document": found})
+
+
+COLOURS = (
+    ("paper", "behind cards"),
+    ("surface", "cards"),
+    ("sunken", "code, and what lies under the pointer"),
+    ("ink", "text"),
+    ("ink-soft", "text that qualifies other text"),
+    ("line", "between cards"),
+    ("line-strong", "around fields and buttons"),
+    ("accent", "links, the place where one is, the next step"),
+    ("ok", "proven"),
+    ("warn", "not proven, or needs attention"),
+    ("bad", "violated, failed"),
+    ("info", "runs"),
+    ("busy", "too busy to time"),
+    ("void", "not comparable"),
+)
+TONES = (
+    ("ok", "holds"),
+    ("warn", "inconclusive"),
+    ("bad", "violated"),
+    ("info", "running"),
+    ("accent", "production"),
+    ("busy", "too busy"),
+    ("void", "implausible"),
+    ("muted", "skipped"),
+)
+NOTICES = (
+    ("ok", "Something was done, or is proven."),
+    ("warn", "Something is open, and what would decide it."),
+    ("bad", "Something failed: what happened, where, and what to do."),
+    ("busy", "The machine was too busy to measure."),
+    ("void", "A result is too good to be true, and does not count."),
+)
+
+
+@require_safe
+def styleguide(request: MemberRequest) -> HttpResponse:
+    """Every component in each state, for those who work on the portal."""
+    if not request.user.is_staff:
+        raise PermissionDenied("The style guide is for those who work on the portal. Ask an operator.")
+    context = {"colours": COLOURS, "tones": TONES, "notices": NOTICES}
+    return render(request, "guide/styleguide.html", context)
 
 
 @require_safe

@@ -55,6 +55,7 @@ PAGES = {
     "documents": "/docs/",
     "document": "/docs/user-guide/",
     "errors": "/docs/errors/",
+    "styleguide": "/styleguide/",
     "not-found": "/models/999999/",
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}

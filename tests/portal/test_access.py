@@ -127,6 +127,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:audit": ("GET", Door.PRIVATE),
 }
 ELSEWHERE = {
+    "guide:styleguide": "for operators, whatever their role: tests/guide/test_styleguide.py",
     "notifications:unsubscribe": "opened by the token of a mail: tests/notifications/test_outbox.py",
     "accounts:invitation-accept": "opened by its link's token, not by a role: tests/accounts/test_teams.py",
     "accounts:token-revoke": "only one's own, whatever the role: tests/accounts/test_tokens.py",
