@@ -322,6 +322,47 @@ class NoReport(UserError):
     sentence = "There is no report yet: the session is {status}."
 
 
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+
+class ComparedItemUnknown(UserError):
+    code = "compare.item_unknown"
+    status = 404
+    sentence = (
+        "{item!r} names nothing to compare that there is, or that you may see. Items are `session:ID`, "
+        "`candidate:SESSION:KEY` and `version:ID`. Choose from the list of sessions, from a report or from a model's "
+        "versions."
+    )
+
+
+class TooFewCompared(UserError):
+    code = "compare.too_few"
+    sentence = (
+        "A comparison needs at least {fewest} different items, and this one has {count}. Choose {fewest} to {most}."
+    )
+
+
+class TooManyCompared(UserError):
+    code = "compare.too_many"
+    sentence = "At most {most} items fit side by side, and {count} are chosen. Leave some out."
+
+
+class ComparedKindsDiffer(UserError):
+    code = "compare.kinds_differ"
+    sentence = (
+        "Versions cannot stand beside sessions or candidates. Choose versions only, or sessions and candidates only. "
+        "To compare a candidate with a version, promote it first."
+    )
+
+
+class ComparedTeamsDiffer(UserError):
+    code = "compare.teams_differ"
+    sentence = (
+        "These items belong to different teams ({teams}), so the link would not open for everyone. Choose items of one "
+        "team."
+    )
+
+
 # --- the demo ---------------------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,7 @@ class SearchedChoiceField(forms.ModelChoiceField):
         fitting = rows
         for word in words.replace("\x00", " ").split():
             fitting = fitting.filter(reduce(or_, (Q(**{f"{lookup}__icontains": word}) for lookup in self.lookups)))
+        fitting = fitting.distinct() if words else fitting  # A version may have several aliases.
         shown = list(fitting[: self.MOST_OFFERED + 1])
         self.more = len(shown) > self.MOST_OFFERED
         shown = shown[: self.MOST_OFFERED]
@@ -90,11 +91,11 @@ class SessionForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team).select_related("model")
+        versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team)
+        versions = versions.select_related("model").prefetch_related("aliases")
         datasets = DataSet.objects.visible_to(user).ready().filter(team=team)
-        self._offer("version", versions)
-        self._offer("student", versions)
-        self._offer("dataset", datasets)
+        for name in self.SEARCHED:
+            self._offer(name, datasets if name == "dataset" else versions)
         criteria = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
         self.fields["criteria_set"].queryset = criteria.order_by("team", "name")  # type: ignore[attr-defined]
 
@@ -115,6 +116,38 @@ class SessionForm(forms.Form):
     def searched(self) -> list[tuple[forms.BoundField, str]]:
         """The searchable fields, each with its search words."""
         return [(self[name], self.words(name)) for name in self.SEARCHED]
+
+
+class StandingVersionField(SearchedChoiceField):
+    """Versions by their aliases, too: people know the one that stands as *production*."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        names = ", ".join(alias.name for alias in obj.aliases.all())
+        return f"{obj} ({names})" if names else str(obj)
+
+
+class CompareForm(SessionForm):
+    """The request that measures two versions in turns: the one that stands, the other, a data set and criteria."""
+
+    version = StandingVersionField(
+        "model__name",
+        "filename",
+        "aliases__name",
+        label="Stands",
+        empty_label="Choose a version",
+        help_text="The version that is in use, such as the one in production.",
+    )
+    compared = StandingVersionField(
+        "model__name",
+        "filename",
+        "aliases__name",
+        label="To be proven",
+        empty_label="Choose a version",
+        help_text="It has to hold the limits of the criteria against the one that stands.",
+    )
+    student = start_anyway = edits = make_anew = None  # type: ignore[assignment]
+
+    SEARCHED = ("version", "compared", "dataset")
 
 
 class WhatIfForm(forms.Form):

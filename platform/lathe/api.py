@@ -14,6 +14,7 @@ from apps.notifications.api import routes as notification_routes
 from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 from apps.optimization.api_criteria import DefaultCriteriaView
+from apps.optimization.api_side_by_side import CompareFileView, CompareView, TrendView
 
 app_name = "api"
 
@@ -32,6 +33,9 @@ for prefix, viewset, basename in routes:
 urlpatterns = [
     path("me/", MeView.as_view(), name="me"),
     path("predictions/", PredictionsView.as_view(), name="predictions"),
+    path("compare/", CompareView.as_view(), name="compare"),
+    path("compare/csv/", CompareFileView.as_view(), name="compare-csv"),
+    path("models/<int:pk>/trend/", TrendView.as_view(), name="model-trend"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
     path("criteria/defaults/", DefaultCriteriaView.as_view(), name="default-criteria"),

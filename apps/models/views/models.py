@@ -25,6 +25,8 @@ from apps.outages import require_queue
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
+PANELS = ("optimization/_model_panel.html", "models/_version_panel.html")
+"""The fragment about measurements on a model's page: optimization's, if that app is installed."""
 
 
 def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
@@ -128,6 +130,7 @@ def detail_page(
         "form": form or ModelForm.of(model),
         "alias_form": alias_form or AliasForm(versions=model.versions.ready().select_related("model")),
         "suggested_aliases": SUGGESTED,
+        "panels": PANELS,
         "writes": writes(request, model.team),
     }
     return render(request, "models/model_detail.html", context, status=status)

@@ -10,13 +10,30 @@ from django import template
 
 from apps.accounts.models import User
 from apps.agents.contracts.reports import analysis as reports
-from apps.models.models import ModelVersion
+from apps.models.models import ModelVersion, RegisteredModel
 from apps.optimization.models import AnalysisReport, OptimizationSession
+from apps.optimization.side_by_side.trends import Line, Trend, lines_of, trend_of
+from apps.optimization.side_by_side.version_readings import dataset_id
 from apps.optimization.waiting import Wait, waits_of
 
 register = template.Library()
 
 RECENT = 10
+
+
+@dataclass(frozen=True)
+class Trended:
+    """A model over its versions, and the pictures of that."""
+
+    trend: Trend
+    lines: list[Line]
+
+
+@register.simple_tag
+def trend_about(model: RegisteredModel, dataset: str) -> Trended:
+    """The trend of a model that is visible to the member, on the data set with this id, if it is one."""
+    trend = trend_of(model, dataset_id(dataset))
+    return Trended(trend, lines_of(trend))
 
 
 @dataclass(frozen=True)

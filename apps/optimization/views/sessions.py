@@ -23,7 +23,7 @@ from apps.optimization import live, services
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
-from apps.optimization.forms import SessionForm, WhatIfForm
+from apps.optimization.forms import CompareForm, SessionForm, WhatIfForm
 from apps.optimization.models import OptimizationSession
 from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
@@ -112,13 +112,14 @@ def _first_form(request: MemberRequest, team: Team) -> SessionForm:
 
 @require_GET
 def choices(request: MemberRequest) -> HttpResponse:
-    """The choices of `field` of a new session that match the typed words."""
+    """The choices of `field` of a new session, or of a comparison, that match the typed words."""
     name = request.GET.get("field", "version")
-    if name not in SessionForm.SEARCHED:
+    made = CompareForm if request.GET.get("for") == "compare" else SessionForm
+    if name not in made.SEARCHED:
         raise Http404
     if not request.team:
         raise NoTeam()
-    form = SessionForm(user=request.user, team=request.team, initial=request.GET.dict())
+    form = made(user=request.user, team=request.team, initial=request.GET.dict())
     context = {"field": form[name], "words": form.words(name)}
     return render(request, "optimization/_session_choice.html", context)
 
