@@ -143,6 +143,16 @@ EXAMPLE_EDITED = {
     ),
     package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE, parameters=[DECISION]),
     front=extend_schema(summary="Read the Pareto front of a session", responses=Front),
+    alternatives=extend_schema(
+        summary="List what else a session could deliver", responses={200: services.Alternative}, filters=False
+    ),
+    file=extend_schema(
+        summary="Download the file of a candidate",
+        responses=FILE_RESPONSE,
+        parameters=[
+            OpenApiParameter("candidate", str, description="The key of a candidate. Without it, what is delivered.")
+        ],
+    ),
     take=extend_schema(
         summary="Deliver another candidate of a session",
         request=TakeSerializer,
@@ -324,6 +334,20 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """
         refuse_unknown(request, ())
         return Response(services.front_of_session(self.get_object()).model_dump(mode="json"))
+
+    @action(detail=True, pagination_class=None)
+    def alternatives(self, request: Request, pk: str) -> Response:
+        """The measured candidates other than the one delivered, each with what it gives up and gains against that."""
+        refuse_unknown(request, ())
+        found = services.alternatives(services.report(self.get_object()))
+        return Response([one.model_dump(mode="json") for one in found])
+
+    @action(detail=True)
+    def file(self, request: Request, pk: str) -> HttpResponseBase:
+        """The file of any candidate that was made, accepted or not. Only what is delivered is proven."""
+        refuse_unknown(request, ("candidate",))
+        found = services.candidate_file(self.get_object(), request.query_params.get("candidate", ""))
+        return blob_response(request._request, found.blob, found.filename)
 
     @action(detail=True, methods=["post"])
     def take(self, request: Request, pk: str) -> Response:

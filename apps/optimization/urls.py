@@ -39,6 +39,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/log.jsonl", sessions.log_lines, name="session-log-lines"),
     path("sessions/<uuid:pk>/recipe/", report.recipe, name="session-recipe"),
     path("sessions/<uuid:pk>/package/", report.package, name="session-package"),
+    path("sessions/<uuid:pk>/file/", report.candidate_file, name="session-file"),
     path("sessions/<uuid:pk>/take/", report.take, name="session-take"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),

@@ -91,6 +91,9 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:dashboard": ("GET", Door.PRIVATE),
     "optimization:session-list": ("GET", Door.PRIVATE),
     "optimization:session-new": ("POST", Door.WRITE_HERE),
+    "optimization:session-compare": ("POST", Door.WRITE_HERE),
+    "optimization:compare": ("GET", Door.PRIVATE),
+    "optimization:compare-csv": ("GET", Door.PRIVATE),
     "optimization:session-preview": ("GET", Door.PRIVATE),
     "optimization:session-edit": ("POST", Door.PRIVATE),
     "optimization:session-chain": ("POST", Door.PRIVATE),
@@ -108,6 +111,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
+    "optimization:session-file": ("GET", Door.READ),
     "optimization:session-take": ("POST", Door.WRITE),
     "optimization:session-promote": ("POST", Door.WRITE),
     "optimization:session-rollback": ("POST", Door.WRITE),
@@ -151,6 +155,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "models:alias": world.model.pk,
         "models:dataset": world.dataset.pk,
         "optimization:session-new": None,
+        "optimization:session-compare": None,
         "optimization:session-preview": None,
         "optimization:session-edit": None,
         "optimization:session-chain": None,
@@ -227,6 +232,7 @@ def test_a_page_opens_for_whom_the_table_says(
 SAFE = ("get", "head", "options")
 OF_NO_ROW = (
     "api:api-root",
+    "api:compare",
     "api:default-criteria",
     "api:me",
     "api:predictions",

@@ -57,13 +57,21 @@ class Trend(Value):
 
 def trend_of(model: RegisteredModel, dataset: int | None = None) -> Trend:
     """The trend on the data set with the id `dataset`, or on the one on which most versions were measured."""
-    rows = model.versions.select_related("blob").prefetch_related("aliases").order_by("-number")
-    versions: list[ModelVersion] = list(rows[:MOST])[::-1]
+    return trend_over(list(model.versions.select_related("blob").prefetch_related("aliases")), dataset)
+
+
+def trend_over(every: Sequence[ModelVersion], dataset: int | None = None) -> Trend:
+    """The same of versions of a model that were read already, the newest first."""
+    versions = every[:MOST][::-1]
     readings = readings_of(versions, dataset)
     promotions = _promotions(versions)
     points = (_point(one, readings.by_version.get(one.pk), promotions.get(one.pk, ())) for one in versions)
-    left_out = model.versions.count() - MOST if len(versions) == MOST else 0
-    return Trend(points=tuple(points), dataset=readings.dataset, datasets=readings.datasets, left_out=left_out)
+    return Trend(
+        points=tuple(points),
+        dataset=readings.dataset,
+        datasets=readings.datasets,
+        left_out=len(every) - len(versions),
+    )
 
 
 def _point(version: ModelVersion, measured: VersionReading | None, promotions: Iterable[Promotion]) -> TrendPoint:

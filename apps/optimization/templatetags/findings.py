@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,9 +10,9 @@ from django import template
 
 from apps.accounts.models import User
 from apps.agents.contracts.reports import analysis as reports
-from apps.models.models import ModelVersion, RegisteredModel
+from apps.models.models import ModelVersion
 from apps.optimization.models import AnalysisReport, OptimizationSession
-from apps.optimization.side_by_side.trends import Line, Trend, lines_of, trend_of
+from apps.optimization.side_by_side.trends import Line, Trend, lines_of, trend_over
 from apps.optimization.side_by_side.version_readings import dataset_id
 from apps.optimization.waiting import Wait, waits_of
 
@@ -30,9 +30,9 @@ class Trended:
 
 
 @register.simple_tag
-def trend_about(model: RegisteredModel, dataset: str) -> Trended:
-    """The trend of a model that is visible to the member, on the data set with this id, if it is one."""
-    trend = trend_of(model, dataset_id(dataset))
+def trend_about(versions: Sequence[ModelVersion], dataset: str) -> Trended:
+    """The trend over versions, the newest first, that are visible to the member; on the data set with this id."""
+    trend = trend_over(versions, dataset_id(dataset))
     return Trended(trend, lines_of(trend))
 
 
