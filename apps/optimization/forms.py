@@ -102,8 +102,8 @@ class SessionForm(forms.Form):
         datasets = DataSet.objects.visible_to(user).ready().filter(team=team)
         for name in self.SEARCHED:
             self._offer(name, datasets if name == "dataset" else versions)
-        criteria = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
-        self.fields["criteria_set"].queryset = criteria.order_by("team", "name")  # type: ignore[attr-defined]
+        named = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
+        self.fields["criteria_set"].queryset = named.order_by("team", "name")  # type: ignore[attr-defined]
         self.fields["criteria_set"].required = self.own is None
 
     def clean(self) -> dict[str, Any]:

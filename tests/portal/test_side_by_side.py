@@ -363,3 +363,92 @@ def test_the_newest_measurement_on_test_examples_counts(everything: World) -> No
     measured = trend_of(everything.model).points[0].measured
     assert measured is not None
     assert measured.session == everything.session.pk
+
+
+# --- measuring two versions, and starting again -----------------------------------------------------------------------
+
+
+def test_two_versions_are_measured_from_a_page(client: Client, everything: World, engineer: User) -> None:
+    other = another_version(everything, 2)
+    client.force_login(engineer)
+    ticked = {"item": [f"version:{other.pk}", f"version:{everything.version.pk}"]}
+    page = client.get("/sessions/new/compare/", ticked).content.decode()
+    assert f'<option value="{everything.version.pk}" selected>resnet v1 (production)</option>' in page
+    assert f'<option value="{other.pk}" selected>resnet v2</option>' in page
+    asked = {"version": everything.version.pk, "compared": other.pk, "dataset": everything.dataset.pk}
+    response = client.post("/sessions/new/compare/", {**asked, "criteria_set": everything.criteria.pk})
+    session = OptimizationSession.objects.get(compared=other)
+    assert response.headers["Location"] == session.get_absolute_url()
+    assert (session.version, session.dataset, session.created_by) == (everything.version, everything.dataset, engineer)
+    again = client.get(session.get_absolute_url()).content.decode()
+    assert f"/sessions/new/compare/?version={everything.version.pk}&amp;compared={other.pk}" in again
+
+
+def test_a_refused_comparison_shows_why_on_its_page(client: Client, everything: World, engineer: User) -> None:
+    other = another_version(everything, 2)
+    client.force_login(engineer)
+    asked = {"version": everything.version.pk, "compared": other.pk, "dataset": everything.dataset.pk}
+    limitless = {**everything.criteria.body, "constraints": {"max_metric_drop_points": None}}
+    criteria = CriteriaSet.objects.create(team=everything.team, name="no limits", body=limitless)
+    response = client.post("/sessions/new/compare/", {**asked, "criteria_set": criteria.pk})
+    assert response.status_code == 422
+    assert "session.nothing_to_prove" in response.content.decode()
+    assert not OptimizationSession.objects.filter(compared=other).exists()
+    missing = client.post("/sessions/new/compare/", {"version": everything.version.pk})
+    assert missing.status_code == 422
+
+
+def test_an_alias_stands_for_its_version_in_the_api(client: Client, everything: World, engineer: User) -> None:
+    other = another_version(everything, 2)
+    client.force_login(engineer)
+    body = {"compared": other.pk, "dataset": everything.dataset.pk, "criteria_set": everything.criteria.pk}
+
+    def ask(**more: object) -> Any:
+        return client.post("/api/v1/sessions/compare/", {**body, **more}, content_type="application/json")
+
+    made = ask(alias="production")
+    assert (made.status_code, made.json()["version"]) == (201, everything.version.pk)
+    assert ask(alias="staging").status_code == 404
+    assert [ask().status_code, ask(alias="production", version=other.pk).status_code] == [400, 400]
+
+
+def test_any_session_can_be_asked_again_with_its_limits_to_edit(
+    client: Client, everything: World, engineer: User
+) -> None:
+    earlier = everything.session
+    body = {**earlier.criteria_body, "constraints": {**earlier.criteria_body["constraints"], "max_latency_ms": 12.5}}
+    OptimizationSession.objects.filter(pk=earlier.pk).update(criteria_body=body)
+    client.force_login(engineer)
+    assert f"/sessions/new/?again={earlier.pk}" in client.get(earlier.get_absolute_url()).content.decode()
+    form = client.get("/sessions/new/", {"again": str(earlier.pk)}).context["form"]
+    values = {one.html_name: one.value() for one in [*form, *form.own]}
+    assert values["own-max_latency_ms"] == 12.5
+    assert [values[name] for name in ("version", "dataset")] == [earlier.version_id, earlier.dataset_id]
+
+    given = {name: value for name, value in values.items() if value is not None and value is not False}
+    given |= {"own": "on", "own-max_latency_ms": "7.5", "start_anyway": "on"}
+    response = client.post("/sessions/new/", given)
+    assert response.status_code == 302, response.context["form"].errors
+    made = OptimizationSession.objects.latest("created_at")
+    assert made.criteria.constraints.max_latency_ms == 7.5
+    assert made.criteria_set == earlier.criteria_set
+    assert made.criteria.objective == earlier.criteria.objective
+
+
+def test_a_limit_that_cannot_be_used_is_shown_beside_its_field(
+    client: Client, everything: World, engineer: User
+) -> None:
+    client.force_login(engineer)
+    form = client.get("/sessions/new/", {"again": str(everything.session.pk)}).context["form"]
+    given = {
+        one.html_name: one.value() for one in [*form, *form.own] if one.value() is not None and one.value() is not False
+    }
+    response = client.post("/sessions/new/", {**given, "own": "on", "own-confidence": "7"})
+    assert response.status_code == 422
+    assert "confidence" in response.context["form"].own.errors
+
+
+def test_the_session_of_another_team_fills_no_form(client: Client, everything: World, stranger: User) -> None:
+    client.force_login(stranger)
+    response = client.get("/sessions/new/", {"again": str(everything.session.pk)})
+    assert response.context["form"].own is None

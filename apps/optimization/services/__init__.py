@@ -1,6 +1,6 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
-from apps.optimization.services.alternatives import Alternative, alternatives, candidate_file
+from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
@@ -24,7 +24,7 @@ from apps.optimization.services.storage import Storage, keep_for, policy_with, s
 from apps.optimization.services.taking import decision_step, decisions_of, latest_packaging, session_take
 
 __all__ = [
-    "Alternative",
+    "Alternatives",
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",

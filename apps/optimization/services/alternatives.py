@@ -37,12 +37,20 @@ class Alternative(Value):
     size_bytes: int | None
 
 
-def alternatives(report: SessionReport) -> tuple[Alternative, ...]:
-    """The measured candidates other than the one delivered, those on the front first. None in a comparison."""
-    if report.compared:
-        return ()
-    found = [_alternative(one, report) for one in report.others]
-    return tuple(sorted(found, key=lambda one: not one.on_front))
+class Alternatives(Value):
+    """What a session delivers, and what it could deliver instead."""
+
+    delivered: str | None
+    """The key of the candidate; `None` if the original stands."""
+    candidates: tuple[Alternative, ...]
+    """Those on the front first."""
+
+
+def alternatives(report: SessionReport) -> Alternatives:
+    """The measured candidates other than the one delivered. None in a comparison."""
+    found = [] if report.compared else [_alternative(one, report) for one in report.others]
+    ordered = sorted(found, key=lambda one: not one.on_front)
+    return Alternatives(delivered=report.verdict.candidate, candidates=tuple(ordered))
 
 
 def _alternative(one: CandidateReport, report: SessionReport) -> Alternative:

@@ -50,7 +50,7 @@ def _page(
     context = {
         "session": session,
         "report": made,
-        "alternatives": {one.candidate: one for one in services.alternatives(made)},
+        "alternatives": {one.candidate: one for one in services.alternatives(made).candidates},
         "earlier": packaging is not None and packaging != services.latest_packaging(session),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
