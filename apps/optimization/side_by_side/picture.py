@@ -31,7 +31,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Overlay:
-    """The sides that share a metric, on one pair of axes. Left and up is better if a higher metric is."""
+    """The sides that share a metric, on one pair of axes. Left is better; so is up, if a higher metric is."""
 
     across_name: str
     metric: str
@@ -43,12 +43,12 @@ class Overlay:
 
     @cached_property
     def _x(self) -> Axis:
-        return Axis.of([self.across(one).value for _, _, one in self.sides], LEFT, WIDTH)
+        return Axis.of([end for _, _, one in self.sides for end in _reach(self.across(one))], LEFT, WIDTH)
 
     @cached_property
     def _y(self) -> Axis:
         """Its values are turned around, so that a higher one is further up."""
-        return Axis.of([-one.primary.value.value for _, _, one in self.sides], TOP, HEIGHT)
+        return Axis.of([-end for _, _, one in self.sides for end in _reach(one.primary.value)], TOP, HEIGHT)
 
     @property
     def name(self) -> str:
@@ -74,7 +74,8 @@ class Overlay:
         return Mark(
             number=number,
             url=side.url,
-            described=f"{number}: {side.title}: {self.metric} {said}, {self.across_words(across.value)}",
+            described=f"{number}: {side.title}: {self.metric} {said}; {self.across_name}: "
+            f"{self.across_words(across.value)}",
             x=self._x.at(across.value),
             y=self._y.at(-value.value),
             left=self._x.at(left),
@@ -94,13 +95,17 @@ def overlays(sides: Sequence[Side]) -> list[Overlay]:
     if len(same) < 2:
         return []
     axes: list[tuple[str, Callable[[Reading], Estimate], Callable[[float], str]]] = [
-        ("latency (p50)", lambda one: one.latency_ms, lambda value: f"{column_number(value)} ms"),
+        ("latency (p50, ms)", lambda one: one.latency_ms, column_number),
         ("size", lambda one: Estimate(value=one.size_bytes), number_of_bytes),
     ]
     return [
         Overlay(name, first.label, first.unit, first.higher_is_better, same, across, words)
         for name, across, words in axes
     ]
+
+
+def _reach(one: Estimate) -> tuple[float, ...]:
+    return (one.value, *ends(one))
 
 
 def ends(one: Estimate) -> tuple[float, float]:

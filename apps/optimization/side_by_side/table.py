@@ -13,7 +13,7 @@ from apps.agents.contracts.phrasing import (
     number_of_bytes,
     signed,
 )
-from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.contracts.values import Value
 from apps.agents.evaluation.pareto import apart
@@ -22,6 +22,7 @@ from apps.agents.techniques.compatibility import format_label
 from apps.optimization.criteria_diff import in_words, leaves, questions_by_path
 from apps.optimization.side_by_side.readings import MetricReading, Reading
 from apps.optimization.side_by_side.sides import Side
+from apps.optimization.templatetags.measures import limit_name
 
 NOTHING = "–"
 
@@ -78,11 +79,12 @@ def sections_of(sides: Sequence[Side]) -> tuple[Section, ...]:
 # --- cells and rows ---------------------------------------------------------------------------------------------------
 
 
-def _row(label: str, cells: Iterable[Cell], **more: Any) -> Iterator[Row]:
-    """The row, unless no side has anything to say."""
+def _row(label: str, cells: Iterable[Cell], *, measured: bool = False, **more: Any) -> Iterator[Row]:
+    """The row, unless no side has anything to say. What was not `measured` of a side is no difference."""
     all_cells = tuple(cells)
-    if any(cell.words != NOTHING for cell in all_cells):
-        yield Row(label=label, cells=all_cells, differs=_differ(all_cells), **more)
+    known = [cell for cell in all_cells if cell.words != NOTHING]
+    if known:
+        yield Row(label=label, cells=all_cells, differs=_differ(known if measured else all_cells), **more)
 
 
 def _differ(cells: Sequence[Cell]) -> bool:
@@ -110,7 +112,7 @@ def _exact(value: float | None, words: Callable[[float], str]) -> Cell:
 
 
 def _readings(label: str, sides: Sequence[Side], cell: Callable[[Reading], Cell], **more: Any) -> Iterator[Row]:
-    yield from _row(label, (cell(side.reading) if side.reading else Cell() for side in sides), **more)
+    yield from _row(label, (cell(side.reading) if side.reading else Cell() for side in sides), measured=True, **more)
 
 
 def _times(value: float) -> str:
@@ -128,11 +130,12 @@ def _metric_rows(sides: Sequence[Side]) -> Iterator[Row]:
     """Every metric that any side has. The change is in the metric's own direction: a negative number is lower."""
     known = {one.metric: one for side in sides if side.reading for one in side.reading.metrics}
     for name, one in known.items():
-        more = {"higher_is_better": one.higher_is_better}
+        more: dict[str, Any] = {"higher_is_better": one.higher_is_better}
         label = capitalized(one.label)
-        yield from _row(label, (_value(_metric(side, name)) for side in sides), unit=one.unit, **more)
+        values = (_value(_metric(side, name)) for side in sides)
+        yield from _row(label, values, measured=True, unit=one.unit, **more)
         cells = (_change(_metric(side, name)) for side in sides)
-        yield from _row(f"{label}, change", cells, unit=difference_unit(one.unit), **more)
+        yield from _row(f"{label}, change", cells, measured=True, unit=difference_unit(one.unit), **more)
     yield from _readings("Measured on", sides, lambda one: Cell(words=_measured_on(one)))
 
 
@@ -170,7 +173,7 @@ def _speed_rows(sides: Sequence[Side]) -> Iterator[Row]:
 
 
 def _size_rows(sides: Sequence[Side]) -> Iterator[Row]:
-    lower = {"unit": "bytes", "higher_is_better": False}
+    lower: dict[str, Any] = {"unit": "bytes", "higher_is_better": False}
     sizes = (side.size_bytes or (side.reading.size_bytes if side.reading else None) for side in sides)
     yield from _row("Size", (_exact(size, number_of_bytes) for size in sizes), **lower)
     yield from _readings("Compressed", sides, lambda one: _exact(one.compressed_bytes, number_of_bytes), **lower)
@@ -219,18 +222,17 @@ def _parameter(technique: str, name: str, side: Side) -> str:
 
 
 def _limit_rows(sides: Sequence[Side]) -> Iterator[Row]:
-    """Every limit with what was decided about it, and by which margin."""
+    """Every limit with what was decided about it."""
     reports = [side.report for side in sides]
-    known = dict.fromkeys(one.key for report in reports if report for one in report.constraints)
-    for key in known:
-        label = capitalized(key.replace("_", " ").replace(".", ": "))
-        cells = (
-            next((Cell(words=one.status.value) for one in report.constraints if one.key == key), Cell())
-            if report
-            else Cell()
-            for report in reports
-        )
-        yield from _row(label, cells)
+    known = {one.key: one for report in reports if report for one in report.constraints}
+    for key, one in known.items():
+        label = f"{limit_name(one.constraint)}{f': {one.subject}' if one.subject else ''}"
+        yield from _row(label, (_verdict(report, key) for report in reports))
+
+
+def _verdict(report: EvaluationReport | None, key: str) -> Cell:
+    found = next((one for one in report.constraints if one.key == key), None) if report else None
+    return Cell(words=found.status.value) if found else Cell()
 
 
 def _criteria_rows(sides: Sequence[Side]) -> Iterator[Row]:

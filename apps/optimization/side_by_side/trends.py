@@ -135,16 +135,20 @@ def lines_of(trend: Trend) -> list[Line]:
     if measured:
         primary = measured[-1][1].primary
         same = [(point, one) for point, one in measured if one.primary.metric == primary.metric]
-        unit = f" {primary.unit}".rstrip()
+        unit = f" ({primary.unit})" if primary.unit else ""
         better = "up" if primary.higher_is_better else "down"
         values = [(point, one.primary.value) for point, one in same]
-        lines.append(_line(capitalized(primary.label), values, lambda v: f"{column_number(v, 4)}{unit}", better, trend))
+        lines.append(_line(f"{capitalized(primary.label)}{unit}", values, _four_digits, better, trend))
         times = [(point, one.latency_ms) for point, one in measured]
-        lines.append(_line("Latency (p50)", times, lambda v: f"{column_number(v)} ms", "down", trend))
+        lines.append(_line("Latency (p50, ms)", times, column_number, "down", trend))
     if trend.points:
         sizes = [(point, Estimate(value=point.size_bytes)) for point in trend.points]
         lines.append(_line("Size", sizes, number_of_bytes, "down", trend))
     return lines
+
+
+def _four_digits(value: float) -> str:
+    return column_number(value, 4)
 
 
 def _line(name: str, values: Sequence[tuple[TrendPoint, Estimate]], words: Words, better: str, trend: Trend) -> Line:
