@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from apps.accounts.models import User
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -218,7 +220,7 @@ def _session_side(
     file = session.compared or (session.version if candidate is None else None)
     return Side(
         item=item,
-        title=_title(session, candidate),
+        title=_title(item, session, candidate),
         url=_url(item, session, candidate),
         version=session.version,
         session=session,
@@ -264,12 +266,15 @@ def _summary(lineage: Lineage, candidate: Candidate | None) -> ModelSummary | No
     return ModelSummary.model_validate(found) if found else None
 
 
-def _title(session: OptimizationSession, candidate: Candidate | None) -> str:
+def _title(item: Item, session: OptimizationSession, candidate: Candidate | None) -> str:
     if session.compared is not None:
-        return f"{session.compared} against {session.version}"
-    if candidate is not None:
-        return f"{session.version} · {candidate.key} {candidate.title}"
-    return f"{session.version} · {'original' if session.verdict else 'no result yet'}"
+        what = f"{session.compared} against {session.version}"
+    elif candidate is not None:
+        what = f"{session.version} · {candidate.key} {candidate.title}"
+    else:
+        what = f"{session.version} · {'original' if session.verdict else 'no result yet'}"
+    begun = date_format(localtime(session.created_at), "j M Y, H:i")
+    return f"{what} · {begun}" if item.kind is Kind.SESSION else what
 
 
 def _url(item: Item, session: OptimizationSession, candidate: Candidate | None) -> str:
