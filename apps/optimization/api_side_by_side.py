@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,11 +16,12 @@ from apps.models.models import RegisteredModel
 from apps.optimization.side_by_side.comparison import Comparison, SideBySide, as_csv, comparison
 from apps.optimization.side_by_side.selection import PARAMETER
 from apps.optimization.side_by_side.trends import Trend, trend_of
-from apps.optimization.side_by_side.version_readings import dataset_id
+from apps.optimization.side_by_side.version_readings import row_id
 
 DATASET = OpenApiParameter(
     "dataset", int, description="The data set whose measurements to read. Without it, the one with the most versions."
 )
+MODEL = OpenApiParameter("model", int, required=True, description="A model's id.")
 ITEMS = [
     OpenApiParameter(
         PARAMETER,
@@ -36,7 +38,7 @@ ITEMS = [
 def _compared(request: Request) -> Comparison:
     refuse_unknown(request, (PARAMETER, "dataset"))
     given = request.query_params
-    return comparison(given.getlist(PARAMETER), member(request), dataset_id(given.get("dataset")))
+    return comparison(given.getlist(PARAMETER), member(request), row_id(given.get("dataset")))
 
 
 @extend_schema(tags=["sessions"])
@@ -68,12 +70,15 @@ class CompareFileView(APIView):
 class TrendView(APIView):
     """A model over its versions."""
 
-    @extend_schema(summary="Read the trend of a model", parameters=[DATASET], responses=Trend)
-    def get(self, request: Request, pk: int) -> Response:
+    @extend_schema(summary="Read the trend of a model", parameters=[MODEL, DATASET], responses=Trend)
+    def get(self, request: Request) -> Response:
         """Metric, latency and size of each version, the oldest first, and which of them were promoted when.
 
         All measurements are from one data set; a version that was never measured on it has none.
         """
-        refuse_unknown(request, ("dataset",))
-        model = row_of(RegisteredModel.objects.visible_to(request.user), "id", pk)
-        return Response(trend_of(model, dataset_id(request.query_params.get("dataset"))).model_dump(mode="json"))
+        refuse_unknown(request, ("model", "dataset"))
+        given = request.query_params
+        if (pk := row_id(given.get("model"))) is None:
+            raise ValidationError({"model": "Name a model by its id."}, code="required")
+        model = row_of(RegisteredModel.objects.visible_to(request.user), "model", pk)
+        return Response(trend_of(model, row_id(given.get("dataset"))).model_dump(mode="json"))

@@ -285,7 +285,7 @@ class CandidateNotTakable(UserError):
 
 class CandidateFileGone(UserError):
     code = "session.candidate_file_gone"
-    status = 404
+    status = 410
     sentence = (
         "There is no file of {candidate}: it was never made, or it is not kept any more. If it was accepted, take it "
         "instead of what is delivered, and it is made again; or make it by the recipe of its step."

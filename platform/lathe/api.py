@@ -35,7 +35,7 @@ urlpatterns = [
     path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("compare/", CompareView.as_view(), name="compare"),
     path("compare/csv/", CompareFileView.as_view(), name="compare-csv"),
-    path("models/<int:pk>/trend/", TrendView.as_view(), name="model-trend"),
+    path("trends/", TrendView.as_view(), name="trend"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
     path("criteria/defaults/", DefaultCriteriaView.as_view(), name="default-criteria"),

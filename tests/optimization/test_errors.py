@@ -43,7 +43,7 @@ CODES = {
     "session.deleted": 410,
     "session.candidate_unknown": 422,
     "session.candidate_not_takable": 409,
-    "session.candidate_file_gone": 404,
+    "session.candidate_file_gone": 410,
     "session.decision_unknown": 404,
     "session.nothing_to_promote": 409,
     "session.not_promoted": 409,

@@ -332,7 +332,7 @@ def test_any_candidate_can_be_downloaded_while_its_file_is_kept(session: Optimiz
         assert b"".join(response) == open_blob(maker.artifact).read()  # type: ignore[arg-type]
     SessionStep.objects.filter(pk=makers(session)[OTHER].pk).update(artifact=None)
     gone = client.get(f"/api/v1/sessions/{session.pk}/file/", {"candidate": kept.key})
-    assert (gone.status_code, gone.json()["code"]) == (404, "session.candidate_file_gone")
+    assert (gone.status_code, gone.json()["code"]) == (410, "session.candidate_file_gone")
     unknown = client.get(f"/api/v1/sessions/{session.pk}/file/", {"candidate": "c77"})
     assert (unknown.status_code, unknown.json()["code"]) == (422, "session.candidate_unknown")
 

@@ -238,6 +238,7 @@ OF_NO_ROW = (
     "api:predictions",
     "api:storage",
     "api:technique",
+    "api:trend",
     "api:worker",
 )
 

@@ -331,7 +331,8 @@ def test_a_trend_marks_promotions_and_moves_back(client: Client, everything: Wor
         "Size": ["production", "production"],
     }
     client.force_login(owner)
-    answer = client.get(f"/api/v1/models/{everything.model.pk}/trend/").json()
+    answer = client.get(f"/api/v1/trends/?model={everything.model.pk}").json()
+    assert client.get("/api/v1/trends/").status_code == 400
     assert [point["number"] for point in answer["points"]] == [1, 2]
     page = client.get(everything.model.get_absolute_url()).content.decode()
     assert "production, moved back" in page
@@ -454,3 +455,4 @@ def test_the_session_of_another_team_fills_no_form(client: Client, everything: W
     client.force_login(stranger)
     response = client.get("/sessions/new/", {"again": str(everything.session.pk)})
     assert response.context["form"].own is None
+    assert client.get(f"/api/v1/trends/?model={everything.model.pk}").status_code == 404

@@ -71,8 +71,8 @@ class _Look:
         return self.judged, self.at, self.role is Role.CANDIDATE
 
 
-def dataset_id(given: str | None) -> int | None:
-    """The id in an address; `None` for anything that is no id."""
+def row_id(given: str | None) -> int | None:
+    """A row's id in an address; `None` for anything that is no id."""
     return int(given) if given and given.isascii() and given.isdecimal() and len(given) < 19 else None
 
 

@@ -13,7 +13,7 @@ from apps.agents.contracts.reports import analysis as reports
 from apps.models.models import ModelVersion
 from apps.optimization.models import AnalysisReport, OptimizationSession
 from apps.optimization.side_by_side.trends import Line, Trend, lines_of, trend_over
-from apps.optimization.side_by_side.version_readings import dataset_id
+from apps.optimization.side_by_side.version_readings import row_id
 from apps.optimization.waiting import Wait, waits_of
 
 register = template.Library()
@@ -32,7 +32,7 @@ class Trended:
 @register.simple_tag
 def trend_about(versions: Sequence[ModelVersion], dataset: str) -> Trended:
     """The trend over versions, the newest first, that are visible to the member; on the data set with this id."""
-    trend = trend_over(versions, dataset_id(dataset))
+    trend = trend_over(versions, row_id(dataset))
     return Trended(trend, lines_of(trend))
 
 

@@ -48,12 +48,16 @@ def _first_form(request: MemberRequest, team: Team) -> CompareForm:
 
 
 def _ticked(request: MemberRequest) -> dict[str, object]:
-    """The first two versions that were ticked: the older one stands. Raises the errors of `selected`."""
+    """The first two versions that were ticked. The one with an alias stands, or else the older one.
+
+    Raises the errors of `selected`.
+    """
     if PARAMETER not in request.GET:
         return {}
     items = selected(request.GET.getlist(PARAMETER))
     if items[0].kind is not Kind.VERSION:
         raise ComparedItemUnknown(field=PARAMETER, item=str(items[0]))
     pks = [item.version for item in items]
-    rows = list(ModelVersion.objects.visible_to(request.user).filter(pk__in=pks).order_by("number", "pk"))
+    found = ModelVersion.objects.visible_to(request.user).filter(pk__in=pks[:2]).prefetch_related("aliases")
+    rows = sorted(found, key=lambda row: (not row.aliases.all(), row.number, row.pk))
     return {"version": rows[0].pk, "compared": rows[1].pk} if len(rows) > 1 else {}

@@ -10,7 +10,7 @@ from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
 from apps.optimization.side_by_side.comparison import Comparison, as_csv, comparison
 from apps.optimization.side_by_side.selection import FEWEST, MOST, PARAMETER, address
-from apps.optimization.side_by_side.version_readings import dataset_id
+from apps.optimization.side_by_side.version_readings import row_id
 
 ONLY = "only"
 
@@ -51,4 +51,4 @@ def compare_csv(request: MemberRequest) -> HttpResponse:
 
 
 def _asked(request: MemberRequest) -> Comparison:
-    return comparison(request.GET.getlist(PARAMETER), request.user, dataset_id(request.GET.get("dataset")))
+    return comparison(request.GET.getlist(PARAMETER), request.user, row_id(request.GET.get("dataset")))
