@@ -37,15 +37,21 @@ def csv_of_rows(name: str, columns: Columns[StoredRow], rows: QuerySet[StoredRow
 
 
 def csv_of(name: str, columns: Columns[Row], rows: Iterable[Row]) -> HttpResponse:
-    """A file with these columns: times in ISO 8601 and UTC, numbers in full, lists with blanks between."""
-    written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow(columns)
-    writer.writerows([_cell(value(row)) for value in columns.values()] for row in rows)
+    """A file with these columns, to be saved under `name` and the day."""
+    content = written(columns, ([value(row) for value in columns.values()] for row in rows))
     # Excel takes a file without this mark for one of the machine's own encoding.
-    response = HttpResponse("\ufeff" + written.getvalue(), content_type="text/csv; charset=utf-8")
+    response = HttpResponse("\ufeff" + content, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'
     return response
+
+
+def written(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """The text of a CSV file: times in ISO 8601 and UTC, numbers in full, lists with blanks between, no formulas."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(map(_cell, head))
+    writer.writerows(map(_cell, row) for row in rows)
+    return file.getvalue()
 
 
 def _cell(value: Any) -> Any:

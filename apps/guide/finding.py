@@ -46,6 +46,7 @@ PAGES = (
     ("Upload a data set", "Examples to measure with", "models:dataset-upload"),
     ("Criteria", "Objectives and limits", "optimization:criteria-list"),
     ("New criteria", "An objective with limits of your own", "optimization:criteria-new"),
+    ("Compare", "Sessions, candidates or versions side by side", "optimization:compare"),
     ("Predicted and measured", "How far the planner was off", "optimization:predictions"),
     ("Workers", "Queues, machines and devices", "optimization:workers"),
     ("Members", "Roles and invitations", "accounts:team"),

@@ -24,7 +24,7 @@ from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
 from apps.optimization import services
 from apps.optimization.api_criteria import CriteriaViewSet
-from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows
+from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
@@ -103,7 +103,11 @@ EXAMPLE_EDITED = {
                     "dataset": 4,
                     "criteria": {"constraints": {"max_metric_drop_points": 1.0}},
                 },
-            )
+            ),
+            example(
+                "A new version against whatever is in production",
+                {"alias": "production", "compared": 32, "dataset": 4, "criteria_set": 2},
+            ),
         ],
     ),
     destroy=extend_schema(summary="Delete a session that has ended"),
@@ -143,6 +147,14 @@ EXAMPLE_EDITED = {
     ),
     package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE, parameters=[DECISION]),
     front=extend_schema(summary="Read the Pareto front of a session", responses=Front),
+    alternatives=extend_schema(summary="List what else a session could deliver", responses=services.Alternatives),
+    file=extend_schema(
+        summary="Download the file of a candidate",
+        responses=FILE_RESPONSE,
+        parameters=[
+            OpenApiParameter("candidate", str, description="The key of a candidate. Without it, what is delivered.")
+        ],
+    ),
     take=extend_schema(
         summary="Deliver another candidate of a session",
         request=TakeSerializer,
@@ -211,9 +223,12 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         the measurement of every limit with its interval, as the evaluation of the only candidate.
         """
         asked = answers(ComparisonSerializer, request)
+        rows = {name: row for name, row in named_rows(request, asked).items() if name != "student"}
+        if "alias" in asked:
+            rows["version"] = version_behind(asked["alias"], rows["compared"])
         session = services.session_compare(
             user=member(request),
-            **{name: row for name, row in named_rows(request, asked).items() if name != "student"},
+            **rows,
             criteria=asked.get("criteria"),
             overrides=asked.get("overrides"),
             seed=asked.get("seed"),
@@ -324,6 +339,20 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """
         refuse_unknown(request, ())
         return Response(services.front_of_session(self.get_object()).model_dump(mode="json"))
+
+    @action(detail=True)
+    def alternatives(self, request: Request, pk: str) -> Response:
+        """The measured candidates other than the one delivered, each with what it gives up and gains against that."""
+        refuse_unknown(request, ())
+        found = services.alternatives(services.report(self.get_object()))
+        return Response(found.model_dump(mode="json"))
+
+    @action(detail=True)
+    def file(self, request: Request, pk: str) -> HttpResponseBase:
+        """The file of any candidate that was made, accepted or not. Only what is delivered is proven."""
+        refuse_unknown(request, ("candidate",))
+        found = services.candidate_file(self.get_object(), request.query_params.get("candidate", ""))
+        return blob_response(request._request, found.blob, found.filename)
 
     @action(detail=True, methods=["post"])
     def take(self, request: Request, pk: str) -> Response:

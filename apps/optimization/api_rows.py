@@ -7,11 +7,19 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
-from apps.api import row_of
+from apps.api import RowNotFound, row_of
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import CriteriaSet
 
 EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
+
+
+def version_behind(alias: str, compared: ModelVersion) -> ModelVersion:
+    """The version at which `alias` of the model of `compared` points. Raises `RowNotFound`."""
+    row = compared.model.aliases.filter(name=alias).select_related("version__model__team", "version__metadata").first()
+    if row is None:
+        raise RowNotFound("alias")
+    return row.version
 
 
 def named_rows(request: Request, asked: dict[str, Any]) -> dict[str, Any]:

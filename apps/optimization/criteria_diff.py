@@ -47,8 +47,8 @@ def compared(before: CriteriaSet | None, after: CriteriaSet) -> Comparison:
 
 def differences(before: Criteria, after: Criteria) -> tuple[Difference, ...]:
     """The fields in which two criteria differ, in the order of the form."""
-    old, new = (dict(_leaves(one.model_dump(mode="json"))) for one in (before, after))
-    asked = {".".join(question.path): question for question in criteria_questions()}
+    old, new = (dict(leaves(one.model_dump(mode="json"))) for one in (before, after))
+    asked = questions_by_path()
     changed = [path for path in dict.fromkeys((*asked, *old, *new)) if old.get(path) != new.get(path)]
     return tuple(_difference(path, asked.get(path), old.get(path), new.get(path)) for path in changed)
 
@@ -67,19 +67,29 @@ _BY_NAME: Mapping[str, Callable[[Any], str]] = {
 """Limits by a name that people choose, each in words."""
 
 
-def _leaves(body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def questions_by_path() -> dict[str, Question]:
+    """The questions of the form by their path in the criteria: `constraints.min_speedup`."""
+    return {".".join(question.path): question for question in criteria_questions()}
+
+
+def leaves(body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of criteria as JSON, with its path. Limits by a name that people choose stay together."""
     for name, value in body.items():
         if isinstance(value, Mapping) and name not in _BY_NAME:
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
 
 def _difference(path: str, question: Question | None, before: Any, after: Any) -> Difference:
     label = str(question.label if question else capitalized(path.rpartition(".")[2].replace("_", " ")))
-    in_words = _BY_NAME.get(path.rpartition(".")[2], _words)
-    words = [in_words(question.shown(value) if question else value) for value in (before, after)]
+    words = [in_words(value, path, question) for value in (before, after)]
     return Difference(field=path, label=label, before=before, after=after, before_words=words[0], after_words=words[1])
+
+
+def in_words(value: Any, path: str = "", question: Question | None = None) -> str:
+    """A value of the field at `path` in words, in the unit of its `question`."""
+    return _BY_NAME.get(path.rpartition(".")[2], _words)(question.shown(value) if question else value)
 
 
 def _words(value: Any) -> str:

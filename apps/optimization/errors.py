@@ -283,6 +283,15 @@ class CandidateNotTakable(UserError):
     sentence = "{candidate} cannot be delivered: {reason}"
 
 
+class CandidateFileGone(UserError):
+    code = "session.candidate_file_gone"
+    status = 410
+    sentence = (
+        "There is no file of {candidate}: it was never made, or it is not kept any more. If it was accepted, take it "
+        "instead of what is delivered, and it is made again; or make it by the recipe of its step."
+    )
+
+
 class DecisionUnknown(UserError):
     code = "session.decision_unknown"
     status = 404
@@ -320,6 +329,47 @@ class NoReport(UserError):
     code = "session.no_report"
     status = 404
     sentence = "There is no report yet: the session is {status}."
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+
+class ComparedItemUnknown(UserError):
+    code = "compare.item_unknown"
+    status = 404
+    sentence = (
+        "{item!r} names nothing to compare that there is, or that you may see. Items are `session:ID`, "
+        "`candidate:SESSION:KEY` and `version:ID`. Choose from the list of sessions, from a report or from a model's "
+        "versions."
+    )
+
+
+class TooFewCompared(UserError):
+    code = "compare.too_few"
+    sentence = (
+        "A comparison needs at least {fewest} different items, and this one has {count}. Choose {fewest} to {most}."
+    )
+
+
+class TooManyCompared(UserError):
+    code = "compare.too_many"
+    sentence = "At most {most} items fit side by side, and {count} are chosen. Leave some out."
+
+
+class ComparedKindsDiffer(UserError):
+    code = "compare.kinds_differ"
+    sentence = (
+        "Versions cannot stand beside sessions or candidates. Choose versions only, or sessions and candidates only. "
+        "To compare a candidate with a version, promote it first."
+    )
+
+
+class ComparedTeamsDiffer(UserError):
+    code = "compare.teams_differ"
+    sentence = (
+        "These items belong to different teams ({teams}), so the link would not open for everyone. Choose items of one "
+        "team."
+    )
 
 
 # --- the demo ---------------------------------------------------------------------------------------------------------

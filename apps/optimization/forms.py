@@ -45,6 +45,7 @@ class SearchedChoiceField(forms.ModelChoiceField):
         fitting = rows
         for word in words.replace("\x00", " ").split():
             fitting = fitting.filter(reduce(or_, (Q(**{f"{lookup}__icontains": word}) for lookup in self.lookups)))
+        fitting = fitting.distinct() if words else fitting  # A version may have several aliases.
         shown = list(fitting[: self.MOST_OFFERED + 1])
         self.more = len(shown) > self.MOST_OFFERED
         shown = shown[: self.MOST_OFFERED]
@@ -88,15 +89,40 @@ class SessionForm(forms.Form):
 
     SEARCHED = ("version", "dataset", "student")
 
-    def __init__(self, *args: Any, user: User, team: Team, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, team: Team, criteria: Criteria | None = None, **kwargs: Any) -> None:
+        """`criteria` are edited in the page, as are those in the data; otherwise named ones are chosen."""
         super().__init__(*args, **kwargs)
-        versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team).select_related("model")
+        self.own: OwnCriteriaForm | None = None
+        if criteria is not None:
+            self.own = OwnCriteriaForm(criteria=criteria, prefix="own")
+        elif self.data.get("own"):
+            self.own = OwnCriteriaForm(self.data, prefix="own")
+        versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team)
+        versions = versions.select_related("model").prefetch_related("aliases")
         datasets = DataSet.objects.visible_to(user).ready().filter(team=team)
-        self._offer("version", versions)
-        self._offer("student", versions)
-        self._offer("dataset", datasets)
-        criteria = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
-        self.fields["criteria_set"].queryset = criteria.order_by("team", "name")  # type: ignore[attr-defined]
+        for name in self.SEARCHED:
+            self._offer(name, datasets if name == "dataset" else versions)
+        named = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
+        self.fields["criteria_set"].queryset = named.order_by("team", "name")  # type: ignore[attr-defined]
+        self.fields["criteria_set"].required = self.own is None
+
+    def clean(self) -> dict[str, Any]:
+        """Adds the `criteria` that count: those of the page, or those of the named ones."""
+        cleaned = super().clean() or {}
+        named: CriteriaSet | None = cleaned.get("criteria_set")
+        if self.own is None:
+            cleaned["criteria"] = named.criteria if named else None
+        elif self.own.is_valid():
+            cleaned["criteria"] = self.own.criteria
+        else:
+            self.add_error(None, "Some of the limits below cannot be used.")
+        return cleaned
+
+    @property
+    def own_names(self) -> str:
+        """The names of the fields of the page's own criteria, each after a comma, for requests of parts of the page."""
+        fields = self.own.fields if self.own else {}
+        return "".join(f",own-{name}" for name in fields) + (",own" if self.own else "")
 
     def ask_whether_to_start_anyway(self) -> None:
         self.fields["start_anyway"].widget = forms.CheckboxInput()
@@ -115,6 +141,38 @@ class SessionForm(forms.Form):
     def searched(self) -> list[tuple[forms.BoundField, str]]:
         """The searchable fields, each with its search words."""
         return [(self[name], self.words(name)) for name in self.SEARCHED]
+
+
+class StandingVersionField(SearchedChoiceField):
+    """Versions by their aliases, too: people know the one that stands as *production*."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        names = ", ".join(alias.name for alias in obj.aliases.all())
+        return f"{obj} ({names})" if names else str(obj)
+
+
+class CompareForm(SessionForm):
+    """The request that measures two versions in turns: the one that stands, the other, a data set and criteria."""
+
+    version = StandingVersionField(
+        "model__name",
+        "filename",
+        "aliases__name",
+        label="Stands",
+        empty_label="Choose a version",
+        help_text="The version that is in use, such as the one in production.",
+    )
+    compared = StandingVersionField(
+        "model__name",
+        "filename",
+        "aliases__name",
+        label="To be proven",
+        empty_label="Choose a version",
+        help_text="It has to hold the limits of the criteria against the one that stands.",
+    )
+    student = start_anyway = edits = make_anew = None  # type: ignore[assignment]
+
+    SEARCHED = ("version", "compared", "dataset")
 
 
 class WhatIfForm(forms.Form):
@@ -407,21 +465,34 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
     return body
 
 
-class ContinueForm(CriteriaForm):
-    """The criteria with which a finished session is continued. Its target stays."""
+class OwnCriteriaForm(CriteriaForm):
+    """The criteria of one session, which have no name."""
 
     name = None  # type: ignore[assignment]
     description = None  # type: ignore[assignment]
 
     SECTIONS = tuple(
         (title, tuple(name for name in names if name not in ("name", "description")))
-        for title, names in sorted(CriteriaForm.SECTIONS, key=lambda section: section[0] != "How far to search")
-        if title != "Where it will run"
+        for title, names in CriteriaForm.SECTIONS
+    )
+
+    def __init__(self, *args: Any, criteria: Criteria | None = None, **kwargs: Any) -> None:
+        """`criteria` are what the form starts from."""
+        super().__init__(*args, initial=self.answers_of(criteria) if criteria else None, **kwargs)
+
+
+class ContinueForm(OwnCriteriaForm):
+    """The criteria with which a finished session is continued. Its target stays."""
+
+    SECTIONS = tuple(
+        section
+        for section in sorted(OwnCriteriaForm.SECTIONS, key=lambda section: section[0] != "How far to search")
+        if section[0] != "Where it will run"
     )
     """The budget comes first."""
 
     def __init__(self, *args: Any, criteria: Criteria, **kwargs: Any) -> None:
-        super().__init__(*args, initial=self.answers_of(criteria), **kwargs)
+        super().__init__(*args, criteria=criteria, **kwargs)
         self._target = criteria.target
         self.fields["max_latency_ms"].help_text = "p50 on the session's target."
         for question in [one for one in self.questions if one.path[0] == "target"]:

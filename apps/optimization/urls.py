@@ -2,6 +2,7 @@ from django.urls import path
 
 from apps.optimization.views import (
     audit,
+    comparing,
     continuing,
     criteria,
     dashboard,
@@ -9,6 +10,7 @@ from apps.optimization.views import (
     predictions,
     report,
     sessions,
+    side_by_side,
     storage,
     workers,
 )
@@ -25,6 +27,7 @@ urlpatterns = [
     path("sessions/new/layers/", plan_edits.layers, name="session-layers"),
     path("sessions/new/decides/", sessions.decides, name="session-decides"),
     path("sessions/new/choices/", sessions.choices, name="session-choices"),
+    path("sessions/new/compare/", comparing.new, name="session-compare"),
     path("sessions/<uuid:pk>/", sessions.detail, name="session-detail"),
     path("sessions/<uuid:pk>/cancel/", sessions.cancel, name="session-cancel"),
     path("sessions/<uuid:pk>/retry/", sessions.retry, name="session-retry"),
@@ -36,9 +39,12 @@ urlpatterns = [
     path("sessions/<uuid:pk>/log.jsonl", sessions.log_lines, name="session-log-lines"),
     path("sessions/<uuid:pk>/recipe/", report.recipe, name="session-recipe"),
     path("sessions/<uuid:pk>/package/", report.package, name="session-package"),
+    path("sessions/<uuid:pk>/file/", report.candidate_file, name="session-file"),
     path("sessions/<uuid:pk>/take/", report.take, name="session-take"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),
+    path("compare/", side_by_side.compare, name="compare"),
+    path("compare/comparison.csv", side_by_side.compare_csv, name="compare-csv"),
     path("criteria/", criteria.listing, name="criteria-list"),
     path("criteria/new/", criteria.new, name="criteria-new"),
     path("criteria/<int:pk>/", criteria.detail, name="criteria-detail"),

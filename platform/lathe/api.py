@@ -15,6 +15,7 @@ from apps.notifications.api import routes as notification_routes
 from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 from apps.optimization.api_criteria import DefaultCriteriaView
+from apps.optimization.api_side_by_side import CompareFileView, CompareView, TrendView
 
 app_name = "api"
 
@@ -34,6 +35,9 @@ urlpatterns = [
     path("find/", FindView.as_view(), name="find"),
     path("me/", MeView.as_view(), name="me"),
     path("predictions/", PredictionsView.as_view(), name="predictions"),
+    path("compare/", CompareView.as_view(), name="compare"),
+    path("compare/csv/", CompareFileView.as_view(), name="compare-csv"),
+    path("trends/", TrendView.as_view(), name="trend"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
     path("criteria/defaults/", DefaultCriteriaView.as_view(), name="default-criteria"),

@@ -33,11 +33,23 @@ document.addEventListener("click", (event) => {
     navigator.clipboard.writeText(document.getElementById(control.dataset.target).textContent.trim());
     control.textContent = "Copied";
   }
+  if (control.dataset.action === "copy-link") {
+    navigator.clipboard.writeText(location.href);
+    control.textContent = "Copied";
+  }
 });
 
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
+});
+
+// A button that compares says how many rows are ticked for it.
+document.addEventListener("change", (event) => {
+  const chosen = event.target.form?.querySelector("[data-chosen]");
+  if (!chosen || event.target.name !== "item") return;
+  const count = [...event.target.form.elements].filter((one) => one.name === "item" && one.checked).length;
+  chosen.textContent = count ? `${count} chosen` : "";
 });
 
 document.addEventListener("change", (event) => {

@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.conftest import Portal, wait
+from tests.browser.conftest import Portal, wait, wait_for_text
 from tests.browser.page_rules import troubles
 
 SHOTS = os.environ.get("LATHE_TEST_SCREENSHOTS")
@@ -26,6 +26,10 @@ PAGES = {
     "dashboard": "/",
     "sessions": "/sessions/",
     "session-new": "/sessions/new/?version=1&dataset=1&criteria_set=1",
+    "session-own": "/sessions/new/?own=1&version=1&dataset=1&criteria_set=1",
+    "session-compare": "/sessions/new/compare/?version=1&compared=2&dataset=1",
+    "compare": "/compare/?item=version:1&item=version:2",
+    "compare-empty": "/compare/",
     "session": "{session}",
     "report": "{session}report/",
     "models": "/models/",
@@ -185,6 +189,18 @@ def test_the_first_tab_offers_to_skip_to_the_content(logged_in: Chrome, portal: 
     assert focused.text == "Skip to the content"
     focused.send_keys(Keys.ENTER)
     assert logged_in.execute_script("return document.activeElement.id") == "content"
+
+
+def test_two_sessions_are_chosen_and_compared_by_keyboard(logged_in: Chrome, portal: Portal, won_session: str) -> None:
+    logged_in.get(f"{portal.url}/sessions/")
+    for box in logged_in.find_elements(By.CSS_SELECTOR, "#history [name=item]")[:2]:
+        box.send_keys(Keys.SPACE)
+    wait_for_text(logged_in, "#compare-form [data-chosen]", "2 chosen")
+    logged_in.find_element(By.CSS_SELECTOR, "#compare-form button").send_keys(Keys.ENTER)
+    assert len(wait(logged_in, "#compare-items").find_elements(By.CSS_SELECTOR, "li")) >= 2
+    logged_in.find_element(By.ID, "compare-only").send_keys(Keys.ENTER)
+    WebDriverWait(logged_in, 10).until(lambda driver: "only=differences" in driver.current_url)
+    assert not logged_in.find_elements(By.XPATH, "//main//td[@data-label='Differs'][contains(., 'same')]")
 
 
 def test_the_menu_of_a_narrow_screen_opens_by_keyboard(logged_in: Chrome, portal: Portal) -> None:

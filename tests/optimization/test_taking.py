@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from html import unescape
 from io import BytesIO
 from typing import Any
 from zipfile import ZipFile
@@ -18,6 +19,7 @@ from apps.audit.models import AuditEvent
 from apps.models.storage import open_blob
 from apps.optimization import jobs, services
 from apps.optimization.errors import CandidateNotTakable, CandidateUnknown, SessionMoveRefused
+from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from tests.optimization import crank, handlers
 from tests.optimization.standing import Standing, standing
@@ -299,3 +301,48 @@ def test_readers_may_not_take_and_strangers_see_nothing(session: OptimizationSes
     reader = Client()
     reader.force_login(viewer)
     assert "Take this one instead" not in reader.get(f"{session.get_absolute_url()}report/").content.decode()
+
+
+# --- before it is taken -----------------------------------------------------------------------------------------------
+
+
+def test_what_another_candidate_gives_up_is_said_with_intervals(session: OptimizationSession, client: Client) -> None:
+    client.force_login(session.created_by)
+    found = client.get(f"/api/v1/sessions/{session.pk}/alternatives/").json()
+    assert found["delivered"] == CHOSEN
+    (other,) = found["candidates"]
+    assert (other["candidate"], other["takable"], other["on_front"], other["judged"]) == (OTHER, True, True, False)
+    assert other["trade"].startswith(f"Against {CHOSEN}, which is delivered, it gives up ")
+    assert "× [" in other["trade"], "the speed has its interval"
+    page = unescape(client.get(f"/sessions/{session.pk}/report/").content.decode())
+    assert other["trade"] in page
+    assert f'id="take-{OTHER}"' in page
+    assert f"candidate:{session.pk}:{OTHER}" in page
+
+
+def test_any_candidate_can_be_downloaded_while_its_file_is_kept(session: OptimizationSession, client: Client) -> None:
+    client.force_login(session.created_by)
+    kept = session.candidates.get(key=OTHER)
+    for address in (f"/sessions/{session.pk}/file/", f"/api/v1/sessions/{session.pk}/file/"):
+        response = client.get(address, {"candidate": OTHER})
+        assert f"-{OTHER}-" in response.headers["Content-Disposition"]
+        maker = makers(session)[OTHER]
+        assert maker.artifact is not None
+        assert response.headers["ETag"] == f'"{maker.artifact.sha256}"'
+        assert b"".join(response) == open_blob(maker.artifact).read()  # type: ignore[arg-type]
+    SessionStep.objects.filter(pk=makers(session)[OTHER].pk).update(artifact=None)
+    gone = client.get(f"/api/v1/sessions/{session.pk}/file/", {"candidate": kept.key})
+    assert (gone.status_code, gone.json()["code"]) == (410, "session.candidate_file_gone")
+    unknown = client.get(f"/api/v1/sessions/{session.pk}/file/", {"candidate": "c77"})
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "session.candidate_unknown")
+
+
+def test_a_rejected_candidate_is_not_offered(session: OptimizationSession, client: Client) -> None:
+    session.candidates.filter(key=OTHER).update(status=CandidateStatus.REJECTED, reason="It is too slow.")
+    client.force_login(session.created_by)
+    (other,) = client.get(f"/api/v1/sessions/{session.pk}/alternatives/").json()["candidates"]
+    assert not other["takable"]
+    page = client.get(f"/sessions/{session.pk}/report/").content.decode()
+    assert "It cannot be delivered or promoted: It is too slow." in page
+    assert f'id="take-{OTHER}"' not in page
+    assert f'id="file-{OTHER}"' in page

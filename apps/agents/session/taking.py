@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from apps.agents.contracts.phrasing import difference_unit, listed, number, with_unit
+from apps.agents.contracts.phrasing import difference, difference_unit, listed, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
-from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.contracts.state import (
     AgentDecision,
     CandidateRecord,
@@ -389,8 +389,15 @@ def _who(taken: Taken, key: str) -> str:
     return f"{taken.by} chose {key}; the manager had chosen {chosen}."
 
 
-def trade(taken: EvaluationReport, instead: EvaluationReport | None) -> str:
-    """What `taken` gives up and gains against `instead`, or against the original, in a sentence with both numbers.
+def trade(
+    taken: EvaluationReport,
+    instead: EvaluationReport | None,
+    *,
+    chosen: str = "the manager's choice",
+    intervals: bool = False,
+) -> str:
+    """What `taken` gives up and gains against `instead`, which is `chosen`, or against the original: in a sentence with
+    both numbers and, on request, their intervals.
 
     Speed and loss count beyond the overlap of the intervals, as on the front; the size from one per cent on.
     """
@@ -401,19 +408,30 @@ def trade(taken: EvaluationReport, instead: EvaluationReport | None) -> str:
     gives: list[str] = []
     gains: list[str] = []
     if apart(speed, before):
-        faster = f"speed ({number(speed.value)}× instead of {number(before.value)}× as fast)"
+        ranges = [_range(one, "×") if intervals else "" for one in (speed, before)]
+        faster = f"speed ({number(speed.value)}×{ranges[0]} instead of {number(before.value)}×{ranges[1]} as fast)"
         (gains if speed.value > before.value else gives).append(faster)
     if max(sizes) >= REAL_CHANGE * min(sizes):
         smaller = f"size ({number(sizes[0])} instead of {number(sizes[1])} times smaller)"
         (gains if sizes[0] > sizes[1] else gives).append(smaller)
     if apart(drop, lost_before):
-        lost = f"{taken.primary.label} ({_lost(drop.value, unit)} instead of {_lost(lost_before.value, unit)})"
+        ranges = [_range(one, unit) if intervals else "" for one in (drop, lost_before)]
+        losses = f"{_lost(drop.value, unit)}{ranges[0]} instead of {_lost(lost_before.value, unit)}{ranges[1]}"
+        lost = f"{taken.primary.label} ({losses})"
         (gains if drop.value < lost_before.value else gives).append(lost)
-    against = "the manager's choice" if instead else "the original"
+    against = chosen if instead else "the original"
     if not gives and not gains:
         return f"It measures the same as {against}."
     said = [f"it gives up {listed(gives) or 'nothing'}", f"it gains {listed(gains) or 'nothing'}"]
     return f"Against {against}, {' and '.join(said)}."
+
+
+def _range(measured: Estimate, unit: str) -> str:
+    """The interval in brackets, after a space; empty for an exact number or an unbounded one."""
+    low, high = measured.low, measured.high
+    if low is None or high is None or max(abs(low), abs(high)) >= UNKNOWN:
+        return ""
+    return f" [{difference(low, unit)}, {difference(high, unit)}]"
 
 
 def _lost(drop: float, unit: str) -> str:

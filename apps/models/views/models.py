@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -20,13 +20,15 @@ from apps.models.aliases import SUGGESTED
 from apps.models.columns import MODELS
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
-from apps.models.models import ModelMetadata, RegisteredModel, StoreSettings
+from apps.models.models import Alias, AliasMove, ModelMetadata, RegisteredModel, StoreSettings
 from apps.models.storage import upload_limit_bytes
 from apps.outages import require_queue
 from apps.pages import KeyedPaginator
 from apps.tables import csv_of_rows, wants_csv
 
 PAGE_SIZE = 25
+PANELS = ("optimization/_model_panel.html", "models/_version_panel.html")
+"""The fragment about measurements on a model's page: optimization's, if that app is installed."""
 
 
 def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
@@ -126,15 +128,20 @@ def detail_page(
     context = {
         "model": model,
         "versions": versions,
-        "aliases": [(alias, services.can_undo(alias), alias.moves.all()[:10]) for alias in aliases],
+        "aliases": [(alias, services.can_undo(alias), _history(alias)) for alias in aliases],
         "lineage": lineage(versions),
         "resting": dependents.count(versions=versions),
         "form": form or ModelForm.of(model),
         "alias_form": alias_form or AliasForm(versions=model.versions.ready().select_related("model")),
         "suggested_aliases": SUGGESTED,
+        "panels": PANELS,
         "writes": writes(request, model.team),
     }
     return render(request, "models/model_detail.html", context, status=status)
+
+
+def _history(alias: Alias) -> QuerySet[AliasMove]:
+    return alias.moves.select_related("from_version", "to_version", "moved_by")[:10]
 
 
 @require_POST

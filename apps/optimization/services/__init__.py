@@ -1,5 +1,6 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
+from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
@@ -23,6 +24,7 @@ from apps.optimization.services.storage import Storage, keep_for, policy_with, s
 from apps.optimization.services.taking import decision_step, decisions_of, latest_packaging, session_take
 
 __all__ = [
+    "Alternatives",
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
@@ -31,6 +33,8 @@ __all__ = [
     "SessionReport",
     "Storage",
     "TechniqueStatus",
+    "alternatives",
+    "candidate_file",
     "check_continuable",
     "checked",
     "checked_with_rows",

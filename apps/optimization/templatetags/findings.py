@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,11 +12,28 @@ from apps.accounts.models import User
 from apps.agents.contracts.reports import analysis as reports
 from apps.models.models import ModelVersion
 from apps.optimization.models import AnalysisReport, OptimizationSession
+from apps.optimization.side_by_side.trends import Line, Trend, lines_of, trend_over
+from apps.optimization.side_by_side.version_readings import row_id
 from apps.optimization.waiting import Wait, waits_of
 
 register = template.Library()
 
 RECENT = 10
+
+
+@dataclass(frozen=True)
+class Trended:
+    """A model over its versions, and the pictures of that."""
+
+    trend: Trend
+    lines: list[Line]
+
+
+@register.simple_tag
+def trend_about(versions: Sequence[ModelVersion], dataset: str) -> Trended:
+    """The trend over versions, the newest first, that are visible to the member; on the data set with this id."""
+    trend = trend_over(versions, row_id(dataset))
+    return Trended(trend, lines_of(trend))
 
 
 @dataclass(frozen=True)

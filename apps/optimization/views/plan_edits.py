@@ -54,7 +54,7 @@ def preview_page(
 def _previewed(chosen: dict[str, Any], edits: PlanEdits, resolutions: list[str]) -> dict[str, Any]:
     """The context of a preview with the resolutions applied, or of the error that would stop the start."""
     named = {name: chosen[name] for name in ("version", "dataset", "student", "precedence")}
-    criteria = chosen["criteria_set"].criteria
+    criteria = chosen["criteria"]
     context: dict[str, Any] = {"criteria_set": chosen["criteria_set"]}
     try:
         preview = services.session_preview(**named, criteria=criteria, resolutions=resolutions, edits=edits)
@@ -92,7 +92,7 @@ def _drafts_of(request: MemberRequest, chosen: dict[str, Any]) -> Drafts:
     """The same under the criteria with the resolutions that the page carries along."""
     named = {name: chosen[name] for name in ("version", "dataset", "student")}
     named["precedence"] = precedence(chosen["criteria_set"], request.user, chosen["version"].model.team)
-    criteria = chosen["criteria_set"].criteria
+    criteria = chosen["criteria"]
     check = _checked_anyway(named, criteria, request.POST.getlist("resolution"))
     return _drafts(chosen, check.criteria if check else criteria)
 

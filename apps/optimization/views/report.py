@@ -46,9 +46,11 @@ def _page(
     packaging: SessionStep | None = None,
 ) -> HttpResponse:
     promoted = session.result_version.aliases.select_related("version") if session.result_version else ()
+    made = services.report(session, packaging)
     context = {
         "session": session,
-        "report": services.report(session, packaging),
+        "report": made,
+        "alternatives": {one.candidate: one for one in services.alternatives(made).candidates},
         "earlier": packaging is not None and packaging != services.latest_packaging(session),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
@@ -117,6 +119,13 @@ def recipe(request: MemberRequest, pk: UUID) -> HttpResponse:
     text = json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True)
     headers = {"Content-Disposition": 'attachment; filename="recipe.json"'}
     return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+@require_safe
+def candidate_file(request: MemberRequest, pk: UUID) -> HttpResponseBase:
+    """The file of the candidate in the query, or of what the session delivers."""
+    found = services.candidate_file(visible_session(request, pk), request.GET.get("candidate", ""))
+    return blob_response(request, found.blob, found.filename)
 
 
 @require_safe

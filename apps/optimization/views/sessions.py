@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,6 +18,7 @@ from apps.accounts.errors import NoTeam
 from apps.accounts.forms import show_error
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, current_team, writes
+from apps.agents.contracts.criteria import Criteria
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
@@ -24,8 +26,8 @@ from apps.optimization.columns import SESSIONS
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
-from apps.optimization.forms import SessionForm, WhatIfForm
-from apps.optimization.models import OptimizationSession
+from apps.optimization.forms import CompareForm, SessionForm, WhatIfForm
+from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
 from apps.optimization.waiting import waits_of
@@ -95,34 +97,52 @@ def _page_of(form: SessionForm) -> dict[str, object]:
     return {"form": form, "edits_json": form["edits"].value() or ""}
 
 
-def _earlier_edits(request: MemberRequest) -> dict[str, str]:
-    """The edits of the session that the address names as `again`, if the member may see it."""
+def _earlier(request: MemberRequest) -> OptimizationSession | None:
+    """The session that the address names as `again`, if the member may see it."""
     try:
         pk = UUID(request.GET.get("again", ""))
     except ValueError:
-        return {}
-    earlier = OptimizationSession.objects.visible_to(request.user).filter(pk=pk).first()
-    return {"edits": earlier.edits.model_dump_json()} if earlier is not None and earlier.edits.count else {}
+        return None
+    return OptimizationSession.objects.visible_to(request.user).filter(pk=pk).first()
+
+
+def _asked_before(session: OptimizationSession) -> dict[str, object]:
+    """What a session was asked, for the form of another one."""
+    asked = {"version": session.version_id, "dataset": session.dataset_id, "student": session.student_id}
+    asked |= {"criteria_set": session.criteria_set_id}
+    return asked | ({"edits": session.edits.model_dump_json()} if session.edits.count else {})
 
 
 def _first_form(request: MemberRequest, team: Team) -> SessionForm:
-    """The form before anything was chosen in it, with the default criteria."""
-    defaults = defaults_of(request.user, team)
-    start = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
-    form = SessionForm(user=request.user, team=team, initial={**start, **request.GET.dict(), **_earlier_edits(request)})
+    """The form before anything was chosen in it: with the default criteria, or with all that an earlier session was
+    asked. `own` in the address opens the criteria for editing."""
+    defaults, earlier = defaults_of(request.user, team), _earlier(request)
+    start: dict[str, object] = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
+    start |= request.GET.dict() | (_asked_before(earlier) if earlier else {})
+    criteria = earlier.criteria if earlier else _named(request, start) if "own" in request.GET else None
+    form = SessionForm(user=request.user, team=team, criteria=criteria, initial=start)
     form.fields["criteria_set"].help_text = escape(defaults.sentence)
     return form
 
 
+def _named(request: MemberRequest, chosen: Mapping[str, object]) -> Criteria:
+    """The named criteria that are chosen, if the member may see them, else what Lathe assumes without any."""
+    pk = str(chosen.get("criteria_set", ""))
+    rows = CriteriaSet.objects.visible_to(request.user)
+    found = rows.filter(pk=int(pk)).first() if pk.isascii() and pk.isdecimal() and len(pk) < 19 else None
+    return found.criteria if found else Criteria()
+
+
 @require_GET
 def choices(request: MemberRequest) -> HttpResponse:
-    """The choices of `field` of a new session that match the typed words."""
+    """The choices of `field` of a new session, or of a comparison, that match the typed words."""
     name = request.GET.get("field", "version")
-    if name not in SessionForm.SEARCHED:
+    made = CompareForm if request.GET.get("for") == "compare" else SessionForm
+    if name not in made.SEARCHED:
         raise Http404
     if not request.team:
         raise NoTeam()
-    form = SessionForm(user=request.user, team=request.team, initial=request.GET.dict())
+    form = made(user=request.user, team=request.team, initial=request.GET.dict())
     context = {"field": form[name], "words": form.words(name)}
     return render(request, "optimization/_session_choice.html", context)
 
@@ -143,10 +163,10 @@ def decides(request: MemberRequest) -> HttpResponse:
         raise NoTeam()
     form = SessionForm(request.GET, user=request.user, team=request.team)
     asked = WhatIfForm(request.GET)
-    context: dict[str, object] = {"asked": asked}
+    context: dict[str, object] = {"asked": asked, "form": form}
     if form.is_valid() and asked.is_valid():
         chosen = form.cleaned_data
-        wanted = asked.put_on(chosen["criteria_set"].criteria)
+        wanted = asked.put_on(chosen["criteria"])
         context["decides"] = services.what_is_decided(chosen["version"], chosen["dataset"], wanted)
         context["use"] = services.use_of(chosen["dataset"], wanted)
     return render(request, "optimization/_session_decides.html", context)
