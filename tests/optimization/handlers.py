@@ -20,8 +20,8 @@ from apps.agents.contracts.job import CheckpointKept, JobResult, OutputFile
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import StepKind
+from apps.agents.files.digest import digest_of
 from apps.agents.sandbox.child import JobContext
-from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 from tests.optimization import material
 
