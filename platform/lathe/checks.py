@@ -65,8 +65,8 @@ def unusable_signing_key(key: Path | None) -> Iterator[CheckMessage]:
     except SigningKeyUnusable as error:
         yield checks.Error(
             error.message,
-            hint="openssl ecparam -genkey -name prime256v1 -noout -out KEY.pem makes one; without the variable, packages "
-            "are not signed.",
+            hint="openssl ecparam -genkey -name prime256v1 -noout -out KEY.pem makes one. Without the variable, "
+            "packages are not signed.",
             id="lathe.E003",
         )
     if readable(key):

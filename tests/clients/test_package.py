@@ -1,4 +1,4 @@
-"""The client runs where Python 3.9 and httpx are, and brings nothing else along but what checks signatures, if asked."""
+"""The client runs where Python 3.9 and httpx are, and brings nothing else along unless it is to check signatures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The machine-readable evidence of a package: an ML-BOM by CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/).
 
-It has the model with its card, the metrics with their intervals, the original as the model's ancestor, the data set, the
-libraries, and the SHA-256 of every file of the package but itself and the signature. `lathe verify` compares these.
+It has the model with its card, the metrics with their intervals, the original as the model's ancestor, the data set,
+the libraries, and the SHA-256 of every file of the package but itself and the signature. `lathe verify` compares these.
 """
 
 from __future__ import annotations

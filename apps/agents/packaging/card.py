@@ -22,6 +22,7 @@ from apps.agents.contracts.phrasing import (
 from apps.agents.contracts.reports.card import CardFile, CardMetric, ModelCard
 from apps.agents.contracts.reports.measurements import Estimate
 
+FILENAME = "MODEL_CARD.md"
 UNSIGNED = "The package is not signed: its digests show damage, and not who made it."
 RATIO = "×"
 BYTES = "bytes"
@@ -196,8 +197,8 @@ def _how_to_load(card: ModelCard) -> list[str]:
     commands = f"pip install -r requirements.txt\npython run.py\nlathe verify PACKAGE.zip{signature}"
     told = (
         "In the folder of the unpacked package, the first command installs what the model needs, and the second runs "
-        "it on the package's examples, if it has any. `run.py` and `runtime.py` show how to load the model in a program "
-        "of your own. The last one, of `lathe-client`, checks that the package is the one that Lathe delivered."
+        "it on the package's examples, if it has any. `run.py` and `runtime.py` show how to load the model in your own "
+        "program. The last one, of `lathe-client`, checks that the package is the one that Lathe delivered."
     )
     if card.signed_by is not None:
         told += f" It is signed by the key whose public half has the SHA-256 {_code(card.signed_by)}."

@@ -1,9 +1,9 @@
 """The package that a session delivers: a zip that explains itself and runs without Lathe.
 
-It contains the model with its card, the report for people (HTML) and for programs (JSON), the recipe, a script that runs
-the model, a few examples with the outputs that the script must give for them, a README, and a bill of materials with the
-digests of all these. The same contents give the same bytes. The script is run once before the package is delivered. If
-that fails, the package says so.
+It contains the model with its card, the report for people (HTML) and for programs (JSON), the recipe, a script that
+runs the model, a few examples with the outputs that the script must give for them, a README, and a bill of materials
+with the digests of all these. The same contents give the same bytes. The script is run once before the package is
+delivered. If that fails, the package says so.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from apps.agents.files.archives import unpack
 from apps.agents.files.reproducible_zip import seal, write_zip
 from apps.agents.files.sniffing import FileKind, sniff
 from apps.agents.measuring.engine import open_engine, signed
+from apps.agents.packaging import card
 from apps.agents.packaging.bom import evidence_bom
-from apps.agents.packaging.card import model_card, warnings_of
 from apps.agents.packaging.examples import PackageExamples, write_arrays
 from apps.agents.sandbox.programs import run_to_end
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """The documents that the pipeline renders: their names in the package, by the role of the input."""
 INPUTS, REQUIREMENTS, EXAMPLES, EXPECTED = "inputs.json", "requirements.txt", "examples.npz", "expected.npz"
-README, CARD, EVIDENCE = "README.txt", "MODEL_CARD.md", "evidence.cdx.json"
+README, CARD, EVIDENCE = "README.txt", card.FILENAME, "evidence.cdx.json"
 _WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW, Framework.LITERT)
 """Frameworks whose files do not show their inputs before they are loaded, or may have several functions."""
 SCRIPT = Path(__file__).parent / "script.py"
@@ -127,9 +127,9 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
     finding = content.untried or _tried(contents, carried) or (content.examples.finding if content.examples else None)
     finding = finding.rstrip(".") if finding else None
     (contents / README).write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
-    (contents / CARD).write_text(model_card(content.card, finding), encoding="utf-8")
+    (contents / CARD).write_text(card.model_card(content.card, finding), encoding="utf-8")
     files = {path.relative_to(contents).as_posix(): path for path in [*written, contents / README, contents / CARD]}
-    bom = evidence_bom(content.card, files, needed, warnings_of(content.card, finding))
+    bom = evidence_bom(content.card, files, needed, card.warnings_of(content.card, finding))
     (contents / EVIDENCE).write_text(bom, encoding="utf-8")
     entries = sorted({**files, EVIDENCE: contents / EVIDENCE}.items())
     packed = write_zip(out / "package.zip", entries, compress=True)

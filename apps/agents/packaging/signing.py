@@ -59,9 +59,10 @@ def sign(package: Path, key: Path, scratch: Path, most_bytes: int) -> str:
     signed_by = public_digest(key)
     contents, signature = scratch / "signed", scratch / SIGNATURE
     unpack(package, contents, Limits(total_bytes=most_bytes, ratio=math.inf))
-    everything = hashing.Config().set_ignored_paths(paths=(), ignore_git_paths=False)
-    signer = signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(everything)
-    signer.sign(contents, signature)
+    everything = hashing.Config()  # type: ignore[no-untyped-call]
+    everything.set_ignored_paths(paths=(), ignore_git_paths=False)
+    signer = signing.Config()  # type: ignore[no-untyped-call]
+    signer.use_elliptic_key_signer(private_key=key).set_hashing_config(everything).sign(contents, signature)
     add_to_zip(package, SIGNATURE, signature.read_bytes())
     seal(package)
     return signed_by

@@ -31,13 +31,16 @@ from apps.optimization.services.report import CandidateReport, SessionReport, re
 PEAK_MEMORY = "peak_memory"
 
 
-def card_text(session: OptimizationSession, packaging: SessionStep | None = None) -> str:
+def card_text(
+    session: OptimizationSession, packaging: SessionStep | None = None, finding: SessionReport | None = None
+) -> str:
     """The card of the session's present decision, or that of the step `packaging`, as Markdown.
 
-    The team's section is as it is now; a package has what it was when it was made. Raises `NoReport` and `NoCard`.
+    `finding` is the report about it, if it is at hand. The team's section is as it is now; a package has what it was
+    when it was made. Raises `NoReport` and `NoCard`.
     """
+    finding = finding or report(session, packaging)
     made = packaging or _latest(session)
-    finding = report(session, made)
     signed_by = made.result.get("signed_by") if made else None
     return model_card(card_of(session, finding, made, signed_by), finding.package_finding)
 
@@ -81,10 +84,7 @@ def card_of(
         ),
         metrics=tuple(_metrics_of(evaluation) if evaluation else _metrics_of_original(finding)),
         confidence=evaluation.confidence if evaluation else finding.criteria.confidence,
-        limits=tuple(
-            CardLimit(sentence=one.sentence, status=one.status)
-            for one in (evaluation.constraints if evaluation else ())
-        ),
+        limits=_limits(evaluation),
         data=_data(session, finding, evaluation),
         machine=evaluation.machine if evaluation else finding.analysis.machine if finding.analysis else None,
         timing=_timing(evaluation, finding),
@@ -92,6 +92,11 @@ def card_of(
         readme=session.version.model.readme,
         signed_by=signed_by,
     )
+
+
+def _limits(evaluation: EvaluationReport | None) -> tuple[CardLimit, ...]:
+    verdicts = evaluation.constraints if evaluation else ()
+    return tuple(CardLimit(sentence=one.sentence, status=one.status) for one in verdicts)
 
 
 def _file(version: ModelVersion) -> CardFile:

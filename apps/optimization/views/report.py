@@ -18,6 +18,7 @@ from apps.errors import QueueAway, UserError
 from apps.models.download import blob_response
 from apps.models.services import can_undo
 from apps.optimization import live, services
+from apps.optimization.cards import card_response
 from apps.optimization.forms import PromoteForm, RollBackForm
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_for
@@ -46,9 +47,11 @@ def _page(
     packaging: SessionStep | None = None,
 ) -> HttpResponse:
     promoted = session.result_version.aliases.select_related("version") if session.result_version else ()
+    finding = services.report(session, packaging)
     context = {
         "session": session,
-        "report": services.report(session, packaging),
+        "report": finding,
+        "card": None if session.compared_id else services.card_text(session, packaging, finding),
         "earlier": packaging is not None and packaging != services.latest_packaging(session),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
@@ -117,6 +120,13 @@ def recipe(request: MemberRequest, pk: UUID) -> HttpResponse:
     text = json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True)
     headers = {"Content-Disposition": 'attachment; filename="recipe.json"'}
     return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+@require_safe
+def card(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """The model card of what the session delivers, or of the earlier decision in the query, as a file."""
+    session = visible_session(request, pk)
+    return card_response(services.card_text(session, _packaging(request, session)))
 
 
 @require_safe

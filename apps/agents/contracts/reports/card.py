@@ -1,6 +1,7 @@
 """What a model card and a bill of materials say about a delivered model.
 
-`apps.optimization.services.card` fills it for a session; `apps.agents.packaging` writes it as Markdown and as CycloneDX.
+`apps.optimization.services.card` fills it for a session, and `apps.agents.packaging` writes it as Markdown and as
+CycloneDX.
 """
 
 from __future__ import annotations

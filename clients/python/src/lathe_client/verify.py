@@ -1,7 +1,7 @@
 """Checks that a package is the one that Lathe delivered, without a network.
 
-Three things have to agree: the seal with the bytes of the file, the bill of materials (CycloneDX) with the files, and, if
-a public key is given, the signature (OpenSSF Model Signing) with the same files.
+Three things have to agree: the seal with the bytes of the file, the bill of materials (CycloneDX) with the files, and,
+if a public key is given, the signature (OpenSSF Model Signing) with the same files.
 """
 
 from __future__ import annotations
