@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -17,8 +18,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from django.test import Client
 from onnx import TensorProto, helper
-from pytest_django.fixtures import SettingsWrapper
 
 from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.state import Outcome, StepKind
@@ -75,7 +76,7 @@ README = "# Use\n\n**Not** for [strangers](javascript:alert(1)).\n"
 
 
 @pytest.fixture
-def key(tmp_path: Path, settings: SettingsWrapper) -> Path:
+def key(tmp_path: Path, settings: Any) -> Path:
     """The public half of the key with which the workers sign."""
     pair = keys(tmp_path / "keys")
     settings.LATHE = dataclasses.replace(settings.LATHE, signing_key=pair.private)
@@ -114,10 +115,12 @@ def shows_its_card(door: Door, session: OptimizationSession, package: Path) -> N
     assert "(`onnx-dynamic-int8`)" in card
     assert f"SHA-256 `{session.version.blob_id}`" in card
     assert door.client.get(f"/api/v1/sessions/{session.pk}/card/").content.decode() == card
-    page = door.client.get(f"/sessions/{session.pk}/report/").content.decode()
+    browser = Client()
+    browser.force_login(door.user)
+    page = browser.get(f"/sessions/{session.pk}/report/").content.decode()
     assert "<h3>Model card: " in page
     assert "javascript:" not in page
-    assert door.client.get(f"/sessions/{session.pk}/card/").content.decode() == card
+    assert browser.get(f"/sessions/{session.pk}/card/").content.decode() == card
     evidence = (package / "evidence.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(evidence) is None
     analysis = json.loads(evidence)["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]
