@@ -116,7 +116,12 @@ def test_the_checks_at_the_start_fail_with_a_key_that_cannot_sign(tmp_path):
     checked = subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=PROJECT_ROOT,
-        env={**os.environ, "LATHE_VAR_DIR": str(tmp_path), "LATHE_SIGNING_KEY": str(key)},
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "lathe.settings",
+            "LATHE_VAR_DIR": str(tmp_path),
+            "LATHE_SIGNING_KEY": str(key),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -53,17 +53,25 @@ def _sha256(digest: str) -> HashType:
     return HashType(alg=HashAlgorithm.SHA_256, content=digest)
 
 
+def _hashes(file: CardFile) -> list[HashType]:
+    return [] if file.sha256 is None else [_sha256(file.sha256)]
+
+
+def _version(file: CardFile) -> str | None:
+    return file.sha256 and file.sha256[:12]
+
+
 def _model(card: ModelCard) -> Component:
     ancestors = [] if card.stands else [_ancestor(card.original, "original")]
     ancestors += [_ancestor(card.student, "student")] if card.student else []
     made = "; ".join(f"{step.title} ({step.technique})" for step in card.steps)
     return Component(
         name=card.model.name,
-        version=card.model.sha256[:12],
+        version=_version(card.model),
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=MODEL,
         description=f"{card.headline}.",
-        hashes=[_sha256(card.model.sha256)],
+        hashes=_hashes(card.model),
         pedigree=Pedigree(ancestors=ancestors, notes=f"Made by: {made}." if made else "The original, unchanged."),
         properties=[Property(name=f"lathe:{name}", value=value) for name, value in _facts(card)],
     )
@@ -92,10 +100,10 @@ def _facts(card: ModelCard) -> Iterator[tuple[str, str]]:
 def _ancestor(file: CardFile, role: str) -> Component:
     return Component(
         name=file.name,
-        version=file.sha256[:12],
+        version=_version(file),
         type=ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=role,
-        hashes=[_sha256(file.sha256)],
+        hashes=_hashes(file),
         properties=[
             Property(name="lathe:format", value=file.format),
             Property(name="lathe:size_bytes", value=str(file.size_bytes)),

@@ -72,10 +72,10 @@ def _what_it_is(card: ModelCard) -> list[str]:
         f"Origin: {origin}, in session {_code(card.session)} of Lathe {card.lathe} on {made:%Y-%m-%d}",
         f"Task: {plain(card.data.task.replace('_', ' '))}",
         f"Format: {plain(model.format)}, runs in {plain(model.runtime)}",
-        f"Size: {number_of_bytes(model.size_bytes)}; the original has {card.parameters:,} parameters",
+        f"Size: {_size(model)}; the original has {card.parameters:,} parameters",
         *(f"Input {_code(str(one))}" for one in card.inputs),
         *(f"Output {_code(str(one))}" for one in card.outputs),
-        f"SHA-256 of the model as Lathe stores it: {_code(model.sha256)}",
+        f"SHA-256 of the model as Lathe stores it: {_digest(model)}",
     ]
     if not card.stands:
         facts.append(_ancestor("Original", card.original))
@@ -85,8 +85,15 @@ def _what_it_is(card: ModelCard) -> list[str]:
 
 
 def _ancestor(role: str, file: CardFile) -> str:
-    size = number_of_bytes(file.size_bytes)
-    return f"{role}: {plain(file.name)}, {plain(file.format)}, {size}, SHA-256 {_code(file.sha256)}"
+    return f"{role}: {plain(file.name)}, {plain(file.format)}, {_size(file)}, SHA-256 {_digest(file)}"
+
+
+def _size(file: CardFile) -> str:
+    return "not known" if file.size_bytes is None else number_of_bytes(file.size_bytes)
+
+
+def _digest(file: CardFile) -> str:
+    return "not known" if file.sha256 is None else _code(file.sha256)
 
 
 def _how_it_was_made(card: ModelCard) -> list[str]:

@@ -111,12 +111,10 @@ def _file(version: ModelVersion) -> CardFile:
 
 
 def _delivered(session: OptimizationSession, winner: CandidateReport) -> CardFile:
-    assert winner.digest is not None
-    assert winner.size_bytes is not None
     return CardFile(
         name=f"{session.version.model.name}: {winner.title}",
-        sha256=winner.digest,
-        size_bytes=winner.size_bytes,
+        sha256=winner.digest or winner.last.digest,
+        size_bytes=winner.size_bytes or winner.last.size_bytes,
         format=format_label(winner.format),
         runtime=winner.runtime,
     )

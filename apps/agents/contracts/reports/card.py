@@ -23,8 +23,9 @@ class CardFile(Value):
 
     name: str
     """Of the model, with its version."""
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    size_bytes: int
+    sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
+    """`None` if the file is not kept any more and its digest was not recorded."""
+    size_bytes: int | None
     format: str
     """As people call it."""
     runtime: str
