@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
@@ -76,7 +77,7 @@ def tell_of_decay(session: OptimizationSession, evaluation: Evaluation) -> int:
 
 def _decayed(session: OptimizationSession, version: ModelVersion, now: _Measured) -> bool:
     aliases = [alias.name for alias in version.aliases.order_by("name")]
-    earlier = _made_by(version) if aliases else None
+    earlier = _made_by(version, version.source_session) if aliases and version.source_session else None
     then = _delivered(earlier) if earlier else None
     key = f"decayed/{version.pk}"
     if earlier is None or then is None or AuditEvent.objects.filter(session=session, key=key).exists():
@@ -93,10 +94,10 @@ def _decayed(session: OptimizationSession, version: ModelVersion, now: _Measured
     return False
 
 
-def _made_by(version: ModelVersion) -> OptimizationSession | None:
-    """The session that delivers this version's file; `None` if it delivers another one by now."""
+def _made_by(version: ModelVersion, source: UUID) -> OptimizationSession | None:
+    """The session `source` if it delivers this version's file; `None` if it delivers another one by now."""
     team = version.model.team_id
-    session = OptimizationSession.objects.filter(pk=version.source_session, team=team, verdict__isnull=False).first()
+    session = OptimizationSession.objects.filter(pk=source, team=team, verdict__isnull=False).first()
     if session is None:
         return None
     step = makers(session).get(Verdict.model_validate(session.verdict).candidate or "")

@@ -4,15 +4,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('notifications', '0002_alerts_of_performance'),
+        ("notifications", "0002_alerts_of_performance"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='notification',
-            name='kind',
-            field=models.CharField(choices=[('session.finished', 'Session finished'), ('session.undecided', 'Needs a decision'), ('budget.spent', 'Budget spent without a result'), ('session.failed', 'Session failed'), ('model.regressed', 'Worse than the version before'), ('model.decayed', 'Worse than when promoted'), ('upload.refused', 'Upload refused'), ('queue.slow', 'Long wait'), ('session.slow', 'Far slower than predicted'), ('worker.lost', 'Worker lost'), ('worker.unsteady', 'A worker measures badly'), ('room.low', 'Disk or quota low'), ('delivery.given_up', 'Delivery given up')], max_length=40),
+            model_name="notification",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("session.finished", "Session finished"),
+                    ("session.undecided", "Needs a decision"),
+                    ("budget.spent", "Budget spent without a result"),
+                    ("session.failed", "Session failed"),
+                    ("model.regressed", "Worse than the version before"),
+                    ("model.decayed", "Worse than when promoted"),
+                    ("upload.refused", "Upload refused"),
+                    ("queue.slow", "Long wait"),
+                    ("session.slow", "Far slower than predicted"),
+                    ("worker.lost", "Worker lost"),
+                    ("worker.unsteady", "A worker measures badly"),
+                    ("room.low", "Disk or quota low"),
+                    ("delivery.given_up", "Delivery given up"),
+                ],
+                max_length=40,
+            ),
         ),
     ]
