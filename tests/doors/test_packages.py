@@ -119,7 +119,7 @@ def shows_its_card(door: Door, session: OptimizationSession, package: Path) -> N
     browser.force_login(door.user)
     page = browser.get(f"/sessions/{session.pk}/report/").content.decode()
     assert "<h3>Model card: " in page
-    assert "javascript:" not in page
+    assert 'href="javascript:' not in page
     assert browser.get(f"/sessions/{session.pk}/card/").content.decode() == card
     evidence = (package / "evidence.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(evidence) is None

@@ -118,7 +118,8 @@ def _what_was_measured(card: ModelCard) -> list[str]:
     heads = ["Quantity", "This model"] if card.stands else ["Quantity", "Original", "This model", "Change"]
     parts = ["## What was measured", _table(heads, [_row(one, card) for one in card.metrics])]
     parts.append(
-        f"Ranges are intervals at {number(100 * card.confidence)} % confidence; a number without one is exact."
+        f"Ranges are intervals at {number(100 * card.confidence)} % confidence. A number without one is exact, or the "
+        "median of runs."
     )
     if card.machine is not None:
         parts.append(_where(card))
@@ -172,7 +173,7 @@ def _where(card: ModelCard) -> str:
 
 def _data(card: ModelCard) -> list[str]:
     data = card.data
-    facts = [f"{plain(data.name)}, {data.examples:,} examples, SHA-256 {_code(data.sha256)}"]
+    facts = [f"Data set: {plain(data.name)}, {data.examples:,} examples, SHA-256 {_code(data.sha256)}"]
     if data.measured_on is not None:
         chosen = (
             "which played no part in the choice of this model" if data.judged else "on which candidates were ranked"
