@@ -85,6 +85,13 @@ class ModelNameTaken(UserError):
     sentence = "The team already has a model called “{name}”. Choose another name, or add a version to that model."
 
 
+class ReadmeTooLong(UserError):
+    code = "model.readme_too_long"
+    sentence = (
+        "The README has {characters:,} characters, but only {longest:,} are allowed. Link to longer texts instead."
+    )
+
+
 class ModelNameMissing(UserError):
     code = "model.name_missing"
     sentence = "The model needs a name of at most {longest} characters. Enter one."

@@ -81,10 +81,17 @@ class ModelForm(forms.Form):
     name = forms.CharField(max_length=120)
     tags = forms.CharField(required=False, help_text="Separated by commas.")
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 4}))
+    readme = forms.CharField(
+        required=False,
+        label="README",
+        help_text="In Markdown: what others should know before they use the model. It is a section of its model cards.",
+        widget=forms.Textarea({"rows": 12}),
+    )
 
     @classmethod
     def of(cls, model: RegisteredModel) -> ModelForm:
-        return cls(initial={"name": model.name, "tags": ", ".join(model.tags), "description": model.description})
+        told = {"name": model.name, "description": model.description, "readme": model.readme}
+        return cls(initial={**told, "tags": ", ".join(model.tags)})
 
     def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "tags": words(self.cleaned_data["tags"])}

@@ -113,6 +113,8 @@ class RegisteredModel(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="models")
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
+    readme = models.TextField(blank=True)
+    """What others should know before they use it, in Markdown. It is a section of every model card."""
     tags = models.JSONField(default=list, blank=True)
     """A list of short strings, lower case, in alphabetical order."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")

@@ -113,7 +113,7 @@ class VersionRowSerializer(VersionSerializer):
 
 
 class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
-    """`aliases` maps each alias to the number of the version it points at."""
+    """`aliases` maps each alias to the number of the version it points at; `readme` is Markdown."""
 
     team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
@@ -123,7 +123,10 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 
     class Meta:
         model = RegisteredModel
-        fields = ("id", "team", "name", "description", "tags", "versions", "aliases", "created_by", "created_at")
+        fields = (
+            *("id", "team", "name", "description", "readme", "tags", "versions", "aliases", "created_by"),
+            "created_at",
+        )
         read_only_fields = fields
 
     def get_versions(self, model: RegisteredModel) -> list[int]:
@@ -193,6 +196,7 @@ class NewModelSerializer(TeamChoice):
 class ModelChangeSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=120, required=False)
     description = serializers.CharField(required=False, allow_blank=True)
+    readme = serializers.CharField(required=False, allow_blank=True, help_text="Markdown. A section of model cards.")
     tags = serializers.ListField(child=serializers.CharField(), required=False)
 
 

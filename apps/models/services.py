@@ -27,6 +27,7 @@ from apps.models.errors import (
     ModelInUse,
     ModelNameMissing,
     ModelNameTaken,
+    ReadmeTooLong,
     TagsInvalid,
     VersionElsewhere,
     VersionInUse,
@@ -43,6 +44,7 @@ from apps.models.models import (
 from apps.models.signatures import choose_signature
 from apps.models.uploads import abandon, append_chunk, begin_upload, finish
 from apps.outages import require_queue
+from apps.texts import storable
 
 __all__ = [
     "abandon",
@@ -67,6 +69,8 @@ __all__ = [
 ]
 
 LONGEST_NAME = 120
+LONGEST_README = 50_000
+"""In characters."""
 MOST_TAGS = 20
 LONGEST_TAG = 40
 MOST_NAMED = 20
@@ -95,16 +99,19 @@ def describe_model(
     *,
     name: str | None = None,
     description: str | None = None,
+    readme: str | None = None,
     tags: Iterable[str] | None = None,
 ) -> RegisteredModel:
-    """Changes the given fields and leaves the rest. Raises as `register_model`."""
+    """Changes the given fields and leaves the rest. Raises as `register_model`, and `ReadmeTooLong`."""
     require_role(user, model.team, Role.ENGINEER)
-    fields = ("name", "description", "tags")
+    fields = ("name", "description", "readme", "tags")
     before = {field: getattr(model, field) for field in fields}
     if name is not None:
         model.name = _model_name(name)
     if description is not None:
         model.description = description.strip()
+    if readme is not None:
+        model.readme = _readme(readme)
     if tags is not None:
         model.tags = clean_tags(tags)
     with transaction.atomic():
@@ -117,6 +124,14 @@ def _model_name(name: str) -> str:
     clean = " ".join(name.split())
     if not 0 < len(clean) <= LONGEST_NAME:
         raise ModelNameMissing(field="name", longest=LONGEST_NAME)
+    return clean
+
+
+def _readme(text: str) -> str:
+    """The text with line ends of one kind. Raises `ReadmeTooLong`."""
+    clean = str(storable(text.replace("\r\n", "\n").strip()))
+    if len(clean) > LONGEST_README:
+        raise ReadmeTooLong(field="readme", characters=len(clean), longest=LONGEST_README)
     return clean
 
 

@@ -29,6 +29,7 @@ from django.db import transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.utils import timezone
 
+from apps.agents.files.digest import digest_of
 from apps.models import damage
 from apps.models.errors import StoreFileDamaged, StoreFileMissing, UploadEmpty, UploadTooLarge
 from apps.models.models import Blob, StoreSettings
@@ -187,16 +188,11 @@ def _is_sound(path: Path, blob: Blob) -> bool:
     """
     if _is_known(path):
         return True
-    if path.stat().st_size != blob.size_bytes or _digest(path) != blob.sha256:
+    if path.stat().st_size != blob.size_bytes or digest_of(path) != blob.sha256:
         return False
     _remember(path)
     damage.healed(blob)
     return True
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_known(path: Path) -> bool:

@@ -45,6 +45,13 @@ MODEL_REGRESSED = Kind(
     "bad",
     True,
 )
+MODEL_DECAYED = Kind(
+    "model.decayed",
+    "Worse than when promoted",
+    "A session measured a version behind an alias again, and found it less accurate or slower than when it was made.",
+    "bad",
+    True,
+)
 UPLOAD_REFUSED = Kind("upload.refused", "Upload refused", "A model or data set failed its checks.", "bad", True)
 WORKER_LOST = Kind("worker.lost", "Worker lost", "A worker fell silent while it ran a step of a session.", "warn")
 QUEUE_SLOW = Kind("queue.slow", "Long wait", "A step of a session has waited long for a worker.", "warn")
@@ -93,6 +100,7 @@ KINDS = {
         BUDGET_SPENT,
         SESSION_FAILED,
         MODEL_REGRESSED,
+        MODEL_DECAYED,
         UPLOAD_REFUSED,
         QUEUE_SLOW,
         SESSION_SLOW,

@@ -62,6 +62,10 @@ def _regressed(event: AuditEvent) -> Story:
     return _of_session(event, kinds.MODEL_REGRESSED, f"{event.subject}: worse than the version before")
 
 
+def _decayed(event: AuditEvent) -> Story:
+    return _of_session(event, kinds.MODEL_DECAYED, f"{event.subject}: worse than when it was promoted")
+
+
 def _worker_lost(event: AuditEvent) -> Story:
     return _of_session(event, kinds.WORKER_LOST, f"The worker {event.subject} was lost")
 
@@ -125,6 +129,7 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "session.completed": _completed,
     "session.failed": _failed,
     "session.regressed": _regressed,
+    "model.decayed": _decayed,
     "session.waits_long": _queue_slow,
     "session.slow": _session_slow,
     "worker.lost": _worker_lost,

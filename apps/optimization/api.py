@@ -25,6 +25,7 @@ from apps.models.download import blob_response
 from apps.optimization import services
 from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
+from apps.optimization.cards import card_response
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionStep, Worker
@@ -144,6 +145,11 @@ EXAMPLE_EDITED = {
                 "step", str, description="Key of the step that made it. Without it, that of the session's result."
             )
         ],
+    ),
+    card=extend_schema(
+        summary="Download the model card of a session",
+        responses={(200, "text/markdown"): OpenApiTypes.STR},
+        parameters=[DECISION],
     ),
     package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE, parameters=[DECISION]),
     front=extend_schema(summary="Read the Pareto front of a session", responses=Front),
@@ -321,6 +327,13 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """How an artifact was made, exactly enough to make it again, whether its file is still kept or not."""
         refuse_unknown(request, ("step",))
         return Response(recipe_for(self.get_object(), request.query_params.get("step")).model_dump(mode="json"))
+
+    @action(detail=True)
+    def card(self, request: Request, pk: str) -> HttpResponseBase:
+        """The model card of what the session delivers, as Markdown, with the model's README as it is now."""
+        refuse_unknown(request, ("decision",))
+        session = self.get_object()
+        return card_response(services.card_text(session, _packaging(request, session)))
 
     @action(detail=True)
     def package(self, request: Request, pk: str) -> HttpResponseBase:

@@ -325,6 +325,14 @@ class NoRecipe(UserError):
     )
 
 
+class NoCard(UserError):
+    code = "session.no_card"
+    status = 404
+    sentence = (
+        "This session compares two versions and delivers no model, so it has no model card. Read its report instead."
+    )
+
+
 class NoReport(UserError):
     code = "session.no_report"
     status = 404

@@ -21,7 +21,7 @@ from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization import checkpoints
+from apps.optimization import checkpoints, signing
 from apps.optimization.lineage import (
     exported_analyses,
     format_of,
@@ -34,6 +34,7 @@ from apps.optimization.models import OptimizationSession, PipelineSettings, Sess
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
 from apps.optimization.room import room_for
+from apps.optimization.services.card import card_of
 from apps.optimization.services.report import report
 from apps.optimization.snapshot import request_of
 
@@ -186,11 +187,12 @@ def _artifact_filename(step: SessionStep) -> str:
 
 
 def _documents(step: SessionStep, folder: Path) -> dict[str, Path]:
-    """Writes report and recipe of what the package step delivers to files that the child reads."""
+    """Writes report, recipe and card of what the package step delivers to files that the child reads."""
     session = step.session
     place = folder / "documents"
     place.mkdir()
     finding, recipe = report(session, step), recipe_of(session, step)
+    card = card_of(session, finding, step, signing.key_digest())
     texts = {
         "report_json": ("report.json", finding.model_dump_json(indent=2)),
         "report_html": ("report.html", report_html(finding)),
@@ -198,6 +200,7 @@ def _documents(step: SessionStep, folder: Path) -> dict[str, Path]:
             "recipe.json",
             json.dumps(recipe.model_dump(mode="json"), indent=2, sort_keys=True),
         ),
+        "card": ("card.json", card.model_dump_json()),
     }
     paths = {}
     for role, (name, text) in texts.items():

@@ -7,6 +7,7 @@ from apps.agents.contracts.reports import analysis, evaluation, optimization
 from apps.agents.contracts.state import Plan, StepKind
 from apps.optimization import watching, workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
+from apps.optimization.regressions import tell_of_decay
 
 
 def keep_report(step: SessionStep) -> None:
@@ -28,12 +29,13 @@ def keep_report(step: SessionStep) -> None:
         case StepKind.OPTIMIZE:
             optimization.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
-            _keep_evaluation(step)
+            report = _keep_evaluation(step)
             if not step.taken_from:
                 watching.look_at_timing(workers.note_timing(body))
+                tell_of_decay(step.session, report)
 
 
-def _keep_evaluation(step: SessionStep) -> None:
+def _keep_evaluation(step: SessionStep) -> evaluation.EvaluationReport:
     """Replaces the evaluation that ranked a finalist by the one that judged it. The former stays in its step."""
     report = evaluation.EvaluationReport.model_validate(step.result)
     candidate = step.session.candidates.get(key=step.candidate_key)
@@ -49,3 +51,4 @@ def _keep_evaluation(step: SessionStep) -> None:
             "verdict": report.verdict,
         },
     )
+    return report

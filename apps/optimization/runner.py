@@ -19,17 +19,19 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
+from apps.agents.contracts.errors.packaging import SigningKeyUnusable
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
+from apps.errors import UserError
 from apps.ids import bound_ids
 from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.optimization import checkpoints, collecting, events, jobs, messages, outcomes, scratch, workers
+from apps.optimization import checkpoints, collecting, events, jobs, messages, outcomes, scratch, signing, workers
 from apps.optimization.curves import Curves, extended
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.identity import identity_of
@@ -61,6 +63,11 @@ def _tried_enough(step: SessionStep, fault: Fault | None) -> bool:
         return step.attempt >= (min(most, MOST_CRASHES) if fault is Fault.CRASH else most)
     step.refresh_from_db(fields=["advanced_at_attempt"])
     return step.tried_enough(most)
+
+
+def _of_infrastructure(error: UserError) -> JobFailure:
+    """A failure that says nothing about the step, so that it is tried again."""
+    return JobFailure(code=error.code, message=error.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE)
 
 
 class ClaimLost(Exception):
@@ -145,6 +152,9 @@ class StepRun:
                 self._keep(job, result)
         except StoreFileMissing as error:
             self._without_file(error)
+        except SigningKeyUnusable as error:
+            # Another worker may have the key.
+            self._again(_of_infrastructure(error))
         except ClaimLost:
             logger.warning("Step %s of session %s was taken over by another run.", self.step.key, self.session.pk)
         except JobCancelled:
@@ -177,12 +187,7 @@ class StepRun:
             self.session.pk,
             exc_info=error,
         )
-        problem = InfrastructureFailed(what=trouble.what, reason=trouble.reason)
-        self._again(
-            JobFailure(
-                code=problem.code, message=problem.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE
-            )
-        )
+        self._again(_of_infrastructure(InfrastructureFailed(what=trouble.what, reason=trouble.reason)))
 
     def _run(self, job: Job) -> JobResult:
         limits = jobs.limits(PipelineSettings.current())
@@ -296,11 +301,13 @@ class StepRun:
         """Stores files first, then the reference to them, then the end, so that a crash in between leaves a consistent
         state.
         """
-        artifact = jobs.artifact_of(job, result)
+        artifact, body = jobs.artifact_of(job, result), result.body
+        if artifact is not None and self.step.kind == StepKind.PACKAGE:
+            body = {**body, **signing.signed(artifact.path, job.scratch)}
         if artifact is not None and not self.step.keep_artifact(put_file(artifact.path), artifact.filename):
             raise ClaimLost
         with transaction.atomic():
-            if not self.step.complete(result.body):
+            if not self.step.complete(body):
                 raise ClaimLost
             outcomes.keep_report(self.step)
 

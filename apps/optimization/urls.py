@@ -38,6 +38,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/log.txt", sessions.log_text, name="session-log-text"),
     path("sessions/<uuid:pk>/log.jsonl", sessions.log_lines, name="session-log-lines"),
     path("sessions/<uuid:pk>/recipe/", report.recipe, name="session-recipe"),
+    path("sessions/<uuid:pk>/card/", report.card, name="session-card"),
     path("sessions/<uuid:pk>/package/", report.package, name="session-package"),
     path("sessions/<uuid:pk>/file/", report.candidate_file, name="session-file"),
     path("sessions/<uuid:pk>/take/", report.take, name="session-take"),

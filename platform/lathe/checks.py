@@ -13,8 +13,10 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Tags
 
+from apps.agents.contracts.errors.packaging import SigningKeyUnusable
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.sandbox import OPENING_QUEUES, Sandbox, SandboxRule
+from apps.agents.packaging.signing import public_digest
 from apps.agents.sandbox.walls.closing import means
 from apps.agents.sandbox.walls.reach import readable
 from lathe.env import PROJECT_ROOT, Environment
@@ -51,6 +53,27 @@ def unwritable(folder: Path) -> Iterator[CheckMessage]:
             f"Lathe cannot write to {folder}: {error.strerror}.",
             hint="Give the user that runs Lathe access to the folder, or set LATHE_VAR_DIR to another one.",
             id="lathe.E002",
+        )
+
+
+def unusable_signing_key(key: Path | None) -> Iterator[CheckMessage]:
+    """Reports a key that cannot sign packages, or that uploaded code could read."""
+    if key is None:
+        return
+    try:
+        public_digest(key)
+    except SigningKeyUnusable as error:
+        yield checks.Error(
+            error.message,
+            hint="openssl ecparam -genkey -name prime256v1 -noout -out KEY.pem makes one. Without the variable, "
+            "packages are not signed.",
+            id="lathe.E003",
+        )
+    if readable(key):
+        yield checks.Error(
+            f"LATHE_SIGNING_KEY is {key}, among the libraries that uploaded code may read.",
+            hint="Put the key outside /usr and Python's own folders, such as in /etc/lathe.",
+            id="lathe.E004",
         )
 
 
@@ -116,6 +139,7 @@ def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         *hidden_standard_library(PROJECT_ROOT),
         *misspelt(os.environ, environment.names),
         *unwritable(environment.var_dir),
+        *unusable_signing_key(environment.signing_key),
     ]
 
 

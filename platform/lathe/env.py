@@ -222,6 +222,8 @@ class Environment:
     """LATHE_SANDBOX: whether steps may run where the system cannot close them in."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
+    signing_key: Path | None
+    """LATHE_SIGNING_KEY: the file with the private key that signs packages; `None` means that they are not signed."""
     log_level: str
     """LATHE_LOG_LEVEL."""
     log_format: str
@@ -278,6 +280,7 @@ class Environment:
             timing_s=reader.whole("LATHE_TIMING_S", 20, at_least=1, at_most=LONGEST_TIMING_S),
             sandbox=SandboxRule(reader.choice("LATHE_SANDBOX", SandboxRule.BEST, tuple(SandboxRule))),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
+            signing_key=_signing_key(reader),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             log_format=reader.choice("LATHE_LOG_FORMAT", "auto", LOG_FORMATS),
             sentry_dsn=_sentry_dsn(reader),
@@ -328,6 +331,11 @@ def _email_url(reader: Reader, var_dir: Path) -> str:
         schemes=("smtp", "smtps", "console", "file"),
         example="smtps://user:password@mail.example.org:465",
     )
+
+
+def _signing_key(reader: Reader) -> Path | None:
+    path = reader.path("LATHE_SIGNING_KEY", Path("/etc/lathe/signing-key.pem"))
+    return path if reader.given("LATHE_SIGNING_KEY") else None
 
 
 def _sentry_dsn(reader: Reader) -> str | None:

@@ -30,6 +30,7 @@ FRAME = {
     "dev": {"pytest-django"},
 }
 NOT_IMPORTED = {
+    "pyopenssl": "model-signing imports it without asking for it",
     "psycopg": "Django's backend for PostgreSQL imports it",
     "tzdata": "Python's zoneinfo reads it where the system has no time zones",
     "typer": "Hugging Face's commands ask for any version, openapi-python-client in the dev set for this one at most",

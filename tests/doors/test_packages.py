@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
 import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from django.test import Client
 from onnx import TensorProto, helper
 
 from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.state import Outcome, StepKind
 from apps.optimization import jobs, services
 from apps.optimization.models import OptimizationSession
+from lathe_client import verify
 from tests.agents import graphs
+from tests.clients.test_verify import keys
 from tests.door import Door, quick
 from tests.optimization.test_real_sessions import npz
 
@@ -64,8 +72,25 @@ def finding(session: OptimizationSession) -> str | None:
     return services.report(session).package_finding
 
 
-def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(door: Door, tmp_path: Path) -> None:
+README = "# Use\n\n**Not** for [strangers](javascript:alert(1)).\n"
+
+
+@pytest.fixture
+def key(tmp_path: Path, settings: Any) -> Path:
+    """The public half of the key with which the workers sign."""
+    pair = keys(tmp_path / "keys")
+    settings.LATHE = dataclasses.replace(settings.LATHE, signing_key=pair.private)
+    return pair.public
+
+
+def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(
+    door: Door, tmp_path: Path, key: Path
+) -> None:
     version = door.model(recommender(), "net.onnx")
+    described = door.client.patch(
+        f"/api/v1/models/{version.model_id}/", {"readme": README}, content_type="application/json"
+    )
+    assert described.json()["readme"] == README.strip()
     dataset = door.data(bought(), {**FIDELITY, "examples_may_leave": False}, "bought.npz")
     session = door.verdict(version, dataset, quick("onnx-dynamic-int8"))
     assert (session.outcome, finding(session)) == (Outcome.IMPROVED, None)
@@ -76,6 +101,33 @@ def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(
     carried = np.load(tmp_path / "examples.npz")["items"]
     assert 1 <= carried.min() <= carried.max() < 50
     assert "drawn from the ranges" in (tmp_path / "README.txt").read_text()
+    package = tmp_path / "package.zip"
+    package.write_bytes(door.package(session))
+    assert verify(package, key).checked
+    shows_its_card(door, session, tmp_path)
+
+
+def shows_its_card(door: Door, session: OptimizationSession, package: Path) -> None:
+    """The card in the unpacked package is that of the API and the page, and the evidence says the same in CycloneDX."""
+    card = (package / "MODEL_CARD.md").read_text()
+    assert "### Use\n\n**Not** for" in card
+    assert "Median latency" in card
+    assert "(`onnx-dynamic-int8`)" in card
+    assert f"SHA-256 `{session.version.blob_id}`" in card
+    assert door.client.get(f"/api/v1/sessions/{session.pk}/card/").content.decode() == card
+    browser = Client()
+    browser.force_login(door.user)
+    page = browser.get(f"/sessions/{session.pk}/report/").content.decode()
+    assert "<h3>Model card: " in page
+    assert 'href="javascript:' not in page
+    assert browser.get(f"/sessions/{session.pk}/card/").content.decode() == card
+    evidence = (package / "evidence.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(evidence) is None
+    analysis = json.loads(evidence)["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]
+    changes = {one["type"]: one for one in analysis["performanceMetrics"] if one["slice"] == "change"}
+    measured = services.report(session).winner.evaluation.latency.speedup  # type: ignore[union-attr]
+    assert changes["latency_p50 [×]"]["value"] == repr(measured.value)
+    assert changes["latency_p50 [×]"]["confidenceInterval"]["lowerBound"] == repr(measured.low)
 
 
 @pytest.mark.nightly

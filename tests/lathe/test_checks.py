@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from apps.agents.contracts.sandbox import Sandbox
-from lathe.checks import hidden_standard_library, misspelt, open_to_uploads, unfit_for_a_team, unwritable
-from lathe.env import Environment
+from lathe.checks import (
+    hidden_standard_library,
+    misspelt,
+    open_to_uploads,
+    unfit_for_a_team,
+    unusable_signing_key,
+    unwritable,
+)
+from lathe.env import PROJECT_ROOT, Environment
 
 pytestmark = pytest.mark.portable
 
@@ -46,6 +64,70 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path):
     assert list(unwritable(tmp_path)) == []
     (error,) = unwritable(tmp_path / "missing")
     assert str(tmp_path / "missing") in error.msg
+
+
+def pem(key: PrivateKeyTypes, password: bytes | None = None) -> bytes:
+    shut = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, shut)
+
+
+def test_a_key_that_signs_is_fine_and_none_at_all_too(tmp_path):
+    assert list(unusable_signing_key(None)) == []
+    key = tmp_path / "key.pem"
+    for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()):
+        key.write_bytes(pem(ec.generate_private_key(curve)))
+        assert list(unusable_signing_key(key)) == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "told"),
+    [
+        (None, "which cannot be read: No such file or directory"),
+        (b"no key", "which is not a private key in PEM"),
+        (pem(ec.generate_private_key(ec.SECP256R1()), b"secret"), "which is encrypted"),
+        (pem(ed25519.Ed25519PrivateKey.generate()), "whose key is not on an elliptic curve"),
+        (pem(ec.generate_private_key(ec.SECP256K1())), "whose key is on secp256k1"),
+        (
+            ec.generate_private_key(ec.SECP256R1())
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            "which is not a private key in PEM",
+        ),
+    ],
+)
+def test_a_key_that_cannot_sign_is_refused_with_the_reason(tmp_path, contents, told):
+    key = tmp_path / "key.pem"
+    if contents is not None:
+        key.write_bytes(contents)
+    (error,) = unusable_signing_key(key)
+    assert error.id == "lathe.E003"
+    assert f"LATHE_SIGNING_KEY is {key}, {told}" in error.msg
+    assert "P-256, P-384 or P-521" in error.msg
+
+
+def test_a_key_that_uploaded_code_can_read_is_refused():
+    within = Path(pytest.__file__)
+    assert [error.id for error in unusable_signing_key(within)] == ["lathe.E003", "lathe.E004"]
+
+
+def test_the_checks_at_the_start_fail_with_a_key_that_cannot_sign(tmp_path):
+    key = tmp_path / "key.pem"
+    key.write_text("no key")
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=PROJECT_ROOT,
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "lathe.settings",
+            "LATHE_VAR_DIR": str(tmp_path),
+            "LATHE_SIGNING_KEY": str(key),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 1
+    assert f"(lathe.E003) Packages cannot be signed: LATHE_SIGNING_KEY is {key}" in checked.stderr
 
 
 def test_a_complete_deployment_has_nothing_to_complain_about():

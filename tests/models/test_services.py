@@ -7,15 +7,18 @@ from uuid import uuid4
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.test import Client
 
 from apps.accounts.models import Team, User
 from apps.agents.contracts.errors.models import ModelMalformed, ModelTruncated, ModelWrongType
+from apps.audit.models import AuditEvent
 from apps.models import intake, messages, services
 from apps.models.download import download_name
 from apps.models.errors import (
     FileNotGiven,
     ModelNameMissing,
     ModelNameTaken,
+    ReadmeTooLong,
     TagsInvalid,
     UploadTooLarge,
     UploadUnknown,
@@ -77,6 +80,30 @@ def test_describing_changes_what_is_given_and_leaves_the_rest(model: RegisteredM
     assert (model.name, model.description, model.tags) == ("Fashion classifier", "better", ["cnn", "vision"])
 
 
+def test_a_readme_is_kept_shown_and_in_the_audit_trail(model: RegisteredModel, engineer: User, client: Client):
+    services.describe_model(model, engineer, readme=" # Use\r\n\r\n<script>alert(1)</script> **only** for tests ")
+    model.refresh_from_db()
+    assert model.readme == "# Use\n\n<script>alert(1)</script> **only** for tests"
+    event = AuditEvent.objects.filter(action="model.described").latest("pk")
+    assert event.data["readme"] == ["", model.readme]
+    client.force_login(engineer)
+    page = client.get(model.get_absolute_url()).content.decode()
+    assert "<h3>Use</h3>" in page
+    assert "<strong>only</strong>" in page
+    assert "<script>alert(1)" not in page
+    form = {"name": model.name, "tags": "", "description": "", "readme": "other"}
+    client.post(f"{model.get_absolute_url()}describe/", form)
+    model.refresh_from_db()
+    assert model.readme == "other"
+
+
+def test_a_readme_has_a_limit(model: RegisteredModel, engineer: User):
+    with pytest.raises(ReadmeTooLong) as refusal:
+        services.describe_model(model, engineer, readme="x" * 50_001)
+    assert (refusal.value.code, refusal.value.field) == ("model.readme_too_long", "readme")
+    assert "50,001 characters" in refusal.value.message
+
+
 def test_viewers_and_strangers_change_nothing(
     model: RegisteredModel, version: ModelVersion, viewer: User, stranger: User, onnx_bytes: bytes
 ):
@@ -84,6 +111,7 @@ def test_viewers_and_strangers_change_nothing(
         for attempt in (
             lambda person=person: services.register_model(model.team, person, "x"),
             lambda person=person: services.describe_model(model, person, name="x"),
+            lambda person=person: services.describe_model(model, person, readme="x"),
             lambda person=person: services.delete_model(model, person),
             lambda person=person: services.add_version(model, person, file=upload_of(onnx_bytes)),
             lambda person=person: services.describe_version(version, person, description="x"),

@@ -26,7 +26,7 @@ from apps.notifications.schedule import Hours
 from apps.notifications.stories import story_of
 from apps.optimization import sweeper, watching
 from apps.optimization.models import EvaluationReport, OptimizationSession, PipelineSettings, SessionStep
-from apps.optimization.services.regressions import tell_of_regression
+from apps.optimization.regressions import tell_of_regression
 from tests.portal import world
 from tests.portal.world import World
 

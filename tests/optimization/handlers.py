@@ -18,10 +18,11 @@ from pathlib import Path
 
 from apps.agents.contracts.job import CheckpointKept, JobResult, OutputFile
 from apps.agents.contracts.reports.constraints import Holds
-from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import StepKind
+from apps.agents.files.digest import digest_of
 from apps.agents.sandbox.child import JobContext
-from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 from tests.optimization import material
 
@@ -135,6 +136,26 @@ def evaluate_too_lossy(context: JobContext) -> JobResult:
     report = material.evaluation(drop=1.5, verdict=Holds.VIOLATED)
     part = Part(context.job.arguments["part"])
     return JobResult(body=report.model_copy(update={"part": part}).model_dump(mode="json"))
+
+
+def evaluate_timed(context: JobContext) -> JobResult:
+    """As `evaluate`, with the interval of the candidate's time."""
+    return JobResult(body=_timed(context, material.evaluation()))
+
+
+def evaluate_worn(context: JobContext) -> JobResult:
+    """The original has lost ten points, and takes 1 ms."""
+    report = material.evaluation()
+    (metric,) = report.metrics
+    worn = metric.model_copy(update={"original": Estimate(value=80.0, low=78.0, high=82.0)})
+    return JobResult(body=_timed(context, report.model_copy(update={"metrics": (worn,)})))
+
+
+def _timed(context: JobContext, report: EvaluationReport) -> dict[str, object]:
+    told = {"original_blocks_ms": (0.98, 1.0, 1.02) * 4, "candidate_p50_ms": Estimate(value=0.33, low=0.32, high=0.34)}
+    latency = report.latency.model_copy(update=told)
+    part = Part(context.job.arguments["part"])
+    return report.model_copy(update={"latency": latency, "part": part}).model_dump(mode="json")
 
 
 def _of_two(context: JobContext, half_loses: float) -> dict[str, object]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from django.core.files.storage import default_storage
 
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.agents.packaging.signing import public_digest
 from apps.models.errors import UploadEmpty
 from apps.models.models import Blob
-from apps.models.storage import put_stream
+from apps.models.storage import open_blob, put_stream
 from apps.models.trouble import trouble_of
 from apps.optimization import jobs, runner, services
 from apps.optimization.models import OptimizationSession, SessionStep
+from tests.clients.test_verify import keys
 from tests.optimization import crank, handlers
 
 pytestmark = [
@@ -80,6 +84,23 @@ def test_a_store_that_refuses_for_a_moment_costs_a_try_and_no_more(
     assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED)
     assert [step.attempt for step in session.steps.all()].count(2) == 1
     assert session.log.filter(level="warning", message__contains="Attempt 2 follows").exists()
+
+
+def test_no_package_is_delivered_unsigned_while_the_key_cannot_be_read(
+    start: Start, settings: Any, tmp_path: Path
+) -> None:
+    settings.LATHE = replace(settings.LATHE, signing_key=tmp_path / "keys" / "key.pem")
+    session = finished(start())
+    assert (session.status, session.error_code) == (Status.FAILED, "package.signing_key_unusable")
+    assert "which cannot be read: No such file or directory" in session.error
+    assert session.package is None
+    made = keys(tmp_path / "keys")
+    services.session_resume(session, session.created_by)
+    assert finished(session).status == Status.COMPLETED
+    signed = session.steps.get(kind=StepKind.PACKAGE)
+    assert signed.result["signed_by"] == public_digest(made.private)
+    with open_blob(services.package_of(session).blob) as file, ZipFile(file) as archive:
+        assert archive.namelist()[-1] == "model.sig"
 
 
 def test_a_store_that_stays_away_fails_the_session_which_can_be_resumed(

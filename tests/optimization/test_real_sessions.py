@@ -27,8 +27,8 @@ from PIL import Image
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
 from apps.agents.contracts.state import Outcome, Status
+from apps.agents.files.digest import digest_of
 from apps.agents.packaging import recipe
-from apps.agents.techniques.base import digest_of
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import open_blob

@@ -114,6 +114,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-log-text": ("GET", Door.READ),
     "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
+    "optimization:session-card": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
     "optimization:session-file": ("GET", Door.READ),
     "optimization:session-take": ("POST", Door.WRITE),

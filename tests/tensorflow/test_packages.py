@@ -17,6 +17,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.packaging.examples import PackageExamples
 from apps.agents.packaging.package import DOCUMENTS, Content, build_package
 from apps.agents.packaging.script import flat
+from tests.agents.cards import card
 from tests.tensorflow import uploads
 
 PICTURES = {"pictures": np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)}
@@ -38,7 +39,7 @@ def test_a_package_checks_itself(kind: Format, tmp_path: Path) -> None:
     outputs = engine.session(Target())(PICTURES)
     examples = PackageExamples(PICTURES, flat(dict(zip(names, outputs, strict=True))), own=True, rows=2)
     documents = {role: tmp_path / name for role, name in DOCUMENTS.items()}
-    content = Content(model, f"net{model.suffix}", kind, documents, examples)
+    content = Content(model, f"net{model.suffix}", kind, documents, card(), examples)
     packed = build_package(content, tmp_path / "work", tmp_path / "out")
     assert packed.finding is None
     with zipfile.ZipFile(packed.path) as archive:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import PackageArguments
+from apps.agents.contracts.reports.card import ModelCard
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.datasets.loading import load_dataset
+from apps.agents.files.digest import digest_of
 from apps.agents.handlers.material import Material
 from apps.agents.packaging.examples import PackageExamples, package_examples
 from apps.agents.packaging.package import DOCUMENTS, Content, build_package
 from apps.agents.sandbox.child import JobContext
-from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 
 
@@ -20,8 +21,8 @@ def run(context: JobContext) -> JobResult:
     """Pack the session's result. The file with the role `package` is a zip.
 
     The result's body has its `digest` and `size_bytes`, and in `finding` why it was not proven to run, or `None`. The
-    inputs are `model` (the artifact, or the original if that stands), `report_html`, `report_json`, `recipe`, and those
-    of `Material`. The arguments are `PackageArguments`.
+    inputs are `model` (the artifact, or the original if that stands), `report_html`, `report_json`, `recipe`, `card`
+    (a `ModelCard`), and those of `Material`. The arguments are `PackageArguments`.
     """
     job, arguments = context.job, PackageArguments.of(context.job)
     material = Material(job, arguments)
@@ -35,6 +36,7 @@ def run(context: JobContext) -> JobResult:
             filename=arguments.filename,
             format=material.format,
             documents={role: job.inputs[role] for role in DOCUMENTS},
+            card=ModelCard.model_validate_json(job.inputs["card"].read_bytes()),
             examples=examples,
             summary=arguments.summary,
             signature=material.signature,

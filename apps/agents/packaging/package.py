@@ -1,8 +1,9 @@
 """The package that a session delivers: a zip that explains itself and runs without Lathe.
 
-It contains the model, the report for people (HTML) and for programs (JSON), the recipe, a script that runs the model, a
-few examples with the outputs that the script must give for them, and a README. The same contents give the same bytes.
-The script is run once before the package is delivered. If that fails, the package says so.
+It contains the model with its card, the report for people (HTML) and for programs (JSON), the recipe, a script that
+runs the model, a few examples with the outputs that the script must give for them, a README, and a bill of materials
+with the digests of all these. The same contents give the same bytes. The script is run once before the package is
+delivered. If that fails, the package says so.
 """
 
 from __future__ import annotations
@@ -19,19 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from apps.agents.contracts.formats import Format, Framework, format_spec
+from apps.agents.contracts.reports.card import ModelCard
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Outcome
 from apps.agents.files.archives import unpack
-from apps.agents.files.reproducible_zip import write_zip
+from apps.agents.files.reproducible_zip import seal, write_zip
 from apps.agents.files.sniffing import FileKind, sniff
 from apps.agents.measuring.engine import open_engine, signed
+from apps.agents.packaging import card
+from apps.agents.packaging.bom import evidence_bom
 from apps.agents.packaging.examples import PackageExamples, write_arrays
 from apps.agents.sandbox.programs import run_to_end
-from apps.agents.techniques.base import digest_of
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """The documents that the pipeline renders: their names in the package, by the role of the input."""
 INPUTS, REQUIREMENTS, EXAMPLES, EXPECTED = "inputs.json", "requirements.txt", "examples.npz", "expected.npz"
+README, CARD, EVIDENCE = "README.txt", card.FILENAME, "evidence.cdx.json"
 _WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW, Framework.LITERT)
 """Frameworks whose files do not show their inputs before they are loaded, or may have several functions."""
 SCRIPT = Path(__file__).parent / "script.py"
@@ -81,6 +85,7 @@ class Content:
     """The name of the model's file in the package. A zip is unpacked instead."""
     format: str
     documents: Mapping[str, Path]
+    card: ModelCard
     examples: PackageExamples | None = None
     summary: ModelSummary | None = None
     """The model as inspection described it. Without it, the model is opened if the script needs its description."""
@@ -110,31 +115,51 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
 
     If the script fails, or its outputs differ from the measured ones, the package is delivered with this finding.
     """
-    spec = format_spec(content.format)
     contents = folder / "package"
     contents.mkdir()
-    _place_model(content.model, f"{Path(content.filename).stem}{spec.suffix}", contents)
-    models = sorted(path for path in contents.rglob("*") if path.is_file())
-    summary = None
-    if spec.framework in _WITH_INPUTS:
-        summary = content.summary or open_engine(content.format, content.model, folder, content.signature).summary
-        (contents / INPUTS).write_text(_inputs_json(summary), encoding="utf-8")
+    _place_model(content.model, f"{Path(content.filename).stem}{format_spec(content.format).suffix}", contents)
+    models = _files_in(contents)
+    summary = _place_inputs(content, folder)
+    needed = _place_documents(content, contents, summary)
+    carried = _place_examples(content.examples, contents, folder)
+    # Listed before the script runs, because a model may write files.
+    written = _files_in(contents)
+    finding = content.untried or _tried(contents, carried) or (content.examples.finding if content.examples else None)
+    finding = finding.rstrip(".") if finding else None
+    (contents / README).write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
+    (contents / CARD).write_text(card.model_card(content.card, finding), encoding="utf-8")
+    files = {path.relative_to(contents).as_posix(): path for path in [*written, contents / README, contents / CARD]}
+    bom = evidence_bom(content.card, files, needed, card.warnings_of(content.card, finding))
+    (contents / EVIDENCE).write_text(bom, encoding="utf-8")
+    entries = sorted({**files, EVIDENCE: contents / EVIDENCE}.items())
+    packed = write_zip(out / "package.zip", entries, compress=True)
+    seal(packed)
+    return Packed(packed, finding)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _place_inputs(content: Content, folder: Path) -> ModelSummary | None:
+    """Describes the inputs in the package if the script needs that. Returns the summary that it is from."""
+    spec = format_spec(content.format)
+    if spec.framework not in _WITH_INPUTS:
+        return None
+    summary = content.summary or open_engine(content.format, content.model, folder, content.signature).summary
+    (folder / "package" / INPUTS).write_text(_inputs_json(summary), encoding="utf-8")
+    return summary
+
+
+def _place_documents(content: Content, contents: Path, summary: ModelSummary | None) -> list[str]:
+    """Writes the documents, the scripts and what they need. Returns the latter, as `name==version`."""
     for role, name in DOCUMENTS.items():
         shutil.copyfile(content.documents[role], contents / name)
     shutil.copyfile(SCRIPT, contents / "run.py")
-    shutil.copyfile(BACKENDS / spec.script, contents / "runtime.py")
+    shutil.copyfile(BACKENDS / format_spec(content.format).script, contents / "runtime.py")
     needed = [f"{name}=={metadata.version(name)}" for name in _libraries(contents, content.format, summary)]
     (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
-    carried = _place_examples(content.examples, contents, folder)
-    files = [path for path in contents.rglob("*") if path.is_file()]
-    finding = content.untried or _tried(contents, carried)
-    if finding is None and content.examples is not None:
-        finding = content.examples.finding
-    finding = finding.rstrip(".") if finding else None
-    readme = contents / "README.txt"
-    readme.write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
-    entries = [(file.relative_to(contents).as_posix(), file) for file in sorted([*files, readme])]
-    return Packed(write_zip(out / "package.zip", entries, compress=True), finding)
+    return needed
 
 
 def _place_examples(examples: PackageExamples | None, contents: Path, folder: Path) -> Path | None:
@@ -216,7 +241,7 @@ def _readme(
     needed: list[str],
     finding: str | None,
 ) -> str:
-    listed = "\n".join(f"  {path.relative_to(contents)}  SHA-256 {digest_of(path)}" for path in models)
+    listed = "\n".join(f"  {path.relative_to(contents)}" for path in models)
     generative = summary is not None and summary.language is not None and summary.language.generative
     prompt = _PROMPT if generative and (contents / "model").is_dir() else ""
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
@@ -234,6 +259,9 @@ Run it, with Python {platform.python_version()} or another version for which the
   python run.py --bench --threads {content.threads}    and time it{prompt}
 
 What else is here
+  {CARD}  what the model is, where it is from, what was measured, and its limits
+  {EVIDENCE}  the same for programs (CycloneDX), with the SHA-256 of every file; with lathe-client installed,
+                `lathe verify PACKAGE.zip` compares them
   report.html   what was measured, against the original, with intervals; open it in a browser
   report.json   the same for programs
   recipe.json   how the model was made; with Lathe installed, this makes it again and compares the bytes:

@@ -26,11 +26,11 @@ from apps.agents.contracts.job import Event
 from apps.agents.contracts.reports.recipe import Recipe, RecipeStep
 from apps.agents.contracts.state import StepKind, StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
+from apps.agents.files.digest import digest_of
 from apps.agents.measuring.machine import installed_versions
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.artifact_format import format_after
-from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 
 SAME, OTHER, NOT_FOLLOWED = 0, 1, 2

@@ -9,7 +9,6 @@ No framework is imported here: models are opened through `apps.agents.measuring.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -35,6 +34,7 @@ from apps.agents.contracts.text import TextEncoder
 from apps.agents.datasets.layout import Layout
 from apps.agents.datasets.loading import Dataset
 from apps.agents.evaluation.plausibility import weight_bytes
+from apps.agents.files.digest import digest_of
 from apps.agents.measuring.engine import Engine, Feeds, fixed_batch, open_engine
 from apps.agents.measuring.machine import LIBRARIES, installed_versions
 from apps.agents.measuring.protocol import ModelFile
@@ -323,12 +323,6 @@ def sizes_in_words(sizes: Mapping[str, int]) -> tuple[str, ...]:
         return ()
     listed = ", ".join(f"{name} {size_bytes:,}" for name, size_bytes in sizes.items())
     return (f"Bytes in each form: {listed}. The criteria say which of them counts.",)
-
-
-def digest_of(file: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _full_portions(feeds: Feeds, size: int, layout: Layout) -> Iterator[Feeds]:

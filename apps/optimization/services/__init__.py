@@ -1,6 +1,7 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
+from apps.optimization.services.card import card_text
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
@@ -35,6 +36,7 @@ __all__ = [
     "TechniqueStatus",
     "alternatives",
     "candidate_file",
+    "card_text",
     "check_continuable",
     "checked",
     "checked_with_rows",

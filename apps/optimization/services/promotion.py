@@ -15,7 +15,7 @@ from apps.optimization import events
 from apps.optimization.errors import NothingToPromote, NotPromoted
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
-from apps.optimization.services.regressions import tell_of_regression
+from apps.optimization.regressions import tell_of_regression
 
 PRODUCTION = "production"
 

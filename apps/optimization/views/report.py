@@ -18,6 +18,7 @@ from apps.errors import QueueAway, UserError
 from apps.models.download import blob_response
 from apps.models.services import can_undo
 from apps.optimization import live, services
+from apps.optimization.cards import card_response
 from apps.optimization.forms import PromoteForm, RollBackForm
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_for
@@ -51,6 +52,7 @@ def _page(
         "session": session,
         "report": made,
         "alternatives": {one.candidate: one for one in services.alternatives(made).candidates},
+        "card": None if session.compared_id else services.card_text(session, packaging, made),
         "earlier": packaging is not None and packaging != services.latest_packaging(session),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
@@ -126,6 +128,12 @@ def candidate_file(request: MemberRequest, pk: UUID) -> HttpResponseBase:
     """The file of the candidate in the query, or of what the session delivers."""
     found = services.candidate_file(visible_session(request, pk), request.GET.get("candidate", ""))
     return blob_response(request, found.blob, found.filename)
+
+
+def card(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """The model card of what the session delivers, or of the earlier decision in the query, as a file."""
+    session = visible_session(request, pk)
+    return card_response(services.card_text(session, _packaging(request, session)))
 
 
 @require_safe

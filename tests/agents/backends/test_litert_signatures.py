@@ -23,6 +23,7 @@ from apps.agents.measuring.engine import open_engine
 from apps.agents.packaging.package import DOCUMENTS, Content, build_package
 from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
 from apps.errors import UserError
+from tests.agents.cards import card
 from tests.agents.litert_files import CLASSES, WIDE, Function, litert_file, weights
 
 SERVE, ENCODE = Function("serving_default", seed=1), Function("encode", "left", "right", seed=2)
@@ -132,7 +133,7 @@ def test_the_script_of_a_package_calls_the_signature_that_was_meant(tmp_path: Pa
     for document in documents.values():
         document.write_text("{}")
     (tmp_path / "work").mkdir()
-    content = Content(path, "net.tflite", "tflite", documents, signature="encode")
+    content = Content(path, "net.tflite", "tflite", documents, card(), signature="encode")
     packed = build_package(content, tmp_path / "work", tmp_path)
     with zipfile.ZipFile(packed.path) as archive:
         archive.extractall(tmp_path / "package")

@@ -24,6 +24,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.packaging.examples import PackageExamples
 from apps.agents.packaging.package import BACKENDS, DOCUMENTS, Content, build_package
 from apps.agents.packaging.script import flat
+from tests.agents.cards import card
 from tests.agents.torch_uploads import (
     described_zip,
     exported_file,
@@ -54,7 +55,7 @@ def unpacked(model: Path, kind: str, folder: Path) -> Path:
     outputs = engine.session(Target())(named)
     names = [spec.name for spec in engine.summary.outputs]
     examples = PackageExamples(named, flat(dict(zip(names, outputs, strict=True))), own=True, rows=2)
-    packed = build_package(Content(model, "net", kind, documents, examples), folder / "work", folder / "out")
+    packed = build_package(Content(model, "net", kind, documents, card(), examples), folder / "work", folder / "out")
     assert packed.finding is None
     with zipfile.ZipFile(packed.path) as archive:
         archive.extractall(folder / "package")

@@ -28,6 +28,7 @@ from apps.agents.packaging.package import Content, Packed, build_package
 from apps.agents.packaging.script import differences, flat, thinned
 from apps.agents.sandbox.process import run_job
 from tests.agents import graphs
+from tests.agents.cards import card
 
 DOCUMENTS = ("report_html", "report_json", "recipe")
 DIGEST = "0" * 64
@@ -52,6 +53,14 @@ def documents(tmp_path: Path) -> Documents:
         path.write_text(f"the {role}")
     paths["recipe"].write_text(RECIPE.model_dump_json())
     return paths
+
+
+@pytest.fixture
+def delivered(documents: Documents, tmp_path: Path) -> Documents:
+    """The documents as the pipeline gives them to the step."""
+    path = tmp_path / "card"
+    path.write_text(card().model_dump_json())
+    return {**documents, "card": path}
 
 
 @pytest.fixture
@@ -99,7 +108,7 @@ def run(package: Path, *arguments: str, status: int = 0) -> str:
 
 @pytest.fixture
 def content(model: Path, data: Path, documents: Documents, tmp_path: Path) -> Content:
-    return Content(model, "net.onnx", "onnx", documents, examples(model, data, tmp_path / "looked"))
+    return Content(model, "net.onnx", "onnx", documents, card(), examples(model, data, tmp_path / "looked"))
 
 
 def test_a_package_holds_all_it_promises(content: Content, tmp_path: Path) -> None:
@@ -109,14 +118,14 @@ def test_a_package_holds_all_it_promises(content: Content, tmp_path: Path) -> No
         readme = archive.read("README.txt").decode()
         assert archive.read("net.onnx") == content.model.read_bytes()
         assert Recipe.model_validate_json(archive.read("recipe.json")) == RECIPE
-    documents = {"README.txt", "recipe.json", "report.html", "report.json"}
+    documents = {"README.txt", "MODEL_CARD.md", "evidence.cdx.json", "recipe.json", "report.html", "report.json"}
     assert names == documents | {
         *("net.onnx", "run.py", "runtime.py", "requirements.txt", "examples.npz", "expected.npz")
     }
     assert packed.finding is None
     assert readme.startswith("An optimized model, ")
     assert "onnxruntime==" in readme
-    assert "net.onnx  SHA-256 " in readme
+    assert "  net.onnx\n" in readme
     assert "4 examples of the data set" in readme
 
 
@@ -171,7 +180,7 @@ def test_a_model_with_external_data_is_unpacked(documents: Documents, tmp_path: 
     with zipfile.ZipFile(zipped, "w") as archive:
         for file in sorted(stored.parent.iterdir()):
             archive.write(file, file.name)
-    packed = built(Content(zipped, "model.zip", "onnx", documents), tmp_path / "a")
+    packed = built(Content(zipped, "model.zip", "onnx", documents, card()), tmp_path / "a")
     with zipfile.ZipFile(packed.path) as archive:
         assert {f"model/{stored.name}", "model/weights.bin"} <= set(archive.namelist())
 
@@ -187,6 +196,7 @@ def test_a_package_whose_script_fails_is_handed_over_with_the_finding(content: C
         "net.onnx",
         "onnx",
         content.documents,
+        content.card,
         content.examples,
         outcome=Outcome.UNCHANGED,
     )
@@ -221,7 +231,7 @@ def test_a_script_that_does_not_end_is_stopped(
 
 
 def test_without_examples_the_script_asks_for_some(model: Path, documents: Documents, tmp_path: Path) -> None:
-    packed = built(Content(model, "net.onnx", "onnx", documents), tmp_path / "a")
+    packed = built(Content(model, "net.onnx", "onnx", documents, card()), tmp_path / "a")
     assert packed.finding == "there are no examples to try it on"
     told = run(unpacked(packed, tmp_path / "bare"), status=1)
     assert "Give a file with one array for each input: x." in told
@@ -238,7 +248,7 @@ def drawing() -> ModelProto:
 def test_a_model_that_gives_nothing_twice_is_not_held_to_it(data: Path, tmp_path: Path, documents: Documents) -> None:
     model = graphs.save(drawing(), tmp_path / "noisy")
     made = examples(model, data, tmp_path / "looked")
-    packed = built(Content(model, "net.onnx", "onnx", documents, made), tmp_path / "a")
+    packed = built(Content(model, "net.onnx", "onnx", documents, card(), made), tmp_path / "a")
     assert packed.finding is not None
     assert "different outputs each time" in packed.finding
     assert "does not contain outputs to compare" in run(unpacked(packed, tmp_path / "bare"))
@@ -265,7 +275,7 @@ def test_an_index_stays_an_index_and_free_axes_get_their_true_length(documents: 
     np.savez(data, tokens=graphs.rng().integers(1, 50, size=(ROWS, 12)))
     for own in (True, False):
         made = examples(model, data, tmp_path / f"looked-{own}", examples_may_leave=own)
-        packed = built(Content(model, "net.onnx", "onnx", documents, made), tmp_path / f"a-{own}")
+        packed = built(Content(model, "net.onnx", "onnx", documents, card(), made), tmp_path / f"a-{own}")
         assert packed.finding is None
         stored = np.load(unpacked(packed, tmp_path / f"bare-{own}") / "examples.npz")["tokens"]
         assert stored.shape == (4, 12)
@@ -352,8 +362,8 @@ def step(inputs: dict[str, Path], scratch: Path, **arguments: Any) -> tuple[dict
     return result.body, scratch / result.files[0].path
 
 
-def test_the_package_step_hands_over_one_file(model: Path, data: Path, documents: Documents, tmp_path: Path) -> None:
-    body, package = step({"model": model, "original": model, "dataset": data, **documents}, tmp_path / "scratch")
+def test_the_package_step_hands_over_one_file(model: Path, data: Path, delivered: Documents, tmp_path: Path) -> None:
+    body, package = step({"model": model, "original": model, "dataset": data, **delivered}, tmp_path / "scratch")
     assert package.stat().st_size == body["size_bytes"]
     assert body["finding"] is None
     with zipfile.ZipFile(package) as archive:
@@ -362,23 +372,23 @@ def test_the_package_step_hands_over_one_file(model: Path, data: Path, documents
         assert archive.read("README.txt").startswith(b"The original model, unchanged")
 
 
-def test_a_data_set_that_cannot_be_read_costs_no_package(model: Path, documents: Documents, tmp_path: Path) -> None:
+def test_a_data_set_that_cannot_be_read_costs_no_package(model: Path, delivered: Documents, tmp_path: Path) -> None:
     other = tmp_path / "other.npz"
     np.savez(other, x=np.zeros((30, 9), np.float32))
-    body, package = step({"model": model, "original": model, "dataset": other, **documents}, tmp_path / "scratch")
+    body, package = step({"model": model, "original": model, "dataset": other, **delivered}, tmp_path / "scratch")
     assert "no examples could be made for it" in body["finding"]
     assert package.exists()
 
 
 def test_an_untried_package_does_not_open_the_model_that_took_the_step_down(
-    data: Path, documents: Documents, tmp_path: Path
+    data: Path, delivered: Documents, tmp_path: Path
 ) -> None:
     model = tmp_path / "net.keras"
     model.write_bytes(b"what ends the process that reads it")
     summary = open_engine("onnx", graphs.save(graphs.perceptron(), tmp_path / "net"), tmp_path).summary
     known = summary.model_copy(update={"format": "keras"}).model_dump(mode="json")
     body, package = step(
-        {"model": model, "original": model, "dataset": data, **documents},
+        {"model": model, "original": model, "dataset": data, **delivered},
         tmp_path / "scratch",
         format="keras",
         filename="net.keras",

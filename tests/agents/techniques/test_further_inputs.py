@@ -18,11 +18,12 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import RecipeInvalid, TechniqueInputs
 from apps.agents.contracts.job import Job, JobResult
 from apps.agents.contracts.reports.recipe import Recipe
+from apps.agents.files.digest import digest_of
 from apps.agents.handlers import optimize
 from apps.agents.packaging import recipe
 from apps.agents.planning.chains import application_of
 from apps.agents.techniques import base
-from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent, digest_of
+from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec, catalogue
 from tests.agents.told import Told
 from tests.agents.workshop import FASHION, RESNET

@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Callable, NoReturn
 
 from lathe_client import credentials
+from lathe_client.archive import Refused
 from lathe_client.client import Json, Lathe
 from lathe_client.errors import LatheError
 from lathe_client.gate import ERROR
 from lathe_client.gate_command import add_gate, gate
 from lathe_client.progress import Progress
 from lathe_client.store import Store, read_json
+from lathe_client.verify import verify
 
 INTERRUPTED = 130
+CHANGED = 1
+"""Exit code of `verify` for a package that is not as it was delivered."""
 OUTCOMES = {"improved": 0, "unchanged": 1, "not_measured": 2, "inconclusive": 2}
 """Exit codes of `optimize --watch`; 3 is an error, as everywhere."""
 
@@ -53,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _add_files(commands)
     _add_sessions(commands)
+    _add_verify(commands)
     add_gate(commands)
     return made
 
@@ -95,6 +100,13 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
     one = commands.add_parser("promote", help="make a session's result a version, and move an alias to it")
     one.add_argument("session")
     one.add_argument("--alias", default="production")
+
+
+def _add_verify(commands: argparse._SubParsersAction[Parser]) -> None:
+    told = "check that a package is as Lathe delivered it: exit 0 unchanged, 1 changed, 3 error; needs no portal"
+    one = commands.add_parser("verify", help=told, description=told)
+    one.add_argument("package", type=Path)
+    one.add_argument("--key", type=Path, help="the public key that must have signed it, as PEM")
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -183,6 +195,22 @@ def promote(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_package(options: argparse.Namespace) -> int:
+    try:
+        found = verify(existing(options.package), options.key and existing(options.key))
+    except Refused as error:
+        sys.stderr.write(f"lathe: {options.package} is not as it was delivered. {error}\n")
+        return CHANGED
+    print(f"{options.package} is unchanged: {found.files} files, {found.model}, SHA-256 {found.sha256}.")
+    if found.checked:
+        print(f"It was signed with the private half of {options.key}.")
+    elif found.signed:
+        print("It is signed, but no key was given to check the signature with: --key KEY.pem.")
+    else:
+        print("It is not signed, so this shows no damage, but not who made it.")
+    return 0
+
+
 def existing(path: Path) -> Path:
     """The path, which must be that of a file."""
     if not path.is_file():
@@ -207,5 +235,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "report": report,
     "download": download,
     "promote": promote,
+    "verify": check_package,
     "gate": lambda options: gate(options, portal(options), reading(options)),
 }

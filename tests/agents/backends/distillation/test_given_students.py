@@ -16,9 +16,10 @@ from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.distillation import StudentDiffers
 from apps.agents.contracts.reports.recipe import Recipe
+from apps.agents.files.digest import digest_of
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.packaging import recipe
-from apps.agents.techniques.base import Assignment, Optimized, digest_of
+from apps.agents.techniques.base import Assignment, Optimized
 from tests.agents import text_folders
 from tests.agents.backends.pruning.test_torch_prune import examples, exported, residual
 from tests.agents.techniques.test_further_inputs import run
