@@ -9,6 +9,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.http import HttpRequest
 
+from apps.accounts.service_accounts import DOMAIN
+
 
 class InvitationOnlyAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -16,7 +18,11 @@ class InvitationOnlyAdapter(DefaultAccountAdapter):
         return False
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Uses the portal's own address in the mail, whatever host the request was sent to."""
+        """Uses the portal's own address in the mail, whatever host the request was sent to. A service account has no
+        mailbox, so nobody can ask for a new password of one.
+        """
+        if email.endswith(f".{DOMAIN}"):
+            return
         super().send_mail(template_prefix, email, {**context, "current_site": _Portal()})
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:

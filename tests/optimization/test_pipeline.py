@@ -216,8 +216,8 @@ def test_promotion_makes_a_version_and_moves_the_alias_and_back(start: Start, en
     model = session.version.model
     move_alias(model, "production", session.version, engineer)
 
-    version = services.promote(session, engineer)
-    assert services.promote(session, engineer) == version, "promoting twice makes one version"
+    version = services.promote(session, engineer).version
+    assert services.promote(session, engineer).version == version, "promoting twice makes one version"
     assert (version.number, version.parent, version.source_session) == (2, session.version, session.pk)
     assert model.aliases.get(name="production").version == version
 
