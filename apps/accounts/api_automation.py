@@ -146,7 +146,7 @@ class ServiceAccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             asked = answers(NewServiceTokenSerializer, request)
             asked["scope"] = TokenScope(asked["scope"])
             return _created(*service_accounts.create_token(row, by=member(request), **asked))
-        page = self.paginate_queryset(service_accounts.tokens_of(row))
+        page = self.paginate_queryset(self.filter_queryset(service_accounts.tokens_of(row)))
         return self.get_paginated_response(TokenSerializer(page, many=True).data)
 
     @extend_schema(
