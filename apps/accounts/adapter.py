@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from apps.accounts.models import User
 from apps.accounts.service_accounts import DOMAIN
 
 
@@ -16,6 +17,14 @@ class InvitationOnlyAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Sign-up is closed; see `apps.accounts.services.register_by_invitation`."""
         return False
+
+    def pre_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse | None:
+        """A service account never logs in, even if an operator gave it a password."""
+        if user.is_service:
+            inactive: HttpResponse = self.respond_user_inactive(request, user)
+            return inactive
+        answer: HttpResponse | None = super().pre_login(request, user, **options)
+        return answer
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Uses the portal's own address in the mail, whatever host the request was sent to. A service account has no

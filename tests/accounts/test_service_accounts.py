@@ -68,7 +68,7 @@ def test_it_cannot_log_in_even_with_a_password(client: Client, account: Membersh
     user.save()
     assert not client.login(email=user.email, password=password)
     page = client.post(reverse("account_login"), {"login": user.email, "password": password})
-    assert (page.status_code, "_auth_user_id" in client.session) == (200, False)
+    assert (page.url, "_auth_user_id" in client.session) == (reverse("account_inactive"), False)
     client.force_login(user)
     assert client.get("/").url.startswith(reverse("account_login")), "a session of an earlier day opens nothing either"
     client.post(reverse("account_reset_password"), {"email": user.email})
