@@ -141,7 +141,7 @@ def build(team: Team, by: User) -> World:
     request = AliasRequest.objects.create(
         alias=alias, from_version=version, to_version=version, from_number=1, to_number=1, asked_by=membership.user
     )
-    service = service_accounts.create(by=by, team=team, name="release pipeline", role=Role.ENGINEER)
+    service = service_accounts.create(by=by, team=team, name="nightly builds", role=Role.ENGINEER)
     made = {"name": "nightly", "scope": TokenScope.READ, "days": 30}
     service_token, _ = service_accounts.create_token(service, by=by, **made)
     token, _ = create_token(by, **made)
