@@ -60,12 +60,12 @@ class TokenOutlivesItsMaker(UserError):
 
 
 class ServiceAccountNameMissing(UserError):
-    code = "service_account.name_missing"
+    code = "account.service_name_missing"
     sentence = "The service account needs a name of at most {longest} characters. Enter one."
 
 
 class ServiceAccountNameTaken(UserError):
-    code = "service_account.name_taken"
+    code = "account.service_name_taken"
     status = 409
     sentence = (
         "{team} already has a service account called “{name}”, or one that differs too little. Choose another name."
@@ -73,12 +73,12 @@ class ServiceAccountNameTaken(UserError):
 
 
 class ServiceAccountRole(UserError):
-    code = "service_account.role"
+    code = "account.service_role"
     sentence = "A service account cannot be {role}. Choose viewer or engineer."
 
 
 class ServiceAccountDisabled(UserError):
-    code = "service_account.disabled"
+    code = "account.service_disabled"
     status = 409
     sentence = "“{name}” is disabled, so a token of it would open nothing. Enable it first."
 

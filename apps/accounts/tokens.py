@@ -24,11 +24,17 @@ def create_token(
     A token that is made with another one opens no other team, and is valid for no longer. Raises
     `TokenLifetimeOutOfRange` and `TokenOutlivesItsMaker`.
     """
+    _require_days(days)
     maker = user.token
     if maker is not None:
         team = maker.team or team
         _require_shorter(maker, days)
     return add_token(user, by=user, name=name, scope=scope, days=days, team=team)
+
+
+def _require_days(days: int) -> None:
+    if not 1 <= days <= MAX_TOKEN_DAYS:
+        raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
 
 
 def _require_shorter(maker: ApiToken, days: int) -> None:
@@ -41,8 +47,7 @@ def add_token(
     user: User, *, by: User, name: str, scope: TokenScope, days: int, team: Team | None
 ) -> tuple[ApiToken, str]:
     """A token that acts as `user`, made by `by`, and its text. Raises `TokenLifetimeOutOfRange`."""
-    if not 1 <= days <= MAX_TOKEN_DAYS:
-        raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
+    _require_days(days)
     row, text = ApiToken.objects.create(
         user=user, name=name, scope=scope, expiry=timedelta(days=days), team=team, created_by_id=by.person_id
     )

@@ -148,5 +148,5 @@ def test_the_api_does_the_same(owner: User, team: Team) -> None:
     assert rows[0]["last_used_at"] is not None
     assert mine.delete(f"{one}tokens/{token.json()['key']}/").status_code == 204
     assert mine.patch(one, {"disabled": True}).json()["disabled"] is True
-    assert mine.post(path, {"name": "nightly", "role": "engineer"}).json()["code"] == "service_account.name_taken"
+    assert mine.post(path, {"name": "nightly", "role": "engineer"}).json()["code"] == "account.service_name_taken"
     assert mine.post(path, {"name": "boss", "role": "owner"}).json()["code"] == "request.invalid"
