@@ -19,10 +19,7 @@ class Member(Protocol):
     def is_authenticated(self) -> Literal[True]: ...
 
     @property
-    def memberships(self) -> Any: ...
-
-    @property
-    def teams(self) -> Any: ...
+    def standing(self) -> Any: ...
 
 
 class TeamOwnedQuerySet(models.QuerySet[Row]):
@@ -31,7 +28,7 @@ class TeamOwnedQuerySet(models.QuerySet[Row]):
     team_path = "team"
 
     def visible_to(self, user: Member | AnonymousUser) -> Self:
-        """The rows of all teams of `user`."""
+        """The rows of all teams of `user`, or of the one that the request's token opens."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(**{f"{self.team_path}__in": user.memberships.values("team")})
+        return self.filter(**{f"{self.team_path}__in": user.standing.values("team")})

@@ -129,7 +129,7 @@ def main() -> int:
         clients = {}
         for slug, sessions in (("few", FEW), ("many", many)):
             clients[slug] = Client()
-            clients[slug].force_login(fill(slug, sessions), backend="django.contrib.auth.backends.ModelBackend")
+            clients[slug].force_login(fill(slug, sessions), backend="apps.accounts.authentication.PasswordBackend")
         _gather_statistics()
         worst = 0.0
         for name, address in addresses(many).items():

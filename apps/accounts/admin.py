@@ -4,11 +4,14 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.audited import Audited
-from apps.accounts.models import ApiToken, Invitation, Membership, Team, User
+from apps.accounts.logins import end_login
+from apps.accounts.models import ApiToken, Invitation, Login, Membership, Team, User
 from apps.accounts.services import tell_code_permission
+from apps.accounts.tokens import end_tokens_for
 from apps.audit import trail
 
 
@@ -17,7 +20,8 @@ class EmailUserAdmin(Audited, UserAdmin):
     audit_action = "user.changed"
     audit_deletion = "user.deleted"
     ordering = ("email",)
-    list_display = ("email", "first_name", "last_name", "is_active", "is_staff")
+    list_display = ("email", "first_name", "last_name", "service_of", "is_active", "is_staff")
+    list_filter = ("is_active", "is_staff", ("service_of", admin.EmptyFieldListFilter))
     search_fields = ("email", "first_name", "last_name")
     fieldsets = (
         (None, {"fields": ("email", "password")}),
@@ -63,6 +67,7 @@ class TeamAdmin(Audited, admin.ModelAdmin):
             if "role" in changed:
                 self._tell(by, "member.role_changed", member, {"role": str(member.role)})
         for member in formset.deleted_objects:
+            end_tokens_for(member)
             self._tell(by, "member.removed", member, {})
         for inline in decided:
             if inline not in formset.deleted_forms:
@@ -94,11 +99,35 @@ class ApiTokenAdmin(Audited, admin.ModelAdmin):
     """Tokens can only be revoked here. Their text is shown once, to their owner."""
 
     audit_deletion = "token.revoked"
-    list_display = ("name", "user", "scope", "created", "expiry", "last_used_at")
+    list_display = ("name", "user", "team", "scope", "created", "expiry", "last_used_at", "last_address")
     list_filter = ("scope",)
     search_fields = ("name", "user__email")
-    readonly_fields = ("name", "user", "scope", "token_key", "created", "expiry", "last_used_at")
+    readonly_fields = (
+        *("name", "user", "team", "scope", "token_key", "created_by", "created", "expiry"),
+        *("last_used_at", "last_address"),
+    )
     exclude = ("digest",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+
+@admin.register(Login)
+class LoginAdmin(Audited, admin.ModelAdmin):
+    """The browsers in which people are logged in. Deleting one logs it out."""
+
+    audit_deletion = "login.ended"
+    list_display = ("user", "device", "address", "began_at", "seen_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "address", "device")
+    readonly_fields = ("user", "device", "address", "began_at", "seen_at")
+    exclude = ("session",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Login]:
+        return Login.objects.live()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def delete_model(self, request: HttpRequest, obj: Login) -> None:
+        end_login(obj, by=cast(User, request.user))

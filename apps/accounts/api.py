@@ -1,8 +1,8 @@
-"""The API for teams and the current user. Inviting members and creating tokens is possible only on pages."""
+"""The API for teams and the current user. `api_people` and `api_automation` have the rest of this app."""
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.request import Request
@@ -10,7 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts import services
-from apps.accounts.models import Team
+from apps.accounts.api_automation import routes as automation_routes
+from apps.accounts.api_people import routes as people_routes
+from apps.accounts.models import Membership, Team
 from apps.accounts.requests import member
 from apps.accounts.serializers import MeSerializer, TeamSerializer, TimeZoneSerializer
 
@@ -24,7 +26,9 @@ class TeamViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     lookup_field = "slug"
 
     def get_queryset(self) -> QuerySet[Team]:
-        return Team.objects.visible_to(self.request.user).prefetch_related("memberships__user")
+        return Team.objects.visible_to(self.request.user).prefetch_related(
+            Prefetch("memberships", Membership.objects.people())
+        )
 
 
 class MeView(APIView):
@@ -47,4 +51,4 @@ class MeView(APIView):
         return Response(MeSerializer(member(request)).data)
 
 
-routes = [("teams", TeamViewSet, "team")]
+routes = [("teams", TeamViewSet, "team"), *people_routes, *automation_routes]

@@ -1,4 +1,4 @@
-"""Authentication for automation: `Authorization: Bearer <token>`."""
+"""Authentication for automation, `Authorization: Bearer <token>`, and for people, by password."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+from allauth.account.auth_backends import AuthenticationBackend
+from django.contrib.auth.backends import ModelBackend
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -15,12 +17,29 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from apps.accounts.models import ApiToken, TokenScope
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
     from apps.accounts.models import User
 
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+
+
+class PeopleOnly:
+    """A mixin for backends of pages: a service account never logs in, even if an operator gave it a password."""
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        allowed: bool = super().user_can_authenticate(user)  # type: ignore[misc]
+        return allowed and not user.is_service
+
+
+class PasswordBackend(PeopleOnly, ModelBackend):
+    """Django's own."""
+
+
+class EmailBackend(PeopleOnly, AuthenticationBackend):
+    """allauth's."""
 
 
 class ApiTokenAuthentication(TokenAuthentication):
@@ -32,14 +51,21 @@ class ApiTokenAuthentication(TokenAuthentication):
         except UnicodeDecodeError:
             raise AuthenticationFailed("The token is malformed: tokens contain only letters and digits.") from None
         if answer is not None:
-            _note_use(answer[1], request.META.get("REMOTE_ADDR", ""))
+            user, token = answer
+            user.token = token
+            _note_use(token, address_of(request))
         return answer
 
 
-def _note_use(token: ApiToken, client: str) -> None:
-    now, address = timezone.now(), None
-    with suppress(ValueError):  # a socket has no address
-        address = str(ip_address(client))
+def address_of(request: HttpRequest | Request) -> str | None:
+    """The client's address; `None` for a socket, which has none."""
+    with suppress(ValueError):
+        return str(ip_address(request.META.get("REMOTE_ADDR", "")))
+    return None
+
+
+def _note_use(token: ApiToken, address: str | None) -> None:
+    now = timezone.now()
     recent = token.last_used_at is not None and now - token.last_used_at <= LAST_USED_RESOLUTION
     if not recent or token.last_address != address:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now, last_address=address)

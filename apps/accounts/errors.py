@@ -51,6 +51,38 @@ class TokenLifetimeOutOfRange(UserError):
     sentence = "A token cannot be valid for {days} days. Choose between 1 and {maximum} days."
 
 
+class TokenOutlivesItsMaker(UserError):
+    code = "token.outlives_its_maker"
+    sentence = (
+        "A token that is made with another one cannot outlive it: “{name}” expires on {until}, before {days} days are "
+        "over. Choose fewer days, or create the token on the page."
+    )
+
+
+class ServiceAccountNameMissing(UserError):
+    code = "account.service_name_missing"
+    sentence = "The service account needs a name of at most {longest} characters. Enter one."
+
+
+class ServiceAccountNameTaken(UserError):
+    code = "account.service_name_taken"
+    status = 409
+    sentence = (
+        "{team} already has a service account called “{name}”, or one that differs too little. Choose another name."
+    )
+
+
+class ServiceAccountRole(UserError):
+    code = "account.service_role"
+    sentence = "A service account cannot be {role}. Choose viewer or engineer."
+
+
+class ServiceAccountDisabled(UserError):
+    code = "account.service_disabled"
+    status = 409
+    sentence = "“{name}” is disabled, so a token of it would open nothing. Enable it first."
+
+
 class NoTeam(UserError):
     code = "team.none"
     status = 403
@@ -81,6 +113,15 @@ class IdempotencyKeyInvalid(UserError):
 class IdempotencyKeyReused(UserError):
     code = "idempotency.key_reused"
     sentence = "You have used this Idempotency-Key for another request. Choose a new key for each request."
+
+
+class SecretNotKept(UserError):
+    code = "idempotency.secret_not_kept"
+    status = 409
+    sentence = (
+        "The request with this Idempotency-Key was carried out, but its answer held a secret, which is not kept. "
+        "Revoke or rotate the secret, then ask for a new one with a new key."
+    )
 
 
 class RequestInProgress(UserError):

@@ -5,8 +5,9 @@ from typing import Any
 from django import forms
 from django.contrib.auth.password_validation import validate_password
 
-from apps.accounts.models import Role, TokenScope
-from apps.accounts.services import MAX_TOKEN_DAYS
+from apps.accounts.models import Role, Team, TokenScope, User
+from apps.accounts.service_accounts import LONGEST_NAME, ROLES
+from apps.accounts.tokens import MAX_TOKEN_DAYS
 from apps.errors import UserError
 
 
@@ -40,12 +41,50 @@ class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
 
 
-class TokenForm(forms.Form):
+class ServiceTokenForm(forms.Form):
     name = forms.CharField(max_length=80, help_text="What the token is for, such as “nightly pipeline”.")
     scope = forms.ChoiceField(choices=TokenScope.choices, initial=TokenScope.READ)
     days = forms.IntegerField(
         label="Expires after (days)", min_value=1, max_value=MAX_TOKEN_DAYS, initial=90, help_text="At most 365."
     )
+
+    def answers(self) -> dict[str, Any]:
+        """The arguments for the services that make tokens."""
+        return {**self.cleaned_data, "scope": TokenScope(self.cleaned_data["scope"])}
+
+
+class TokenForm(ServiceTokenForm):
+    """A token of one's own, for one of one's teams or for all."""
+
+    team = forms.ModelChoiceField(
+        queryset=Team.objects.none(),
+        required=False,
+        to_field_name="slug",
+        empty_label="All my teams",
+        help_text="A token for one team opens no other, and ends when you leave it.",
+    )
+
+    field_order = ("name", "team", "scope", "days")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["team"].queryset = Team.objects.visible_to(user)  # type: ignore[attr-defined]
+
+
+class ServiceAccountForm(forms.Form):
+    name = forms.CharField(max_length=LONGEST_NAME, help_text="What acts with it, such as “release pipeline”.")
+    role = forms.ChoiceField(choices=[(role.value, role.label) for role in ROLES], initial=Role.ENGINEER)
+
+
+class ServiceAccountChangeForm(forms.Form):
+    """One change at a time: another role, or disabled or not."""
+
+    role = forms.ChoiceField(choices=[(role.value, role.label) for role in ROLES], required=False)
+    disabled = forms.NullBooleanField(required=False)
+
+    def answers(self) -> dict[str, Any]:
+        role, disabled = self.cleaned_data["role"], self.cleaned_data["disabled"]
+        return {"role": Role(role) if role else None, "disabled": disabled}
 
 
 class InvitedAccountForm(forms.Form):

@@ -2,7 +2,7 @@
 
 A client that lost the answer cannot know whether its request arrived. With `Idempotency-Key` it may simply repeat it
 (draft-ietf-httpapi-idempotency-key-header). A key belongs to its user and is kept for a day. Only successes are kept:
-what was refused changed nothing, and may be tried again.
+what was refused changed nothing, and may be tried again. Of an answer with a secret, only that there was one is kept.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from rest_framework.permissions import BasePermission
 
-from apps.accounts.errors import IdempotencyKeyInvalid, IdempotencyKeyReused, RequestInProgress
+from apps.accounts.errors import IdempotencyKeyInvalid, IdempotencyKeyReused, RequestInProgress, SecretNotKept
 from apps.accounts.models import KeptAnswer, User
-from apps.api import Replayed
+from apps.api import Replayed, SecretResponse
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -63,6 +63,8 @@ def _claimed(user: User, key: str, digest: str) -> KeptAnswer:
         raise IdempotencyKeyReused()
     if kept.status is None:
         raise RequestInProgress()
+    if kept.secret:
+        raise SecretNotKept()
     raise Replayed(kept.status, kept.body)
 
 
@@ -85,7 +87,9 @@ class KeepAnswers:
         if kept is None:
             return response
         rows = KeptAnswer.objects.filter(pk=kept.pk)
-        if 200 <= response.status_code < 300 and not response.streaming:
+        if isinstance(response, SecretResponse):
+            rows.update(status=response.status_code, secret=True)
+        elif 200 <= response.status_code < 300 and not response.streaming:
             rows.update(status=response.status_code, body=json.loads(response.content or b"null"))
         else:
             rows.delete()

@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.sessions.models import Session
 from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
-from apps.accounts.querysets import InvitationQuerySet, TeamQuerySet
+from apps.accounts.querysets import InvitationQuerySet, LoginQuerySet, MembershipQuerySet, TeamQuerySet
 from apps.audit import trail
 
 INVITATION_LIFETIME = timedelta(days=7)
@@ -52,20 +53,56 @@ class EmailUserManager(UserManager["User"]):
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's manager has no types
-    """A person, identified by e-mail address."""
+    """A person, identified by e-mail address; or a service account, which belongs to a team and has only tokens."""
 
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     time_zone = models.CharField(max_length=60, blank=True, default="")
     """Its pages and mails show times in this zone. Empty until the first page, from which the browser's is learned."""
+    service_of: models.ForeignKey[Team | None, Team | None] = models.ForeignKey(
+        "Team", on_delete=models.CASCADE, null=True, blank=True, editable=False, related_name="service_accounts"
+    )
+    """The team of a service account (`apps.accounts.service_accounts`); empty for a person."""
+
+    token: ApiToken | None = None
+    """The token by which the current request speaks for this account; `None` outside of such a request."""
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     objects: ClassVar[EmailUserManager] = EmailUserManager()
 
+    class Meta(AbstractUser.Meta):
+        constraints = (
+            models.UniqueConstraint(
+                fields=("service_of", "first_name"),
+                condition=models.Q(service_of__isnull=False),
+                name="service_account_name_unique_in_team",
+            ),
+        )
+
     def __str__(self) -> str:
         return self.get_full_name() or self.email
+
+    @property
+    def is_service(self) -> bool:
+        """Whether this is a service account."""
+        return self.service_of_id is not None
+
+    @property
+    def person_id(self) -> int | None:
+        """Who is behind the current request: this person, or who made the token of this service account."""
+        if not self.is_service:
+            return self.pk
+        return self.token.created_by_id if self.token else None
+
+    @property
+    def standing(self) -> models.QuerySet[Membership]:
+        """The memberships that count for the current request: all, or only that in the team of its token."""
+        rows = self.memberships.all()
+        if self.token is None or self.token.team_id is None:
+            return rows
+        return rows.filter(team=self.token.team_id)
 
     @transaction.atomic
     def save(self, *args: Any, **options: Any) -> None:
@@ -76,11 +113,12 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's mana
         if changed:
             self.end_tokens("The password was changed.")
 
-    def end_tokens(self, reason: str) -> None:
-        """Deletes all API tokens. Whatever uses them stops working immediately."""
-        for token in ApiToken.objects.filter(user=self):
+    def end_tokens(self, reason: str, *, of: Team | None = None) -> None:
+        """Deletes all API tokens, or those for the team `of` alone. Whatever uses them stops working immediately."""
+        tokens = ApiToken.objects.filter(user=self).select_related("team")
+        for token in tokens if of is None else tokens.filter(team=of):
             token.delete()
-            trail.record("token.ended", actor=self, subject=token.name, reason=reason)
+            trail.record("token.ended", actor=self, team=token.team, subject=token.name, reason=reason)
 
 
 class Team(models.Model):
@@ -108,6 +146,8 @@ class Membership(models.Model):
     """Whether this member may upload models with code. No role includes it, not even owner; it is granted individually.
     """
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         ordering = ("user__email",)
@@ -167,6 +207,8 @@ class KeptAnswer(models.Model):
     status = models.PositiveSmallIntegerField(null=True)
     """`None` while the request runs."""
     body = models.JSONField(null=True)
+    secret = models.BooleanField(default=False)
+    """Whether the answer held a secret. Then its body is not kept."""
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = KeptAnswerQuerySet.as_manager()
@@ -182,6 +224,10 @@ class ApiToken(AbstractAuthToken):
     """A key for automation, acting as its member: named, hashed, scoped, expiring. Knox keeps digest, owner, expiry."""
 
     name = models.CharField(max_length=80)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    """The only team that it opens. Empty: all teams of its owner."""
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, editable=False, related_name="+")
+    """The person who made it; empty for tokens from before this was kept."""
     scope = models.CharField(max_length=5, choices=TokenScope, default=TokenScope.READ)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_address = models.GenericIPAddressField(null=True, blank=True, editable=False)
@@ -192,3 +238,25 @@ class ApiToken(AbstractAuthToken):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.token_key}…)"
+
+
+class Login(models.Model):
+    """A browser in which somebody is logged in. It goes with its session, and ending it ends the session."""
+
+    session = models.OneToOneField(Session, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")
+    address = models.GenericIPAddressField(null=True, editable=False)
+    """The address of the client that used it last; empty for a socket, which has none."""
+    device = models.CharField(max_length=80, blank=True, editable=False)
+    """The browser and its system, in words."""
+    began_at = models.DateTimeField(default=timezone.now, editable=False)
+    seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    """To the minute."""
+
+    objects = LoginQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-seen_at",)
+
+    def __str__(self) -> str:
+        return f"{self.user.email}: {self.device}" + (f", {self.address}" if self.address else "")

@@ -1,4 +1,4 @@
-"""The questions that are asked of teams and invitations."""
+"""The questions that are asked of teams, their members and invitations, and of logins."""
 
 from __future__ import annotations
 
@@ -15,13 +15,25 @@ if TYPE_CHECKING:
 
 class TeamQuerySet(models.QuerySet[Row]):
     def visible_to(self, user: Member | AnonymousUser) -> Self:
-        """The teams that `user` is a member of."""
+        """The teams that `user` is a member of, or the one that the request's token opens."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(memberships__user=user)
+        return self.filter(pk__in=user.standing.values("team"))
 
 
 class InvitationQuerySet(TeamOwnedQuerySet[Row]):
     def open(self) -> Self:
         """Invitations that can still be accepted."""
         return self.filter(accepted_at=None, expires_at__gt=timezone.now())
+
+
+class MembershipQuerySet(TeamOwnedQuerySet[Row]):
+    def people(self) -> Self:
+        """Those of people, without service accounts."""
+        return self.filter(user__service_of=None).select_related("user", "team")
+
+
+class LoginQuerySet(models.QuerySet[Row]):
+    def live(self) -> Self:
+        """Those whose session has not expired."""
+        return self.filter(session__expire_date__gt=timezone.now())

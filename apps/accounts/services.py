@@ -1,9 +1,8 @@
-"""Services for teams: join, leave, change roles, create and revoke tokens."""
+"""Services for teams: join, leave, change roles. Tokens are in `tokens`, service accounts in `service_accounts`."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from hashlib import sha256
 from smtplib import SMTPException
 from typing import TYPE_CHECKING
@@ -24,18 +23,16 @@ from apps.accounts.errors import (
     LastOwner,
     TeamNameTaken,
     TimeZoneUnknown,
-    TokenLifetimeOutOfRange,
 )
 from apps.accounts.models import (
     INVITATION_LIFETIME,
-    ApiToken,
     Invitation,
     Membership,
     Role,
     Team,
-    TokenScope,
     User,
 )
+from apps.accounts.tokens import create_token, end_tokens_for, revoke_token
 from apps.audit import trail
 from apps.zones import zone_of, zones
 
@@ -45,14 +42,32 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_TOKEN_DAYS = 365
+__all__ = [
+    "accept_invitation",
+    "change_role",
+    "choose_time_zone",
+    "create_team",
+    "create_token",
+    "invitation_by_token",
+    "invite",
+    "may",
+    "membership",
+    "owners_of",
+    "permit_code",
+    "register_by_invitation",
+    "remove_member",
+    "require_role",
+    "revoke_token",
+    "tell_code_permission",
+    "withdraw_invitation",
+]
 
 
 def membership(user: User | AnonymousUser, team: Team) -> Membership | None:
-    """The membership of `user` in `team`, if there is one."""
+    """The membership of `user` in `team`, if there is one that counts for the request's token."""
     if not user.is_authenticated:
         return None
-    return Membership.objects.filter(user=user, team=team).select_related("team").first()
+    return user.standing.filter(team=team).select_related("team").first()
 
 
 def may(user: User | AnonymousUser, team: Team, role: Role) -> bool:
@@ -220,13 +235,13 @@ def tell_code_permission(member: Membership, *, by: User) -> None:
 def remove_member(*, by: User, member: Membership) -> None:
     """Removes a member (as an owner) or leaves the team (as anyone). A team always keeps an owner.
 
-    All API tokens of the member end, because they may stand in the team's pipelines.
+    The member's tokens for this team end, and all of them if it was the last team.
     """
     if by.pk != member.user_id:
         require_role(by, member.team, Role.OWNER)
     _keep_an_owner(member)
     member.delete()
-    member.user.end_tokens(f"The member left the team {member.team.name}.")
+    end_tokens_for(member)
     trail.record("member.removed", actor=by, team=member.team, subject=member.user.email)
 
 
@@ -237,20 +252,3 @@ def _keep_an_owner(member: Membership) -> None:
     )
     if owners == [member.pk]:
         raise LastOwner(team=member.team.name)
-
-
-@transaction.atomic
-def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tuple[ApiToken, str]:
-    """A new token of `user` and its text. The text is shown only once, because only its hash is stored."""
-    if not 1 <= days <= MAX_TOKEN_DAYS:
-        raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
-    token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=timedelta(days=days))
-    trail.record("token.created", actor=user, subject=name, data={"scope": str(scope), "days": days})
-    return token, text
-
-
-@transaction.atomic
-def revoke_token(token: ApiToken, *, by: User) -> None:
-    """Deletes the token. Whatever uses it stops working immediately."""
-    token.delete()
-    trail.record("token.revoked", actor=by, subject=token.name)

@@ -18,8 +18,9 @@ from apps.accounts import services
 from apps.accounts.errors import InvitationUnusable, NoTeam
 from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TimeZoneForm, TokenForm, show_error
 from apps.accounts.middleware import SESSION_KEY
-from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, TokenScope, User
+from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, User
 from apps.accounts.requests import MemberRequest
+from apps.accounts.service_accounts import service_accounts_of
 from apps.errors import UserError
 from apps.zones import zone_of, zones
 
@@ -35,7 +36,8 @@ def _team_page(request: MemberRequest, form: InvitationForm, status: int = 200) 
         request,
         "accounts/team.html",
         {
-            "members": current.team.memberships.select_related("user") if current else (),
+            "members": current.team.memberships.people() if current else (),
+            "service_accounts": service_accounts_of(current.team).count() if current else 0,
             "invitations": Invitation.objects.open().filter(team=current.team) if current else (),
             "owns": bool(current) and current.may(Role.OWNER),
             "form": form,
@@ -94,7 +96,7 @@ def withdraw_invitation(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 def _visible_membership(request: MemberRequest, pk: int) -> Membership:
-    return get_object_or_404(Membership, pk=pk, team__in=Team.objects.visible_to(request.user))
+    return get_object_or_404(Membership.objects.visible_to(request.user).people(), pk=pk)
 
 
 @require_POST
@@ -166,7 +168,7 @@ def _register(request: HttpRequest, token: str, invitation: Invitation) -> HttpR
     if form.is_valid():
         answers = {name: form.cleaned_data[name] for name in ("password", "first_name", "last_name")}
         user = services.register_by_invitation(token, **answers)
-        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        login(request, user, backend="apps.accounts.authentication.PasswordBackend")
         return redirect("optimization:dashboard")
     status = 422 if form.is_bound else 200
     return render(request, "accounts/invitation_register.html", {"invitation": invitation, "form": form}, status=status)
@@ -174,25 +176,28 @@ def _register(request: HttpRequest, token: str, invitation: Invitation) -> HttpR
 
 @require_GET
 def tokens(request: MemberRequest) -> HttpResponse:
-    return _tokens_page(request, TokenForm())
+    return _tokens_page(request, _token_form(request))
+
+
+def _token_form(request: MemberRequest) -> TokenForm:
+    """By default, a token is for the team that one works in."""
+    return TokenForm(user=request.user, initial={"team": request.team.slug if request.team else None})
 
 
 def _tokens_page(request: MemberRequest, form: TokenForm, text: str | None = None, status: int = 200) -> HttpResponse:
-    context = {"tokens": ApiToken.objects.filter(user=request.user), "form": form, "text": text}
+    mine = ApiToken.objects.filter(user=request.user).select_related("team")
+    context = {"tokens": mine, "form": form, "text": text}
     return render(request, "accounts/tokens.html", context, status=status)
 
 
 @never_cache
 @require_POST
 def create_token(request: MemberRequest) -> HttpResponse:
-    form = TokenForm(request.POST)
+    form = TokenForm(request.POST, user=request.user)
     if not form.is_valid():
         return _tokens_page(request, form, status=422)
-    answers = form.cleaned_data
-    _token, text = services.create_token(
-        request.user, name=answers["name"], scope=TokenScope(answers["scope"]), days=answers["days"]
-    )
-    return _tokens_page(request, TokenForm(), text, status=201)
+    _token, text = services.create_token(request.user, **form.answers())
+    return _tokens_page(request, _token_form(request), text, status=201)
 
 
 @require_POST

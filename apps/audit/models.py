@@ -72,7 +72,7 @@ class AuditEvent(models.Model):
     )
     actor_kind = models.CharField(max_length=6, choices=ActorKind, default=ActorKind.SYSTEM)
     actor = models.CharField(max_length=254, default="Lathe")
-    """The member's address, or the agent's name."""
+    """The member's address, or the name of the agent or service account."""
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="+"
     )

@@ -15,13 +15,16 @@ from apps.texts import storable
 
 
 class Person(Protocol):
-    """The actor of an event."""
+    """The actor of an event: a member, or a service account."""
 
     @property
     def pk(self) -> Any: ...
 
     @property
     def email(self) -> str: ...
+
+    @property
+    def is_service(self) -> bool: ...
 
 
 class Team(Protocol):
@@ -63,14 +66,16 @@ def record(
     data: Mapping[str, Any] | None = None,
     key: str = "",
 ) -> AuditEvent:
-    """Adds one event. `actor` is a member, an agent's name, or `None` for Lathe itself. `team` defaults to the
-    session's.
+    """Adds one event. `actor` is a member, a service account, an agent's name, or `None` for Lathe itself. `team`
+    defaults to the session's.
 
     The head of the chain stays locked until the surrounding transaction ends. Lock a session's row before, not after.
     """
     kind, name, user_id = ActorKind.SYSTEM, "Lathe", None
     if isinstance(actor, str):
         kind, name = ActorKind.AGENT, actor
+    elif actor is not None and actor.is_service:
+        kind, name, user_id = ActorKind.AGENT, f"{actor} (service account)", actor.pk
     elif actor is not None:
         kind, name, user_id = ActorKind.USER, actor.email, actor.pk
     event = AuditEvent.objects.create(

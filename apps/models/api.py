@@ -21,13 +21,12 @@ from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example, row_of
 from apps.models import services
+from apps.models.api_aliases import routes as alias_routes
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
-from apps.models.filters import AliasFilter, DataSetFilter, ModelFilter, VersionFilter
-from apps.models.models import Alias, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
+from apps.models.filters import DataSetFilter, ModelFilter, VersionFilter
+from apps.models.models import DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 from apps.models.serializers import (
-    AliasMoveRequestSerializer,
-    AliasSerializer,
     DataSetChangeSerializer,
     DataSetSerializer,
     DescriptionSerializer,
@@ -194,49 +193,6 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return blob_response(request._request, version.blob, download_name(version))
 
 
-@extend_schema(tags=["models"])
-@extend_schema_view(
-    list=extend_schema(summary="List aliases"),
-    create=extend_schema(
-        summary="Move or create an alias",
-        request=AliasMoveRequestSerializer,
-        responses={200: AliasSerializer},
-        examples=[
-            example(
-                "Promote", {"model": 7, "name": "production", "version": 31, "reason": "4× faster at the same accuracy"}
-            )
-        ],
-    ),
-    undo=extend_schema(request=None, responses=AliasSerializer),
-)
-class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Alias]):
-    """Movable names of versions, such as `production`. POST moves an alias, or creates it if it does not exist."""
-
-    serializer_class = AliasSerializer
-    queryset = Alias.objects.all()
-    filterset_class = AliasFilter
-    ordering_fields = ("name",)
-
-    def get_queryset(self) -> QuerySet[Alias]:
-        visible = Alias.objects.visible_to(self.request.user).select_related("model__team", "version")
-        return visible.prefetch_related("moves__from_version", "moves__to_version", "moves__moved_by")
-
-    def create(self, request: Request) -> Response:
-        asked = answers(AliasMoveRequestSerializer, request)
-        model = row_of(RegisteredModel.objects.visible_to(member(request)), "model", asked["model"])
-        versions = ModelVersion.objects.visible_to(member(request)).select_related("model")
-        expected = row_of(versions, "expected", asked["expected"]) if "expected" in asked else None
-        version = row_of(versions, "version", asked["version"])
-        alias = services.move_alias(model, asked["name"], version, member(request), asked["reason"], expected=expected)
-        return Response(self.get_serializer(alias).data)
-
-    @action(detail=True, methods=["post"])
-    def undo(self, request: Request, pk: str) -> Response:
-        """Undoes the newest move that has not been undone."""
-        alias = services.undo_alias_move(self.get_object(), member(request))
-        return Response(self.get_serializer(alias).data)
-
-
 @extend_schema(tags=["data sets"])
 @extend_schema_view(
     destroy=extend_schema(parameters=[WITH_SESSIONS]),
@@ -399,7 +355,7 @@ def _whole_header(request: Request, header: str, meaning: str) -> int:
 routes = [
     ("models", RegisteredModelViewSet, "model"),
     ("versions", VersionViewSet, "version"),
-    ("aliases", AliasViewSet, "alias"),
+    *alias_routes,
     ("datasets", DataSetViewSet, "dataset"),
     ("uploads", UploadViewSet, "upload"),
 ]

@@ -195,6 +195,46 @@ class NothingToUndo(UserError):
     sentence = "“{alias}” has no move left to undo."
 
 
+class ApprovalNeeded(UserError):
+    code = "alias.approval_needed"
+    status = 409
+    sentence = "“{alias}” is protected, so nothing was moved. Ask for approval of the move instead."
+
+
+# --- approval --------------------------------------------------------------------------------------------------------
+
+
+class OwnRequest(UserError):
+    code = "approval.own_request"
+    status = 403
+    sentence = "You have asked for this move yourself. Another member has to decide about it."
+
+
+class PeopleDecide(UserError):
+    code = "approval.people_only"
+    status = 403
+    sentence = "A service account cannot decide about this move. A member of the team has to."
+
+
+class ReasonMissing(UserError):
+    code = "approval.reason_missing"
+    sentence = "There is no reason. Write one, of at most {longest} characters, for the audit trail."
+
+
+class RequestSettled(UserError):
+    code = "approval.settled"
+    status = 409
+    sentence = (
+        "This request no longer waits for a decision: it is {status}. Ask for the move again if it is still needed."
+    )
+
+
+class RequestOutdated(UserError):
+    code = "approval.outdated"
+    status = 409
+    sentence = "Nothing was moved, because {why} Ask for the move again if it is still needed."
+
+
 # --- data sets -------------------------------------------------------------------------------------------------------
 
 

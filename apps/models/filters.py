@@ -7,7 +7,15 @@ from typing import Any
 from django.db.models import BigIntegerField, QuerySet
 from django_filters import rest_framework as filters
 
-from apps.models.models import Alias, DataSet, InspectionStatus, ModelVersion, RegisteredModel
+from apps.models.models import (
+    Alias,
+    AliasRequest,
+    DataSet,
+    InspectionStatus,
+    ModelVersion,
+    RegisteredModel,
+    RequestStatus,
+)
 
 LARGEST_ID = BigIntegerField.MAX_BIGINT
 """SQLite's driver raises an error for numbers of larger magnitude."""
@@ -63,6 +71,17 @@ class AliasFilter(filters.FilterSet):
     class Meta:
         model = Alias
         fields = ("name",)
+
+
+class AliasRequestFilter(filters.FilterSet):
+    team = filters.CharFilter(field_name="alias__model__team__slug", help_text="A team's slug.")
+    model = IdFilter(field_name="alias__model_id", help_text="A model's id.")
+    alias = filters.CharFilter(field_name="alias__name", help_text="An alias's name.")
+    status = filters.ChoiceFilter(choices=RequestStatus.choices)
+
+    class Meta:
+        model = AliasRequest
+        fields = ("session",)
 
 
 class DataSetFilter(filters.FilterSet):

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from apps.accounts.models import Team, User
 from apps.agents.contracts.formats import uploads_in_words
 from apps.agents.contracts.phrasing import capitalized
+from apps.models.approvals import LONGEST_REASON
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
 
@@ -109,3 +110,12 @@ class AliasForm(forms.Form):
     def __init__(self, *args: Any, versions: QuerySet[ModelVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["version"].queryset = versions  # type: ignore[attr-defined]
+
+
+class DecisionForm(forms.Form):
+    """About a request to move a protected alias."""
+
+    decision = forms.ChoiceField(choices=[("approve", "Approve"), ("reject", "Reject")])
+    reason = forms.CharField(
+        max_length=LONGEST_REASON, error_messages={"required": "Write the reason of your decision."}
+    )

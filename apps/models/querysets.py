@@ -100,6 +100,14 @@ class AliasQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "model__team"
 
 
+class AliasRequestQuerySet(TeamOwnedQuerySet[Row]):
+    team_path = "alias__model__team"
+
+    def pending(self) -> Self:
+        """Those that nobody has decided yet."""
+        return self.filter(status="pending")
+
+
 class DataSetQuerySet(InspectedQuerySet[Row]):
     def search(self, words: str) -> Self:
         """Data sets whose name or description contains all of `words`."""

@@ -8,12 +8,22 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.accounts.models import Team
+from apps.accounts.serializers import TeamChoice
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.formats import FORMATS, uploads_in_words
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import CodeFile, LanguageModel, Signature, TensorSpec
 from apps.api import json_of
-from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
+from apps.models.models import (
+    Alias,
+    AliasMove,
+    AliasRequest,
+    DataSet,
+    ModelMetadata,
+    ModelVersion,
+    RegisteredModel,
+    Upload,
+)
 
 # --- out -------------------------------------------------------------------------------------------------------------
 
@@ -51,22 +61,46 @@ class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
     from_version = serializers.IntegerField(source="from_version.number", default=None, allow_null=True)
     to_version = serializers.IntegerField(source="to_version.number", default=None, allow_null=True)
     moved_by = serializers.EmailField(source="moved_by.email", default=None, allow_null=True)
+    approved_by = serializers.EmailField(source="approved_by.email", default=None, allow_null=True)
 
     class Meta:
         model = AliasMove
-        fields = ("id", "from_version", "to_version", "reason", "undoes", "moved_by", "moved_at")
+        fields = ("id", "from_version", "to_version", "reason", "undoes", "moved_by", "approved_by", "moved_at")
         read_only_fields = fields
 
 
 class AliasSerializer(serializers.ModelSerializer[Alias]):
-    """`version` is the version's id, `number` its number within the model."""
+    """`version` is the version's id, `number` its number within the model. Moves of a `protected` alias need the
+    approval of a second member.
+    """
 
     number = serializers.IntegerField(source="version.number", read_only=True)
     moves = AliasMoveSerializer(many=True, read_only=True)
 
     class Meta:
         model = Alias
-        fields = ("id", "model", "name", "version", "number", "moves")
+        fields = ("id", "model", "name", "version", "number", "protected", "moves")
+        read_only_fields = fields
+
+
+class AliasRequestSerializer(serializers.ModelSerializer[AliasRequest]):
+    """A move of a protected alias that waits for approval, or how it was decided. `version` is the id of the version
+    that the alias is to point at, null once that is deleted.
+    """
+
+    alias = serializers.CharField(source="alias.name", read_only=True)
+    alias_id = serializers.IntegerField(read_only=True)
+    model = serializers.IntegerField(source="alias.model_id", read_only=True)
+    version = serializers.IntegerField(source="to_version_id", read_only=True, allow_null=True)
+    asked_by = serializers.EmailField(source="asked_by.email", default=None, allow_null=True, read_only=True)
+    decided_by = serializers.EmailField(source="decided_by.email", default=None, allow_null=True, read_only=True)
+
+    class Meta:
+        model = AliasRequest
+        fields = (
+            *("id", "model", "alias", "alias_id", "version", "from_number", "to_number", "rolls_back", "session"),
+            *("reason", "asked_by", "asked_at", "status", "decided_by", "decided_at", "decision"),
+        )
         read_only_fields = fields
 
 
@@ -183,10 +217,6 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
-class TeamChoice(serializers.Serializer[Any]):
-    team = serializers.SlugField(required=False, help_text="The team's slug. Optional for members of a single team.")
-
-
 class NewModelSerializer(TeamChoice):
     name = serializers.CharField(max_length=120)
     description = serializers.CharField(required=False, allow_blank=True, default="")
@@ -254,6 +284,20 @@ class AliasMoveRequestSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="The id of the version it should point at now. If it points at another, nothing is moved (409).",
     )
+
+
+class AliasChangeSerializer(serializers.Serializer[Any]):
+    protected = serializers.BooleanField(help_text="Whether moves need the approval of a second member.")
+
+
+class AliasUndoSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=500, help_text="For a request for approval."
+    )
+
+
+class AliasDecisionSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, help_text="For the audit trail, and for the one who asked.")
 
 
 class NewUploadSerializer(TeamChoice):

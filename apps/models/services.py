@@ -20,6 +20,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.audit import trail
 from apps.models import dependents, intake, messages
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
+from apps.models.approvals import move_or_ask, outdate_of, undo_or_ask
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
 from apps.models.errors import (
     CodeNotAccepted,
@@ -64,8 +65,10 @@ __all__ = [
     "finish",
     "may_upload_code",
     "move_alias",
+    "move_or_ask",
     "register_model",
     "undo_alias_move",
+    "undo_or_ask",
 ]
 
 LONGEST_NAME = 120
@@ -167,6 +170,7 @@ def delete_model(model: RegisteredModel, user: User, *, with_sessions: bool = Fa
             name, team = model.name, model.team
             if with_sessions:
                 dependents.remove(user, versions=model.versions.all())
+            outdate_of(list(model.versions.all()), user, f"{name} was deleted.")
             model.delete()
             trail.record("model.deleted", actor=user, team=team, subject=name)
     except (ProtectedError, RestrictedError) as error:
@@ -309,6 +313,7 @@ def delete_version(version: ModelVersion, user: User, *, with_sessions: bool = F
             subject = str(version)
             if with_sessions:
                 dependents.remove(user, versions=[version])
+            outdate_of([version], user, f"Version {version.number} was deleted.")
             version.delete()
             trail.record("version.deleted", actor=user, team=version.model.team, subject=subject)
     except (ProtectedError, RestrictedError) as error:

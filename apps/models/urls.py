@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from apps.models.views import aliases, datasets, models, versions
+from apps.models.views import aliases, approvals, datasets, models, versions
 
 app_name = "models"
 
@@ -23,6 +23,10 @@ urlpatterns = [
     path("models/<int:pk>/delete/", models.delete, name="model-delete"),
     path("models/<int:pk>/aliases/move/", aliases.move, name="alias-move"),
     path("models/<int:pk>/aliases/<slug:name>/undo/", aliases.undo, name="alias-undo"),
+    path("models/<int:pk>/aliases/<slug:name>/protect/", aliases.protect, name="alias-protect"),
+    path("approvals/", approvals.listing, name="approval-list"),
+    path("approvals/<int:pk>/decide/", approvals.decide, name="approval-decide"),
+    path("approvals/<int:pk>/withdraw/", approvals.withdraw, name="approval-withdraw"),
     path("models/<int:pk>/versions/<int:number>/", include(version_urls)),
     path("datasets/", datasets.listing, name="dataset-list"),
     path("datasets/upload/", datasets.upload, name="dataset-upload"),

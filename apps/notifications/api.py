@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
-from apps.api import answers, example
+from apps.api import SecretResponse, answers, example
 from apps.notifications import services
 from apps.notifications.filters import ChannelFilter, DeliveryFilter, NotificationFilter
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium
@@ -127,7 +127,7 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         asked = answers(NewChannelSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         channel = services.add_channel(member(request), team, Medium(asked.pop("medium")), **asked)
-        return Response(self._with_secret(channel), status=status.HTTP_201_CREATED)
+        return SecretResponse(self._with_secret(channel), status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         channel = self.get_object()
@@ -148,7 +148,7 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Request, pk: str) -> Response:
         """Rotate the secret of a webhook. For a day, messages are signed with the old one too."""
-        return Response(self._with_secret(services.rotate_secret(member(request), self.get_object())))
+        return SecretResponse(self._with_secret(services.rotate_secret(member(request), self.get_object())))
 
     def _with_secret(self, channel: Channel) -> dict[str, object]:
         return dict(SecretSerializer(channel, context=self.get_serializer_context()).data)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from apps.accounts.models import Role, User
+from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.live import pokes
 from apps.notifications import messages
@@ -50,16 +50,14 @@ def take(event: AuditEvent) -> None:
 
 def _people(event: AuditEvent, story: Story) -> QuerySet[User]:
     """Who may be told: the team's members or the operators, without the one who did it."""
-    people = User.objects.filter(is_active=True)
+    people = User.objects.filter(is_active=True, service_of=None)
     if event.team_id is None:
         people = people.filter(is_staff=True)
-    elif story.owners_only:
-        people = people.filter(memberships__team=event.team_id, memberships__role=Role.OWNER)
     else:
-        people = people.filter(memberships__team=event.team_id)
+        people = people.filter(memberships__team=event.team_id, memberships__role__in=story.roles)
     if story.only is not None:
         people = people.filter(pk=story.only)
-    return people.exclude(pk=event.user_id) if event.user_id is not None else people
+    return people.exclude(pk__in=[user for user in (event.user_id, story.but) if user is not None])
 
 
 def _own_channels(notification: Notification, people: Iterable[User], medium: Medium) -> list[Channel]:

@@ -52,6 +52,19 @@ MODEL_DECAYED = Kind(
     "bad",
     True,
 )
+APPROVAL_ASKED = Kind(
+    "approval.asked",
+    "Approval asked",
+    "Somebody wants to move a protected alias, and you can approve or reject it.",
+    "warn",
+    True,
+)
+APPROVAL_DECIDED = Kind(
+    "approval.decided",
+    "Approval decided",
+    "Your request to move a protected alias was approved or rejected, or is out of date.",
+    mailed=True,
+)
 UPLOAD_REFUSED = Kind("upload.refused", "Upload refused", "A model or data set failed its checks.", "bad", True)
 WORKER_LOST = Kind("worker.lost", "Worker lost", "A worker fell silent while it ran a step of a session.", "warn")
 QUEUE_SLOW = Kind("queue.slow", "Long wait", "A step of a session has waited long for a worker.", "warn")
@@ -101,6 +114,8 @@ KINDS = {
         SESSION_FAILED,
         MODEL_REGRESSED,
         MODEL_DECAYED,
+        APPROVAL_ASKED,
+        APPROVAL_DECIDED,
         UPLOAD_REFUSED,
         QUEUE_SLOW,
         SESSION_SLOW,

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 def _in_reach(user: Any, prefix: str = "") -> Q:
-    """Rows of the user's teams and, for operators, rows of the installation."""
-    reach = Q(**{f"{prefix}team__in": user.memberships.values("team")})
-    return reach | Q(**{f"{prefix}team": None}) if user.is_staff else reach
+    """Rows of the user's teams and, for operators, rows of the installation. A token for one team opens only those of
+    that team.
+    """
+    reach = Q(**{f"{prefix}team__in": user.standing.values("team")})
+    bound = user.token is not None and user.token.team_id is not None
+    return reach | Q(**{f"{prefix}team": None}) if user.is_staff and not bound else reach
 
 
 class BellQuerySet(models.QuerySet[Row]):

@@ -73,8 +73,10 @@ def own_channel(user: User, team: Team | None, medium: Medium) -> Channel:
 
 
 def own_channels(user: User) -> None:
-    """Makes the bell and e-mail channels that the user does not have yet, in each of their teams."""
-    for team in user.teams.all():
+    """Makes the bell and e-mail channels that the user does not have yet, in each of their teams. A service account has
+    none.
+    """
+    for team in () if user.is_service else Team.objects.visible_to(user):
         for medium in (Medium.BELL, Medium.EMAIL):
             own_channel(user, team, medium)
 

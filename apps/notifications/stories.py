@@ -8,6 +8,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from apps.accounts.models import Role
 from apps.audit.models import AuditEvent
 from apps.notifications import kinds
 from apps.notifications.kinds import Kind
@@ -15,6 +16,8 @@ from apps.notifications.kinds import Kind
 IMPROVED = "improved"
 COMPARED = {"proven": "the compared version holds every limit", "violated": "the compared version violates a limit"}
 UNDECIDED = ("not_measured", "inconclusive")
+NOBODY = 0
+"""The key of no user."""
 BUDGET_KEY = "budget"
 """The key of the decision that ended a session's search because its budget was spent."""
 
@@ -31,7 +34,10 @@ class Story:
     """The user whose session or upload it is."""
     only: int | None = None
     """The only user it is for, if it is nobody else's business."""
-    owners_only: bool = False
+    roles: tuple[Role, ...] = tuple(Role)
+    """Of the team's members, those with one of these roles."""
+    but: int | None = None
+    """A user who is not told, although they did not do it themselves."""
     data: dict[str, Any] = field(default_factory=dict)
 
 
@@ -120,9 +126,40 @@ def _given_up(event: AuditEvent) -> Story:
         reverse("notifications:channel", args=[event.data["channel"]]),
         concerns=user,
         only=user,
-        owners_only=user is None,
+        roles=tuple(Role) if user else (Role.OWNER,),
         data=dict(event.data),
     )
+
+
+def _asked(event: AuditEvent) -> Story:
+    what = "move back to" if event.data["rolls_back"] else "move to"
+    return Story(
+        kinds.APPROVAL_ASKED,
+        f"{event.subject}: {event.actor} asks to {what} v{event.data['to']}",
+        event.reason,
+        reverse("models:approval-list"),
+        roles=(Role.ENGINEER, Role.OWNER),
+        but=event.data["user"],
+        data=_of_request(event),
+    )
+
+
+def _decided(event: AuditEvent) -> Story:
+    ends = {"request_approved": "approved", "request_rejected": "rejected", "request_stale": "out of date"}
+    person = event.data["user"]
+    return Story(
+        kinds.APPROVAL_DECIDED,
+        f"{event.subject}: the move to v{event.data['to']} is {ends[event.action.removeprefix('alias.')]}",
+        event.reason,
+        reverse("models:approval-list"),
+        concerns=person,
+        only=person or NOBODY,
+        data={**_of_request(event), "decision": ends[event.action.removeprefix("alias.")]},
+    )
+
+
+def _of_request(event: AuditEvent) -> dict[str, Any]:
+    return {name: value for name, value in event.data.items() if name != "user"}
 
 
 _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
@@ -134,6 +171,10 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "session.slow": _session_slow,
     "worker.lost": _worker_lost,
     "worker.unsteady": _worker_unsteady,
+    "alias.approval_asked": _asked,
+    "alias.request_approved": _decided,
+    "alias.request_rejected": _decided,
+    "alias.request_stale": _decided,
     "upload.refused": _refused,
     "room.low": _room_low,
     "notification.given_up": _given_up,

@@ -21,7 +21,10 @@ from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown, row_of
 from apps.audit.models import AuditEvent
+from apps.models.api_aliases import asked_response
 from apps.models.download import blob_response
+from apps.models.models import AliasRequest
+from apps.models.serializers import AliasRequestSerializer
 from apps.optimization import services
 from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
@@ -170,13 +173,13 @@ EXAMPLE_EDITED = {
     promote=extend_schema(
         summary="Promote the result of a session",
         request=PromotionSerializer,
-        responses=PromotedSerializer,
+        responses={200: PromotedSerializer, 202: AliasRequestSerializer},
         examples=[example("To production", {"alias": "production"})],
     ),
     rollback=extend_schema(
         summary="Roll a promotion back",
         request=PromotionRollbackSerializer,
-        responses=PromotedSerializer,
+        responses={200: PromotedSerializer, 202: AliasRequestSerializer},
         examples=[example("Back", {"reason": "Worse on night images"})],
     ),
 )
@@ -382,18 +385,26 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
-        """Adds the winning artifact as a version of its model and moves the alias to it."""
+        """Adds the winning artifact as a version of its model and moves the alias to it. If the alias is protected,
+        the answer is 202, and a second member has to approve the request in it.
+        """
         session = self.get_object()
         alias = answers(PromotionSerializer, request)["alias"]
-        version = services.promote(session, member(request), alias)
-        return Response({"alias": alias, "version": version.pk, "number": version.number})
+        done = services.promote(session, member(request), alias)
+        if done.asked:
+            return asked_response(done.asked)
+        return Response({"alias": alias, "version": done.version.pk, "number": done.version.number})
 
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
-        """Moves the alias back to where it pointed before the promotion."""
+        """Moves the alias back to where it pointed before the promotion. If it is protected, the answer is 202, and a
+        second member has to approve the request in it.
+        """
         session = self.get_object()
         asked = answers(PromotionRollbackSerializer, request)
         alias = services.promotion_rollback(session, member(request), **asked)
+        if isinstance(alias, AliasRequest):
+            return asked_response(alias)
         return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
 
 
@@ -428,7 +439,10 @@ class WorkerViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Worker]):
     def get_serializer_context(self) -> dict[str, Any]:
         context = super().get_serializer_context()
         user = self.request.user
-        return {**context, "teams": set(user.teams.values_list("pk", flat=True)) if user.is_authenticated else set()}
+        return {
+            **context,
+            "teams": set(user.standing.values_list("team", flat=True)) if user.is_authenticated else set(),
+        }
 
 
 @extend_schema(tags=["audit"])

@@ -8,18 +8,20 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connects what the apps below tell: rows that go, and people whose pages close."""
+        """Connects what the apps below tell: rows that go, promotions that are approved, people whose pages close."""
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 
         from apps.accounts.models import Membership, User
         from apps.audit import trail
-        from apps.models import dependents, limits
+        from apps.models import approvals, dependents, limits
         from apps.optimization import events, tallies
         from apps.optimization.models.operation import step_memory_limit_bytes
+        from apps.optimization.services.promotion import follow_approval
         from apps.optimization.services.removal import SessionKeeper
 
         dependents.connect(SessionKeeper())
+        approvals.connect(follow_approval)
         # Signals, because the admin and Django itself also end logins and memberships.
         for changed in (post_save, post_delete):
             changed.connect(events.tell_of_person, sender=User)

@@ -37,7 +37,7 @@ class CriteriaSetQuerySet(TeamOwnedQuerySet[Row]):
         """The team's own and the built-in profiles."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(Q(team=None) | Q(team__in=user.teams.all()))
+        return self.filter(Q(team=None) | Q(team__in=user.standing.values("team")))
 
     def current(self) -> Self:
         return self.filter(current=True)

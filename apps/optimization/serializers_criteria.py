@@ -6,9 +6,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from apps.accounts.serializers import TeamChoice
 from apps.agents.contracts.criteria import Criteria
 from apps.api import json_of
-from apps.models.serializers import TeamChoice
 from apps.optimization.models import CriteriaSet
 
 EXAMPLE_CRITERIA: dict[str, Any] = {

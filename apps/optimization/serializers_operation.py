@@ -7,10 +7,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.accounts.serializers import TeamChoice
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.audit.models import AuditEvent
-from apps.models.serializers import TeamChoice
 from apps.optimization.models import Worker
 
 

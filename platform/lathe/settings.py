@@ -79,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "apps.accounts.logins.NoteLogins",
     "apps.accounts.middleware.CurrentTeamMiddleware",
     "apps.accounts.middleware.MemberTimeZone",
     "lathe.api_headers.ApiHeaders",
@@ -182,8 +183,8 @@ DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
+    "apps.accounts.authentication.PasswordBackend",
+    "apps.accounts.authentication.EmailBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -251,7 +252,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "TAGS": [
-        {"name": "teams", "description": "Your account and your teams. Members and tokens are managed on pages."},
+        {"name": "teams", "description": "Your account and logins, your teams, their members and invitations."},
+        {"name": "tokens", "description": "Your API tokens, and the service accounts of your teams with theirs."},
         {"name": "models", "description": "Registered models, their versions, and the aliases that point at them."},
         {"name": "data sets", "description": "The examples for measurements, with their labels."},
         {"name": "uploads", "description": "Uploads of any size, in chunks. A lost connection costs one chunk."},
@@ -276,6 +278,9 @@ SPECTACULAR_SETTINGS = {
         "Status": [(name, name.capitalize()) for name in ("queued", "running", "completed", "failed", "cancelled")],
         "CandidateStatus": "apps.agents.contracts.state.CandidateStatus",
         "InspectionStatus": "apps.models.models.InspectionStatus",
+        "RoleEnum": "apps.accounts.models.Role",
+        "ServiceAccountRole": "apps.accounts.serializers.SERVICE_ROLES",
+        "AliasRequestStatus": "apps.models.models.RequestStatus",
         "DeliveryStatus": "apps.notifications.models.DeliveryStatus",
         "NotificationKind": "apps.notifications.kinds.CHOICES",
         "ChannelMedium": "apps.notifications.models.Medium",

@@ -22,12 +22,19 @@ def address(path: str, world: World) -> str:
         "criteria": world.criteria.pk,
         "sessions": world.session.pk,
         "audit": world.event.sequence,
+        "members": world.membership.pk,
+        "invitations": world.invitation.pk,
+        "logins": world.login.pk,
+        "tokens": world.token.token_key,
+        "service-accounts": world.service.pk,
+        "alias-requests": world.request.pk,
         "notifications": world.entry.pk,
         "notification-channels": world.channel.pk,
         "notification-deliveries": world.delivery.pk,
     }
     before, _, after = path.partition("{")
-    return f"{before}{rows[before.split('/')[3]]}{after.partition('}')[2]}" if after else path
+    whole = f"{before}{rows[before.split('/')[3]]}{after.partition('}')[2]}" if after else path
+    return whole.replace("{key}", world.service_token.token_key)
 
 
 def examples(operation: dict[str, Any], media: str = JSON) -> dict[str, Any]:

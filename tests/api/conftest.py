@@ -30,7 +30,7 @@ def api(contract: Contract) -> Api:
     """The API as somebody with a token of their own."""
 
     def client(user: User, scope: TokenScope = TokenScope.WRITE) -> Client:
-        return Client(contract, services.create_token(user, name="tests", scope=scope, days=1)[1])
+        return Client(contract, services.create_token(user, name="tests", scope=scope, days=2)[1])
 
     return client
 

@@ -106,7 +106,7 @@ def make_ready(path: str, world: World) -> None:
     if path.endswith("/resolve/"):
         world.criteria.body["constraints"] |= {"max_metric_drop_points": 1.0, "max_metric_drop_relative": 0.01}
         world.criteria.save()
-    if path.endswith("/rollback/"):
+    if path.endswith(("/rollback/", "/undo/")):
         OptimizationSession.objects.update(result_version=world.version)
         AliasMove.objects.create(alias=world.alias, from_version=world.version, to_version=world.version)
 

@@ -17,7 +17,10 @@ from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ("models", "versions", "aliases", "datasets", "criteria", "sessions", "workers", "audit", "teams")
+LISTS = (
+    *("models", "versions", "aliases", "datasets", "criteria", "sessions", "workers", "audit", "teams"),
+    *("members", "invitations", "logins", "tokens", "service-accounts", "alias-requests"),
+)
 ORDERED = {
     "models": "name",
     "versions": "number",

@@ -281,7 +281,7 @@ def test_a_scrape_costs_few_queries_however_much_there_is(client, everything, dj
 @async_to_sync
 async def opened_socket(session: OptimizationSession, user: User, client: Client) -> tuple[float, float, float]:
     """The number of open sockets before, while and after a page of the session is open."""
-    await sync_to_async(client.force_login)(user, backend="django.contrib.auth.backends.ModelBackend")
+    await sync_to_async(client.force_login)(user, backend="apps.accounts.authentication.PasswordBackend")
     cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
     headers = [(b"cookie", cookies.encode()), (b"origin", b"http://testserver")]
     scope = {"type": "websocket", "path": f"/ws/sessions/{session.pk}/", "headers": headers}

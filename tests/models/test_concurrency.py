@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from apps.accounts.models import Team, User
-from apps.models import messages, services
+from apps.accounts.models import Membership, Role, Team, User
+from apps.models import approvals, messages, services
 from apps.models.errors import UploadOffsetMismatch, UploadUnknown
 from apps.models.models import (
     Alias,
     AliasMove,
+    AliasRequest,
     Blob,
     DataSet,
     InspectionStatus,
@@ -128,3 +129,21 @@ def test_one_name_at_once_is_given_once(team: Team, engineer: User):
     results = at_once(*[lambda: services.register_model(team, engineer, "Net")] * 3)
     assert sum(isinstance(result, RegisteredModel) for result in results) == 1
     assert RegisteredModel.objects.count() == 1
+
+
+def test_of_two_approvals_at_once_one_counts(make_version: Callable[..., ModelVersion], team: Team):
+    first, second = make_version(2), make_version(3)
+    people = [User.objects.create_user(f"{name}@example.org") for name in ("ada", "bo", "cy")]
+    for person in people:
+        Membership.objects.create(team=team, user=person, role=Role.OWNER)
+    alias = services.move_alias(first.model, "production", first, people[0])
+    approvals.protect(alias, people[0], protected=True)
+    asked = services.move_or_ask(first.model, "production", second, people[0])
+    assert isinstance(asked, AliasRequest)
+
+    results = at_once(*[lambda person=person: approvals.approve(asked, person, "yes") for person in people[1:]])
+
+    assert sorted(type(result).__name__ for result in results) == ["Alias", "RequestSettled"]
+    assert AliasMove.objects.count() == 2
+    assert Alias.objects.get().version == second
+    assert AliasRequest.objects.get().decided_by in people[1:]

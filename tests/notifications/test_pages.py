@@ -91,7 +91,7 @@ def test_an_open_page_hears_the_bell(refusal: Happens, viewer: User, engineer: U
 
     async def story() -> None:
         browser = Client()
-        await sync_to_async(browser.force_login)(viewer, backend="django.contrib.auth.backends.ModelBackend")
+        await sync_to_async(browser.force_login)(viewer, backend="apps.accounts.authentication.PasswordBackend")
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in browser.cookies.items())
         scope = {"type": "websocket", "path": "/ws/bell/", "headers": [(b"cookie", cookies.encode())]}
         socket = ApplicationCommunicator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), scope)

@@ -97,7 +97,7 @@ def test_the_store_removes_the_file_and_the_package_and_the_promotion_work(
     for technique in LINKS:
         assert not Blob.objects.filter(sha256=link(finished, technique).result["digest"]).exists()
     assert services.package_of(finished).blob.size_bytes > 0
-    assert services.promote(finished, engineer).blob == kept
+    assert services.promote(finished, engineer).version.blob == kept
 
 
 def test_a_crash_before_the_end_of_the_move_loses_nothing(

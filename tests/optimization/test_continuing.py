@@ -72,7 +72,7 @@ def test_nothing_is_made_or_measured_again(finished: OptimizationSession, engine
     assert (again.outcome, again.continues) == (Outcome.IMPROVED, finished)
     made = [one.steps.get(key="c01/optimize").artifact for one in (finished, again)]
     assert made[0] == made[1] is not None
-    assert services.promote(again, engineer).blob == made[0]
+    assert services.promote(again, engineer).version.blob == made[0]
 
 
 def test_verdicts_are_derived_from_the_measurements_under_the_new_limits(

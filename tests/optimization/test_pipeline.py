@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -16,7 +18,8 @@ from apps.agents.contracts.state import CandidateStatus, Decision, Outcome, Phas
 from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
-from apps.models.models import Blob
+from apps.models import approvals
+from apps.models.models import AliasRequest, Blob
 from apps.models.services import move_alias
 from apps.models.storage import open_blob
 from apps.optimization import jobs, pipeline, scratch, services
@@ -216,8 +219,8 @@ def test_promotion_makes_a_version_and_moves_the_alias_and_back(start: Start, en
     model = session.version.model
     move_alias(model, "production", session.version, engineer)
 
-    version = services.promote(session, engineer)
-    assert services.promote(session, engineer) == version, "promoting twice makes one version"
+    version = services.promote(session, engineer).version
+    assert services.promote(session, engineer).version == version, "promoting twice makes one version"
     assert (version.number, version.parent, version.source_session) == (2, session.version, session.pk)
     assert model.aliases.get(name="production").version == version
 
@@ -226,6 +229,33 @@ def test_promotion_makes_a_version_and_moves_the_alias_and_back(start: Start, en
     assert AuditEvent.objects.get(action="session.promotion_rolled_back").reason == "worse on night images"
     with pytest.raises(NotPromoted):
         services.promotion_rollback(session, engineer, "again")
+
+
+def test_a_promotion_to_a_protected_alias_waits_for_a_second_member(
+    start: Start, engineer: User, owner: User, client: Client
+) -> None:
+    session = finished(start())
+    alias = move_alias(session.version.model, "production", session.version, owner)
+    approvals.protect(alias, owner, protected=True)
+    client.force_login(engineer)
+    page = client.post(reverse("optimization:session-promote", args=[session.pk]), {"alias": "production"}, follow=True)
+    asked = AliasRequest.objects.get()
+    assert f'id="request-{asked.pk}"' in page.content.decode()
+    assert (asked.session, asked.to_version.source_session) == (session.pk, session.pk)
+    assert not AuditEvent.objects.filter(action="session.promoted").exists()
+
+    approvals.approve(asked, owner, "read the report")
+    alias.refresh_from_db()
+    assert alias.version == asked.to_version
+    promoted = AuditEvent.objects.get(action="session.promoted")
+    assert (promoted.actor, promoted.session_id, promoted.data) == (owner.email, session.pk, {"alias": "production"})
+
+    back = services.promotion_rollback(session, owner, "worse on night images")
+    assert isinstance(back, AliasRequest)
+    approvals.approve(back, engineer, "seen it too")
+    alias.refresh_from_db()
+    assert alias.version == session.version
+    assert AuditEvent.objects.get(action="session.promotion_rolled_back").reason == "worse on night images"
 
 
 @pytest.mark.portable

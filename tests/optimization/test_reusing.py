@@ -65,7 +65,7 @@ def test_it_survives_the_session_that_made_it(first: OptimizationSession, start:
     services.session_delete(first, engineer)
     artifact = optimize(second).artifact
     assert artifact is not None
-    assert services.promote(second, engineer).blob == artifact
+    assert services.promote(second, engineer).version.blob == artifact
     third = at_rest(start(seed=8))
     assert optimize(third).taken_from["session"] == str(second.pk), "the seed does not decide what this technique makes"
 

@@ -245,7 +245,7 @@ def test_a_file_that_cannot_be_made_again_is_refused_before_anything_runs(sessio
 
 
 def test_promotions_stay_where_they_are(session: OptimizationSession) -> None:
-    version = services.promote(session, session.created_by)
+    version = services.promote(session, session.created_by).version
     done = taken(session)
     assert done.result_version == version
     assert version.aliases.get(name="production").version == version

@@ -52,6 +52,15 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "accounts:member-code": ("POST", Door.OWN),
     "accounts:member-remove": ("POST", Door.OWN),
     "accounts:tokens": ("GET", Door.PRIVATE),
+    "accounts:service-accounts": ("GET", Door.PRIVATE),
+    "accounts:service-account-create": ("POST", Door.OWN_HERE),
+    "accounts:service-account": ("GET", Door.READ),
+    "accounts:service-account-change": ("POST", Door.OWN),
+    "accounts:service-token-create": ("POST", Door.OWN),
+    "accounts:service-token-revoke": ("POST", Door.OWN),
+    "accounts:logins": ("GET", Door.PRIVATE),
+    "accounts:logins-end-others": ("POST", Door.PRIVATE),
+    "accounts:login-end": ("POST", Door.MINE),
     "accounts:time-zone": ("POST", Door.PRIVATE),
     "accounts:token-create": ("POST", Door.PRIVATE),
     "guide:find": ("GET", Door.PRIVATE),
@@ -65,6 +74,10 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "models:model-delete": ("POST", Door.WRITE),
     "models:alias-move": ("POST", Door.WRITE),
     "models:alias-undo": ("POST", Door.WRITE),
+    "models:alias-protect": ("POST", Door.OWN),
+    "models:approval-list": ("GET", Door.PRIVATE),
+    "models:approval-decide": ("POST", Door.WRITE),
+    "models:approval-withdraw": ("POST", Door.OWN),
     "models:version-detail": ("GET", Door.READ),
     "models:version-status": ("GET", Door.READ),
     "models:version-describe": ("POST", Door.WRITE),
@@ -152,8 +165,10 @@ def arguments(name: str, world: World) -> list[Any]:
     """What the address of `name` needs, from one of everything."""
     if name.startswith("models:version"):
         return [world.model.pk, world.version.number]
-    if name == "models:alias-undo":
+    if name in ("models:alias-undo", "models:alias-protect"):
         return [world.model.pk, world.alias.name]
+    if name in ("accounts:service-token-revoke", "api:service-account-token"):
+        return [world.service.pk, world.service_token.token_key]
     owners = {
         "guide:documents": None,
         "guide:document": "user-guide",
@@ -177,6 +192,19 @@ def arguments(name: str, world: World) -> list[Any]:
         "optimization:criteria": world.criteria.pk,
         "accounts:invitation": world.invitation.pk,
         "accounts:member": world.membership.pk,
+        "accounts:service-accounts": None,
+        "accounts:service-account-create": None,
+        "accounts:service": world.service.pk,
+        "accounts:logins": None,
+        "accounts:login": world.login.pk,
+        "models:approval": world.request.pk,
+        "api:approval": world.request.pk,
+        "api:member": world.membership.pk,
+        "api:invitation": world.invitation.pk,
+        "api:login-end-others": None,
+        "api:login": world.login.pk,
+        "api:token": world.token.token_key,
+        "api:service-account": world.service.pk,
         "api:team": world.team.slug,
         "api:model": world.model.pk,
         "api:version": world.version.pk,
@@ -269,6 +297,11 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:session-compare": {**row, "compared": world.version.pk, "criteria_set": world.criteria.pk},
         "api:session-preview": {**row, "criteria_set": world.criteria.pk},
         "api:session-take": {"candidate": "c02"},
+        "api:invitation-list": {"email": "new@example.org"},
+        "api:member-detail": {"role": "viewer"},
+        "api:approval-approve": {"reason": "It holds every limit."},
+        "api:approval-reject": {"reason": "It is slower."},
+        "api:alias-detail": {"protected": True},
         "api:session-rollback": {"reason": "It was slower in production."},
         "api:notification-channel-list": {"medium": "webhook", "name": "new", "address": "https://hooks.example.org/"},
         "api:upload-list": {"filename": "new.onnx", "size_bytes": 3},
@@ -293,6 +326,8 @@ def api_door(name: str, method: str) -> Door:
         return Door.MINE
     if name.startswith("api:notification"):
         return notification_door(name, method)
+    if (name, method) in PEOPLE_DOORS:
+        return PEOPLE_DOORS[name, method]
     if name in ("api:session-preview", "api:criteria-check"):
         return Door.READ
     if method in SAFE:
@@ -310,6 +345,28 @@ def notification_door(name: str, method: str) -> Door:
     return Door.READ if method in SAFE else Door.OWN
 
 
+PEOPLE_DOORS = {
+    ("api:member-detail", "get"): Door.READ,
+    ("api:member-detail", "patch"): Door.OWN,
+    ("api:member-detail", "delete"): Door.OWN,
+    ("api:invitation-list", "post"): Door.OWN_HERE,
+    ("api:invitation-detail", "get"): Door.OWN,
+    ("api:invitation-detail", "delete"): Door.OWN,
+    ("api:login-detail", "get"): Door.MINE,
+    ("api:login-detail", "delete"): Door.MINE,
+    ("api:login-end-others", "post"): Door.PRIVATE,
+    ("api:token-list", "post"): Door.PRIVATE,
+    ("api:token-detail", "get"): Door.MINE,
+    ("api:token-detail", "delete"): Door.MINE,
+    ("api:service-account-list", "post"): Door.OWN_HERE,
+    ("api:service-account-detail", "patch"): Door.OWN,
+    ("api:service-account-tokens", "get"): Door.OWN,
+    ("api:service-account-tokens", "post"): Door.OWN,
+    ("api:service-account-token", "delete"): Door.OWN,
+    ("api:alias-detail", "patch"): Door.OWN,
+    ("api:approval-withdraw", "post"): Door.OWN,
+}
+"""Of the routes about people and about what acts for them."""
 NEW_HERE = ("api:model-list", "api:dataset-list", "api:criteria-list", "api:upload-list")
 
 

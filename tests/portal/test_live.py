@@ -56,7 +56,9 @@ class Socket:
         self._path = f"/ws/sessions/{session.pk}/"
 
     async def connect(self) -> None:
-        await sync_to_async(self.browser.force_login)(self._user, backend="django.contrib.auth.backends.ModelBackend")
+        await sync_to_async(self.browser.force_login)(
+            self._user, backend="apps.accounts.authentication.PasswordBackend"
+        )
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in self.browser.cookies.items())
         headers = [(b"cookie", cookies.encode())]
         scope = {"type": "websocket", "path": self._path, "headers": headers}

@@ -9,10 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from apps.accounts.models import Invitation, Membership, Role, Team, User
+from apps.accounts import service_accounts
+from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, Team, TokenScope, User
+from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Plan, Status, StepKind
@@ -22,6 +25,7 @@ from apps.models import storage
 from apps.models.models import (
     Alias,
     AliasMove,
+    AliasRequest,
     Blob,
     DataSet,
     InspectionStatus,
@@ -79,6 +83,14 @@ class World:
     entry: BellEntry
     """In the bell of the one who built the world."""
     delivery: Delivery
+    request: AliasRequest
+    """For a move of the alias, by the one of `membership`."""
+    service: Membership
+    service_token: ApiToken
+    token: ApiToken
+    """Of the one who built the world."""
+    login: Login
+    """Of the one who built the world."""
 
 
 def stored(content: bytes) -> Blob:
@@ -126,7 +138,19 @@ def build(team: Team, by: User) -> World:
     event = trail.record("session.started", actor=by, session=session, subject=str(version))
     channel, entry, delivery = told(team, by)
     rows = (team, model, version, alias, dataset, upload, criteria, session, invitation, membership, event)
-    return World(*rows, channel, entry, delivery)
+    request = AliasRequest.objects.create(
+        alias=alias, from_version=version, to_version=version, from_number=1, to_number=1, asked_by=membership.user
+    )
+    service = service_accounts.create(by=by, team=team, name="nightly builds", role=Role.ENGINEER)
+    made = {"name": "nightly", "scope": TokenScope.READ, "days": 30}
+    service_token, _ = service_accounts.create_token(service, by=by, **made)
+    token, _ = create_token(by, **made)
+    session_of_browser = SessionStore()
+    session_of_browser.create()
+    login = Login.objects.create(
+        session_id=session_of_browser.session_key, user=by, address="203.0.113.7", device="Firefox on Linux"
+    )
+    return World(*rows, channel, entry, delivery, request, service, service_token, token, login)
 
 
 def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:

@@ -1,4 +1,4 @@
-"""Views that move an alias, and move it back."""
+"""Views that move an alias, move it back, and protect it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
-from apps.models import services
+from apps.models import approvals, services
 from apps.models.forms import AliasForm
+from apps.models.models import Alias, AliasRequest
 from apps.models.views.models import detail_page, visible_model
 
 
@@ -26,12 +27,20 @@ def move(request: MemberRequest, pk: int) -> HttpResponse:
         return detail_page(request, model, alias_form=form, status=422)
     answers = form.cleaned_data
     try:
-        alias = services.move_alias(model, answers["alias"], answers["version"], request.user, answers["reason"])
+        done = services.move_or_ask(model, answers["alias"], answers["version"], request.user, answers["reason"])
     except UserError as error:
         show_error(form, error)
         return detail_page(request, model, alias_form=form, status=error.status)
-    messages.success(request, f"“{alias}” now points at v{alias.version.number}.")
+    tell_move(request, done)
     return redirect(model)
+
+
+def tell_move(request: MemberRequest, done: Alias | AliasRequest) -> None:
+    """Says in a message that the alias was moved, or that the move waits for approval."""
+    if isinstance(done, AliasRequest):
+        messages.info(request, f"“{done.alias}” is protected. Another member has to approve that it moves.")
+    else:
+        messages.success(request, f"“{done}” now points at v{done.version.number}.")
 
 
 @require_POST
@@ -39,9 +48,19 @@ def undo(request: MemberRequest, pk: int, name: str) -> HttpResponse:
     model = visible_model(request, pk)
     alias = get_object_or_404(model.aliases.select_related("model__team"), name=name)
     try:
-        alias = services.undo_alias_move(alias, request.user)
+        done = services.undo_or_ask(alias, request.user, request.POST.get("reason", ""))
     except UserError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"“{alias}” points at v{alias.version.number} again.")
+        tell_move(request, done)
+    return redirect(model)
+
+
+@require_POST
+def protect(request: MemberRequest, pk: int, name: str) -> HttpResponse:
+    model = visible_model(request, pk)
+    alias = get_object_or_404(model.aliases.select_related("model__team"), name=name)
+    alias = approvals.protect(alias, request.user, protected="protected" in request.POST)
+    now = "needs the approval of a second member" if alias.protected else "no longer needs approval"
+    messages.success(request, f"A move of “{alias}” {now}.")
     return redirect(model)

@@ -13,15 +13,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
-from apps.accounts.services import require_role
+from apps.accounts.services import may, require_role
 from apps.errors import UserError
 from apps.models import dependents, services
 from apps.models.aliases import SUGGESTED
 from apps.models.columns import MODELS
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
-from apps.models.models import Alias, AliasMove, ModelMetadata, RegisteredModel, StoreSettings
+from apps.models.models import Alias, AliasMove, AliasRequest, ModelMetadata, RegisteredModel, StoreSettings
 from apps.models.storage import upload_limit_bytes
+from apps.models.views.approvals import requests_with_rights
 from apps.outages import require_queue
 from apps.pages import KeyedPaginator
 from apps.tables import csv_of_rows, wants_csv
@@ -129,6 +130,9 @@ def detail_page(
         "model": model,
         "versions": versions,
         "aliases": [(alias, services.can_undo(alias), _history(alias)) for alias in aliases],
+        "requests": requests_with_rights(request, AliasRequest.objects.pending().filter(alias__model=model)),
+        "guarded": any(alias.protected for alias in aliases),
+        "owns": may(request.user, model.team, Role.OWNER),
         "lineage": lineage(versions),
         "resting": dependents.count(versions=versions),
         "form": form or ModelForm.of(model),

@@ -16,7 +16,10 @@ from apps.accounts.requests import MemberRequest, writes
 from apps.accounts.services import require_role
 from apps.errors import QueueAway, UserError
 from apps.models.download import blob_response
+from apps.models.models import AliasRequest
 from apps.models.services import can_undo
+from apps.models.views.aliases import tell_move
+from apps.models.views.approvals import requests_with_rights
 from apps.optimization import live, services
 from apps.optimization.cards import card_response
 from apps.optimization.forms import PromoteForm, RollBackForm
@@ -54,6 +57,7 @@ def _page(
         "alternatives": {one.candidate: one for one in services.alternatives(made).candidates},
         "card": None if session.compared_id else services.card_text(session, packaging, made),
         "earlier": packaging is not None and packaging != services.latest_packaging(session),
+        "requests": requests_with_rights(request, AliasRequest.objects.pending().filter(session=session.pk)),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
         "writes": writes(request, session.team),
@@ -71,13 +75,16 @@ def promote(request: MemberRequest, pk: UUID) -> HttpResponse:
     if not form.is_valid():
         return _page(request, session, form, RollBackForm(), 422)
     try:
-        version = services.promote(session, user=request.user, alias=form.cleaned_data["alias"])
+        done = services.promote(session, user=request.user, alias=form.cleaned_data["alias"])
     except QueueAway:
         raise
     except UserError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{form.cleaned_data['alias']} now points at {version}.")
+        if done.asked:
+            tell_move(request, done.asked)
+        else:
+            messages.success(request, f"{form.cleaned_data['alias']} now points at {done.version}.")
     return redirect("optimization:report", pk)
 
 
@@ -106,11 +113,9 @@ def roll_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     if not form.is_valid():
         return _page(request, session, PromoteForm(), form, 422)
     try:
-        services.promotion_rollback(session, user=request.user, **form.cleaned_data)
+        tell_move(request, services.promotion_rollback(session, user=request.user, **form.cleaned_data))
     except UserError as error:
         messages.error(request, error.message)
-    else:
-        messages.success(request, f"{form.cleaned_data['alias']} was moved back to its previous version.")
     return redirect("optimization:report", pk)
 
 

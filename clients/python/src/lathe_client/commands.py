@@ -25,6 +25,10 @@ CHANGED = 1
 """Exit code of `verify` for a package that is not as it was delivered."""
 OUTCOMES = {"improved": 0, "unchanged": 1, "not_measured": 2, "inconclusive": 2}
 """Exit codes of `optimize --watch`; 3 is an error, as everywhere."""
+WAITS = 4
+"""The exit code when the alias is protected, and a second member has to approve the move."""
+NOT_MOVED = 1
+"""The exit code of `promote --watch` when the move was rejected or withdrawn, or is out of date."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,6 +104,7 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
     one = commands.add_parser("promote", help="make a session's result a version, and move an alias to it")
     one.add_argument("session")
     one.add_argument("--alias", default="production")
+    one.add_argument("--watch", action="store_true", help="if the alias is protected, wait for the decision")
 
 
 def _add_verify(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -134,10 +139,10 @@ def upload(options: argparse.Namespace) -> int:
         model = store.model(options.model or options.file.stem)
         version = store.add_version(model, existing(options.file), options.description)
         progress.end()
-        if options.alias:
-            lathe.post("aliases/", {"model": model["id"], "name": options.alias, "version": version["id"]})
+        body = {"model": model["id"], "name": options.alias, "version": version["id"]}
+        moved = lathe.post("aliases/", body) if options.alias else {}
     print(f"{version['id']}\t{model['name']}#{version['number']}")
-    return 0
+    return tell_waiting(lathe, moved) if waits(moved) else 0
 
 
 def dataset(options: argparse.Namespace) -> int:
@@ -191,6 +196,9 @@ def download(options: argparse.Namespace) -> int:
 def promote(options: argparse.Namespace) -> int:
     with portal(options) as lathe:
         made = lathe.post(f"sessions/{options.session}/promote/", {"alias": options.alias})
+        if waits(made):
+            code = tell_waiting(lathe, made)
+            return decided(lathe, made) if options.watch else code
     print(f"{made['alias']} points at version {made['number']} ({made['version']}).")
     return 0
 
@@ -209,6 +217,31 @@ def check_package(options: argparse.Namespace) -> int:
     else:
         print("It is not signed, so this shows no damage, but not who made it.")
     return 0
+
+
+def waits(made: Json) -> bool:
+    """Whether the answer to a move of an alias is a request for approval of it."""
+    return made.get("status") == "pending"
+
+
+def tell_waiting(lathe: Lathe, asked: Json) -> int:
+    """Says on the error stream that a second member has to approve."""
+    sys.stderr.write(
+        f"lathe: {asked['alias']} is protected, so it still points at version {asked['from_number']}. Another member "
+        f"has to approve request {asked['id']} to move it to version {asked['to_number']}: {lathe.url}/approvals/\n"
+    )
+    return WAITS
+
+
+def decided(lathe: Lathe, asked: Json) -> int:
+    """Waits until somebody has decided about the request."""
+    row = lathe.wait(f"alias-requests/{asked['id']}/", waits)
+    if row["status"] == "approved":
+        print(f"{row['alias']} points at version {row['to_number']} ({row['version']}).")
+        return 0
+    by = f" by {row['decided_by']}" if row["decided_by"] else ""
+    print(f"{row['alias']} was not moved: {row['status']}{by}. {row['decision']}".rstrip())
+    return NOT_MOVED
 
 
 def existing(path: Path) -> Path:

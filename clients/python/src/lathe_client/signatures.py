@@ -50,12 +50,12 @@ def _signed(path: Path, payload: bytes, signature: bytes) -> bool:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
         raise LatheError(f"{path} is not a public key in PEM: {error}") from error
-    algorithms = {256: hashes.SHA256, 384: hashes.SHA384, 521: hashes.SHA512}
+    algorithms: dict[int, hashes.HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size not in algorithms:
         raise LatheError(f"{path} is not a public key on the curve P-256, P-384 or P-521.")
     signed = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} ".encode() + payload
     try:
-        key.verify(signature, signed, ec.ECDSA(algorithms[key.key_size]()))
+        key.verify(signature, signed, ec.ECDSA(algorithms[key.key_size]))
     except InvalidSignature:
         return False
     return True

@@ -1,0 +1,32 @@
+"""Views of the browsers in which one is logged in."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.accounts import logins
+from apps.accounts.requests import MemberRequest
+
+
+@require_GET
+def listing(request: MemberRequest) -> HttpResponse:
+    context = {"logins": logins.logins_of(request.user), "here": request.session.session_key}
+    return render(request, "accounts/logins.html", context)
+
+
+@require_POST
+def end(request: MemberRequest, pk: int) -> HttpResponse:
+    login = get_object_or_404(logins.logins_of(request.user).select_related("session", "user"), pk=pk)
+    logins.end_login(login, by=request.user)
+    messages.success(request, f"{login.device} was logged out.")
+    return redirect("accounts:logins")
+
+
+@require_POST
+def end_others(request: MemberRequest) -> HttpResponse:
+    ended = logins.end_other_logins(request.user, request.session.session_key)
+    messages.success(request, f"Logged out elsewhere: {ended}.")
+    return redirect("accounts:logins")
