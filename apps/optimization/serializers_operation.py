@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.agents.contracts.acceleration import Acceleration
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.audit.models import AuditEvent
@@ -21,7 +22,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     against itself, and `health` rates that. They are null before the first comparison. `priority` is the scheduling
     priority of its measurements, and `measuring_cores` are the cores they are bound to. `sandbox` is how far the
     processes that open uploads are closed in, and what uploaded code could do all the same. It is null for a worker
-    that opens none.
+    that opens none. `acceleration` has its `devices`, with memory and compute capability, and of each runtime
+    whether it was seen to compute there, with its execution providers or the reason. Both are empty for a worker of
+    other queues than gpu.
     """
 
     timing = json_of(TimingHealth, read_only=True, allow_null=True)
@@ -30,6 +33,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     )
     spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
     measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
+    acceleration = json_of(Acceleration, source="reported_acceleration", read_only=True)
     alive = serializers.SerializerMethodField()
     sandbox = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
@@ -47,6 +51,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "health",
             "spread",
             "sandbox",
+            "acceleration",
             "started_at",
             "seen_at",
             "current_step",

@@ -25,6 +25,7 @@ from apps.agents.files.archives import unpack
 from apps.agents.files.reproducible_zip import write_zip
 from apps.agents.files.sniffing import FileKind, sniff
 from apps.agents.measuring.engine import open_engine, signed
+from apps.agents.measuring.machine import requirement
 from apps.agents.packaging.examples import PackageExamples, write_arrays
 from apps.agents.sandbox.programs import run_to_end
 from apps.agents.techniques.base import digest_of
@@ -123,7 +124,7 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
         shutil.copyfile(content.documents[role], contents / name)
     shutil.copyfile(SCRIPT, contents / "run.py")
     shutil.copyfile(BACKENDS / spec.script, contents / "runtime.py")
-    needed = [f"{name}=={metadata.version(name)}" for name in _libraries(contents, content.format, summary)]
+    needed = [requirement(name) for name in _libraries(contents, content.format, summary)]
     (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
     carried = _place_examples(content.examples, contents, folder)
     files = [path for path in contents.rglob("*") if path.is_file()]
