@@ -24,7 +24,8 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     processes that open uploads are closed in, and what uploaded code could do all the same. It is null for a worker
     that opens none. `acceleration` has its `devices`, with memory and compute capability, and of each runtime
     whether it was seen to compute there, with its execution providers or the reason. Both are empty for a worker of
-    other queues than gpu.
+    other queues than gpu. `code` is a digest of the code it runs, and `clock_skew_s` how far its clock was ahead of the
+    database's when it started.
     """
 
     timing = json_of(TimingHealth, read_only=True, allow_null=True)
@@ -34,6 +35,8 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
     measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
     acceleration = json_of(Acceleration, source="reported_acceleration", read_only=True)
+    code = serializers.CharField(read_only=True)
+    clock_skew_s = serializers.FloatField(read_only=True, allow_null=True)
     alive = serializers.SerializerMethodField()
     sandbox = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
@@ -52,6 +55,8 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "spread",
             "sandbox",
             "acceleration",
+            "code",
+            "clock_skew_s",
             "started_at",
             "seen_at",
             "current_step",

@@ -24,7 +24,8 @@ from apps.ids import worker_name
 from apps.models import clock
 from apps.optimization import devices, scratch
 from apps.optimization.models import SessionStep, Worker
-from apps.optimization.models.operation import ACCELERATION, SANDBOX, SCRATCH_FREE
+from apps.optimization.models.operation import ACCELERATION, CLOCK_SKEW, CODE, SANDBOX, SCRATCH_FREE
+from apps.release import code_digest
 
 FORGET_AFTER = timedelta(days=1)
 """How long a dead worker is still listed."""
@@ -49,8 +50,12 @@ def _machine() -> dict[str, object]:
 
 
 def _described(queues: list[str]) -> dict[str, object]:
-    """This machine as a worker of these queues sees it: with its devices, if it computes on one."""
-    return _machine() | {ACCELERATION: devices.acceleration(queues).model_dump(mode="json")}
+    """This machine as a worker of these queues sees it: with its devices, if it computes on one, its code and clock."""
+    return _machine() | {
+        ACCELERATION: devices.acceleration(queues).model_dump(mode="json"),
+        CODE: code_digest(),
+        CLOCK_SKEW: clock.skew_s(),
+    }
 
 
 def name() -> str:

@@ -25,6 +25,10 @@ SANDBOX = "sandbox"
 """In the same description: the `Sandbox` of its children."""
 ACCELERATION = "acceleration"
 """In the same description: the `Acceleration` of its process."""
+CODE = "code"
+"""In the same description: the digest of the code that it runs (`apps.release`)."""
+CLOCK_SKEW = "clock_skew_s"
+"""In the same description: how many seconds its clock was ahead of the database's when it started."""
 MEASURING_QUEUES = frozenset({"cpu", "gpu"})
 LONGEST_STEP_MINUTES = 24 * 60
 
@@ -102,6 +106,16 @@ class Worker(models.Model):
         """The same as JSON."""
         reported: dict[str, Any] = self.machine.get(ACCELERATION) or Acceleration().model_dump(mode="json")
         return reported
+
+    @property
+    def code(self) -> str:
+        """The digest of the code that it runs; empty for a worker of an older version."""
+        return str(self.machine.get(CODE, ""))
+
+    @property
+    def clock_skew_s(self) -> float | None:
+        """How far its clock was ahead of the database's when it started; `None` for a worker of an older version."""
+        return self.machine.get(CLOCK_SKEW)
 
     @property
     def libraries(self) -> dict[str, str]:
