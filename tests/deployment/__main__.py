@@ -63,7 +63,7 @@ class System:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def wait_for(self, host: str, ready: Callable[[], bool], limit_s: float = 180.0) -> None:
+    def wait_for(self, host: str, ready: Callable[[], bool], limit_s: float = 300.0) -> None:
         deadline = time.monotonic() + limit_s
         while not ready():
             ended = self.running[host].poll() is not None

@@ -24,7 +24,7 @@ CRITERIA = {
     "budget": {"minutes": 5, "candidates": 1},
     "constraints": {"max_accuracy_drop_points": 5},
 }
-ENOUGH_S = 420.0
+ENOUGH_S = 900.0
 
 
 def logged_in(url: str, email: str, password: str) -> httpx.Client:

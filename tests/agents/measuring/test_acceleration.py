@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from apps.agents.contracts.acceleration import Acceleration, AcceleratorDevice, RuntimeOnDevice
+from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.formats import Framework
 from apps.agents.measuring import acceleration, nvidia
+from apps.agents.measuring.stopwatch import stopwatch_for
 from tests.agents.measuring import fake_nvidia
 from tests.agents.measuring.fake_nvidia import FIRST, GIB, SECOND
 
@@ -30,6 +32,15 @@ def test_devices_come_with_memory_capability_and_driver(monkeypatch: pytest.Monk
     assert second.uuid == SECOND
     assert nvidia.free_bytes(SECOND) == 80_000 * 2**20
     assert nvidia.clocks(FIRST) == "driver 580.95, cores at 1980 MHz, memory at 2619 MHz"
+
+
+def test_what_the_host_times_on_a_device_comes_with_driver_and_clock_rates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    fake_nvidia.install(tmp_path, monkeypatch)
+    watch = stopwatch_for((object(), object()), Target(device=Device.CUDA))
+    assert watch.describe() == "the host's clock; driver 580.95, cores at 1980 MHz, memory at 2619 MHz"
+    assert stopwatch_for((object(), object()), Target()).describe() == ""
 
 
 @pytest.mark.parametrize(
