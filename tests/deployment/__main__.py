@@ -92,7 +92,10 @@ class Host:
 
     def command(self, words: Sequence[str]) -> list[str]:
         own = self.system.folder / self.name
-        root = Root(own, dict(self.image.root.mounts))
+        own.mkdir(exist_ok=True)
+        root = Root(own)
+        for place, (source, _) in self.image.root.mounts.items():
+            root.mount(source, place)
         for place in ("etc", self.image.folder[1:]):
             root.mount(self.image.root.folder / place, f"/{place}")
         home = own / "var/lib/lathe"
