@@ -114,7 +114,7 @@ class Host:
             if Path("/", name).is_symlink():
                 (own / name).symlink_to(f"usr/{name}")
         for name in ("tmp", "run"):
-            (own / name).mkdir()
+            (own / name).mkdir(exist_ok=True)
             (own / name).chmod(0o1777)
 
     def run(self, *words: str) -> str:

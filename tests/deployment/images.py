@@ -64,6 +64,8 @@ class Builder:
         image = Image(name, Root.bare(self._folder / name))
         if name in self._installed:
             image.root.mount(self._installed[name], PYTHON)
+            # Its scripts name their interpreter by the path at which the environment was made.
+            image.root.mount(self._installed[name], str(self._installed[name]))
         else:
             environment = self._folder / f"{name}-python"
             environment.mkdir()
