@@ -62,6 +62,8 @@ _DECLARED = {
     "nvidia": "LicenseRef-NVIDIA-Proprietary",
 }
 """What words of older metadata mean. Which BSD licence it is, they do not say."""
+LONGEST_NAME = 40
+"""Characters. Some packages write the whole text of their licence where its name should be."""
 _spdx = get_spdx_licensing()
 
 
@@ -94,9 +96,9 @@ def refused(image: str, known: Mapping[str, str]) -> dict[str, str]:
 
 
 def _strangers(expression: str, accepted: frozenset[str]) -> frozenset[str]:
-    """What is not accepted of an expression; of alternatives, one that is accepted is enough."""
-    ways = [parts(way) - accepted for way in expression.replace("(", "").replace(")", "").split(" OR ")]
-    return min(ways, key=len)
+    """What is not accepted of an expression. Of plain alternatives one is enough; of a nested expression, all of it."""
+    alternatives = [expression] if "(" in expression else expression.split(" OR ")
+    return min((parts(way) - accepted for way in alternatives), key=len)
 
 
 def declared(package: str) -> str | None:
@@ -105,9 +107,10 @@ def declared(package: str) -> str | None:
         told = metadata.metadata(package)
     except metadata.PackageNotFoundError:
         return None
-    classifiers = [one.rpartition("::")[2].strip() for one in told.get_all("Classifier") or () if one.startswith("Lic")]
-    short = (told.get("License") or "").strip()
-    return told.get("License-Expression") or (short if 0 < len(short) < 40 else "") or "; ".join(classifiers) or None
+    classifiers = [one.rpartition("::")[2].strip() for one in told.get_all("Classifier", ()) if one.startswith("Lic")]
+    (expression,) = told.get_all("License-Expression") or [""]
+    (text,) = told.get_all("License") or [""]
+    return expression or (text.strip() if len(text) < LONGEST_NAME else "") or "; ".join(classifiers) or None
 
 
 def read(words: str) -> str:
