@@ -14,7 +14,7 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary quick coverage truth check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test sbom quick coverage truth check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
@@ -22,6 +22,8 @@ help:
 	@echo "make test    all tests but those for the night"
 	@echo "make test-nightly  the tests that make test leaves out: on real models, and sessions of minutes; most of an hour"
 	@echo "make test-gpu  the tests that compute on CUDA, on a machine that has it"
+	@echo "make deployment-test  the images' steps in clean folders, and the whole system in network namespaces; root, 15 minutes"
+	@echo "make sbom    a bill of materials for each image, in build/sbom"
 	@echo "make quick   the tests that run no model and no browser"
 	@echo "make summary  the last tests on one page: what broke, what was slow, what was skipped and why"
 	@echo "make coverage  which lines make quick runs"
@@ -85,6 +87,15 @@ test-gpu: compiled
 		"PyTorch " + torch.__version__ + " sees no CUDA device here (nvidia-smi tells whether the driver does)")'
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/python -m pytest --durations=10 -m gpu $(filter-out tests/tensorflow/%,$(GPU_TESTS))
 	$(BARE) $(BIN)/python -m pytest -m gpu $(filter tests/tensorflow/%,$(GPU_TESTS))
+
+# The worker's lock is some gigabytes: this environment has every version of it. REUSE= installs it as well, and
+# REUSE='worker-cpu=ENV web=ENV' takes both from environments at hand.
+REUSE ?= worker-cpu=$(VENV)
+deployment-test: compiled
+	$(BARE) $(BIN)/python -m tests.deployment $(addprefix --reuse ,$(REUSE))
+
+sbom: $(STAMP)
+	@$(BIN)/python requirements/sbom.py
 
 # What most changes break is found here: rows, pages, the API and the boundaries. Left to `make test` are the files whose
 # every test runs a session in child processes, loads a framework, starts a server, draws hostile values or migrates the

@@ -178,6 +178,14 @@ class AcceleratorUnavailable(UserError):
     )
 
 
+class ProviderUnavailable(UserError):
+    code = "session.provider_unavailable"
+    sentence = (
+        "The target is {device}, but on no live worker of the queue gpu does {runtime} compute there ({reasons}). "
+        "Choose the target cpu, or ask the operators for a worker of the image worker-gpu."
+    )
+
+
 class SessionContradictory(_Contradictory):
     """Criteria that contradict themselves, the model, the data set or the installation."""
 

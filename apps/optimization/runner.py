@@ -31,7 +31,18 @@ from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.optimization import checkpoints, collecting, events, jobs, messages, outcomes, scratch, signing, workers
+from apps.optimization import (
+    checkpoints,
+    collecting,
+    devices,
+    events,
+    jobs,
+    messages,
+    outcomes,
+    scratch,
+    signing,
+    workers,
+)
 from apps.optimization.curves import Curves, extended
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.identity import identity_of
@@ -83,18 +94,26 @@ def run_step(step_id: int) -> None:
         step = SessionStep.objects.select_related("session").filter(pk=step_id).first()
         if step is None or not _wanted(step.session_id) or _is_paused(step.queue):
             return
-        if _waits_for_its_input(step):
+        if _waits_for_its_input(step) or devices.is_for_another(step):
             messages.send_later(step_id, BUSY_WAIT_MS)
             return
-        if not step.take(workers.name(), timing().lease):
-            messages.send_when_due(step_id)
-            return
-        with bound_ids(**_ids(step)), workers.busy_with(step):
-            StepRun(step).carry_out()
-        messages.send_advance(step.session_id)
-        events.poke_waiting()
+        with devices.reserved(step.queue) as ours:
+            if ours:
+                _take_and_run(step)
+            else:
+                messages.send_later(step_id, BUSY_WAIT_MS)
     finally:
         _slot.release()
+
+
+def _take_and_run(step: SessionStep) -> None:
+    if not step.take(workers.name(), timing().lease):
+        messages.send_when_due(step.pk)
+        return
+    with bound_ids(**_ids(step)), workers.busy_with(step):
+        StepRun(step).carry_out()
+    messages.send_advance(step.session_id)
+    events.poke_waiting()
 
 
 def _ids(step: SessionStep) -> dict[str, object]:
@@ -191,6 +210,7 @@ class StepRun:
 
     def _run(self, job: Job) -> JobResult:
         limits = jobs.limits(PipelineSettings.current())
+        devices.require_room(self.step, job)
         try:
             with checkpoints.keeping(self.step, job, self.lost) as self._keeper:
                 return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)

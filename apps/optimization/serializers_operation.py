@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.accounts.serializers import TeamChoice
+from apps.agents.contracts.acceleration import Acceleration
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.audit.models import AuditEvent
@@ -21,7 +22,10 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     against itself, and `health` rates that. They are null before the first comparison. `priority` is the scheduling
     priority of its measurements, and `measuring_cores` are the cores they are bound to. `sandbox` is how far the
     processes that open uploads are closed in, and what uploaded code could do all the same. It is null for a worker
-    that opens none.
+    that opens none. `acceleration` has its `devices`, with memory and compute capability, and of each runtime
+    whether it was seen to compute there, with its execution providers or the reason. Both are empty for a worker of
+    other queues than gpu. `code` is a digest of the code it runs, and `clock_skew_s` how far its clock was ahead of the
+    database's when it started.
     """
 
     timing = json_of(TimingHealth, read_only=True, allow_null=True)
@@ -30,6 +34,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     )
     spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
     measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
+    acceleration = json_of(Acceleration, source="reported_acceleration", read_only=True)
+    code = serializers.CharField(read_only=True)
+    clock_skew_s = serializers.FloatField(read_only=True, allow_null=True)
     alive = serializers.SerializerMethodField()
     sandbox = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
@@ -47,6 +54,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "health",
             "spread",
             "sandbox",
+            "acceleration",
+            "code",
+            "clock_skew_s",
             "started_at",
             "seen_at",
             "current_step",

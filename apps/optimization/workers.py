@@ -22,9 +22,10 @@ from apps.agents.sandbox.walls.closing import means
 from apps.agents.techniques.catalogue import broken_techniques, catalogue
 from apps.ids import worker_name
 from apps.models import clock
-from apps.optimization import scratch
+from apps.optimization import devices, scratch
 from apps.optimization.models import SessionStep, Worker
-from apps.optimization.models.operation import SANDBOX, SCRATCH_FREE
+from apps.optimization.models.operation import ACCELERATION, CLOCK_SKEW, CODE, SANDBOX, SCRATCH_FREE
+from apps.release import code_digest
 
 FORGET_AFTER = timedelta(days=1)
 """How long a dead worker is still listed."""
@@ -48,6 +49,15 @@ def _machine() -> dict[str, object]:
     }
 
 
+def _described(queues: list[str]) -> dict[str, object]:
+    """This machine as a worker of these queues sees it: with its devices, if it computes on one, its code and clock."""
+    return _machine() | {
+        ACCELERATION: devices.acceleration(queues).model_dump(mode="json"),
+        CODE: code_digest(),
+        CLOCK_SKEW: clock.skew_s(),
+    }
+
+
 def name() -> str:
     """The name of this process, unique among all live workers."""
     return worker_name()
@@ -58,7 +68,7 @@ def report(queues: list[str]) -> None:
     known = Worker.objects.filter(pk=name()).update(seen_at=Now(), queues=queues)
     if not known:
         now = clock.now()
-        known_since = {"seen_at": now, "started_at": now, "queues": queues, "machine": _machine()}
+        known_since = {"seen_at": now, "started_at": now, "queues": queues, "machine": _described(queues)}
         Worker.objects.update_or_create(pk=name(), defaults=known_since | _measuring(queues))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from django.utils.module_loading import module_has_submodule
 
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.sandbox import Sandbox, SandboxRule
+from apps.agents.measuring import nvidia
 from apps.agents.sandbox import cores
 from apps.agents.sandbox.walls.closing import means
 from apps.models import checks
@@ -116,10 +117,25 @@ def check_sandbox(environment: Environment, sandbox: Sandbox) -> None:
         )
 
 
-def worker(queue: str, log_dir: Path | None = None) -> Child:
-    """One Dramatiq process for one queue, so that queues cannot starve each other."""
+def workers(queue: str, log_dir: Path | None = None) -> Iterator[Child]:
+    """The processes for one queue of this machine: one, and of the queue `gpu` one for each device."""
+    devices = nvidia.devices() if queue == "gpu" else ()
+    if len(devices) < 2:
+        yield worker(queue, log_dir)
+        return
+    for number, device in enumerate(devices):
+        yield worker(queue, log_dir, name=f"worker-{queue}-{number}", environment={nvidia.VISIBLE: device.uuid})
+
+
+def worker(
+    queue: str, log_dir: Path | None = None, *, name: str = "", environment: Mapping[str, str] | None = None
+) -> Child:
+    """One Dramatiq process for one queue, so that queues cannot starve each other. `environment` is added to its
+    own.
+    """
+    name = name or f"worker-{queue}"
     return Child(
-        f"worker-{queue}",
+        name,
         python(
             *("-m", "dramatiq"),
             *("--processes", "1"),
@@ -137,8 +153,9 @@ def worker(queue: str, log_dir: Path | None = None) -> Child:
             # A worker that is busy for minutes must not hold messages that an idle one could take.
             "dramatiq_queue_prefetch": str(THREADS.get(queue, 1)),
             "dramatiq_worker_timeout": str(IDLE_POLL_MS),
+            **(environment or {}),
         },
-        log=log_dir / f"worker-{queue}.log" if log_dir else None,
+        log=log_dir / f"{name}.log" if log_dir else None,
     )
 
 
@@ -176,7 +193,8 @@ def serve(
     `TimeoutError`.
     """
     for queue in queues:
-        supervisor.start(worker(queue, log_dir))
+        for child in workers(queue, log_dir):
+            supervisor.start(child)
     supervisor.start(web(address, environment, log_dir))
     supervisor.wait_until(lambda: is_up(address), "The web server")
 

@@ -159,9 +159,15 @@ last_answer = _LastAnswer()
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 if every check holds, otherwise 503, with all checks as JSON either way."""
+    """200 if every check holds, otherwise 503, with all checks as JSON either way. `except=workers` leaves that check
+    out of the verdict; an unknown name is answered with 400.
+    """
+    left_out = request.GET.getlist("except")
+    if strangers := sorted(set(left_out) - _CHECKS.keys()):
+        sentence = f"There is no check called {listed(strangers)}. The checks are {listed(tuple(_CHECKS))}."
+        return JsonResponse({"status": "unknown check", "sentence": sentence}, status=400)
     found = last_answer.get()
-    holds = all(check.ok for check in found)
+    holds = all(check.ok for check in found if check.name not in left_out)
     body = {
         "status": "ready" if holds else "not ready",
         "checks": [{"name": check.name, "ok": check.ok, "sentence": check.sentence} for check in found],

@@ -13,9 +13,11 @@ from importlib.metadata import packages_distributions
 import pytest
 
 from lathe.env import PROJECT_ROOT
+from requirements.lock import of_a_device
 
 EXTRAS = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-SETS = ("web", "worker", "dev")
+SETS = ("web", "worker-cpu", "worker-gpu", "dev")
+WORKERS = ("worker-cpu", "worker-gpu")
 PIN = re.compile(r"^(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[A-Za-z0-9.]+)$")
 NEVER_IN_WEB = {
     *("autoawq", "bitsandbytes", "datasets", "keras", "litert-quantizer", "numpy", "onnx", "onnx-ir"),
@@ -24,9 +26,9 @@ NEVER_IN_WEB = {
 }
 FRAME = {
     "web": {"django", "djangorestframework", "django-htmx", "channels", "dramatiq", "redis"},
-    "worker": {
-        *("torch", "tensorflow", "onnx", "onnxruntime", "bitsandbytes", "autoawq", "torch-pruning"),
-    },
+    "worker-cpu": {"onnxruntime"},
+    "worker-gpu": {"onnxruntime-gpu"},
+    "worker": {"torch", "tensorflow", "onnx", "bitsandbytes", "autoawq", "torch-pruning"},
     "dev": {"pytest-django"},
 }
 NOT_IMPORTED = {
@@ -34,6 +36,7 @@ NOT_IMPORTED = {
     "psycopg": "Django's backend for PostgreSQL imports it",
     "tzdata": "Python's zoneinfo reads it where the system has no time zones",
     "typer": "Hugging Face's commands ask for any version, openapi-python-client in the dev set for this one at most",
+    "onnxruntime-gpu": "installs the modules of onnxruntime, with its build for accelerators",
     "sympy": "ONNX Runtime's symbolic shape inference imports it",
     "torch-pruning": "part of the frame that was agreed on; structured pruning is to use it",
     "django-stubs": "mypy's plugin for Django",
@@ -63,9 +66,9 @@ def locked(name: str) -> dict[str, str]:
 
 
 def asked(name: str) -> dict[str, str]:
-    """The pins of one set in pyproject.toml, without the set that it includes."""
+    """The pins of one set in pyproject.toml; that of workers includes what all of them need."""
     pins = {}
-    for requirement in EXTRAS[name]:
+    for requirement in (*EXTRAS[name], *(EXTRAS["worker"] if name in WORKERS else ())):
         package, _, version = requirement.partition("==")
         if not package.startswith("lathe["):
             pins[re.sub(r"\[.*\]", "", package).lower()] = version
@@ -121,12 +124,19 @@ def test_the_lock_has_every_pin_of_the_project(name):
 
 @pytest.mark.parametrize("name", SETS)
 def test_the_frame_is_there(name):
-    assert FRAME[name] <= asked(name).keys()
+    assert FRAME[name] | (FRAME["worker"] if name in WORKERS else set()) <= asked(name).keys()
 
 
 def test_each_set_holds_the_smaller_one():
-    web, worker, dev = (locked(name) for name in SETS)
-    assert web.items() <= worker.items() <= dev.items()
+    web, cpu, dev = (locked(name) for name in ("web", "worker-cpu", "dev"))
+    assert web.items() <= cpu.items() <= dev.items()
+
+
+def test_workers_of_both_kinds_have_the_same_versions_of_what_both_have():
+    cpu, gpu = (locked(name) for name in WORKERS)
+    assert dict(cpu.items() - gpu.items()).keys() == {"onnxruntime"}
+    further = dict(gpu.items() - cpu.items()).keys() - {"onnxruntime-gpu"}
+    assert {package for package in further if not of_a_device(package)} == set()
 
 
 def test_the_web_set_has_no_machine_learning_library():
@@ -136,8 +146,13 @@ def test_the_web_set_has_no_machine_learning_library():
 @pytest.mark.parametrize("name", SETS)
 def test_no_lock_holds_what_differs_between_machines(name):
     """torchvision loads beside no build of this torch; triton and CUDA's parts come with a torch that needs them."""
-    strangers = {
-        package for package in locked(name) if package in ("torchvision", "triton") or package.startswith("nvidia-")
-    } - {"nvidia-ml-py"}  # Asks the driver about devices, in plain Python: the same everywhere.
-    assert strangers == set()
+    assert "torchvision" not in locked(name)
     assert not any("+" in version for version in locked(name).values())
+    if name != "worker-gpu":
+        assert not any(of_a_device(package) for package in locked(name))
+
+
+def test_the_lock_for_accelerators_has_what_torch_and_onnx_runtime_need_there():
+    gpu = locked("worker-gpu")
+    assert {"triton", "cuda-toolkit", "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cufft"} <= gpu.keys()
+    assert gpu.keys() & {"onnxruntime", "onnxruntime-gpu"} == {"onnxruntime-gpu"}

@@ -52,19 +52,26 @@ def test_the_operators_page_has_every_variable_and_no_other():
 
 def test_services_build_targets_that_the_dockerfile_has_from_locks_that_exist():
     dockerfile = (PROJECT_ROOT / "Dockerfile").read_text()
-    targets = set(re.findall(r"^FROM \S+ AS (\w+)", dockerfile, re.MULTILINE))
+    targets = set(re.findall(r"^FROM \S+ AS ([\w-]+)", dockerfile, re.MULTILINE))
     assert {service["build"]["target"] for service in OURS.values()} == targets - {"base"}
-    for lock in re.findall(r"requirements/\w+\.txt", dockerfile):
+    for lock in re.findall(r"requirements/[\w-]+\.txt", dockerfile):
         assert (PROJECT_ROOT / lock).exists()
 
 
 def test_the_web_image_gets_the_web_lock_only():
     stage = (PROJECT_ROOT / "Dockerfile").read_text().split("AS web")[1].split("FROM base")[0]
-    assert re.findall(r"requirements/(\w+)\.txt", stage) == ["web", "web"]
+    assert re.findall(r"requirements/([\w-]+)\.txt", stage) == ["web", "web"]
 
 
-def test_the_worker_s_image_holds_its_code_compiled_for_children_that_compile_none():
-    stage = (PROJECT_ROOT / "Dockerfile").read_text().split("AS worker")[1]
+@pytest.mark.parametrize("kind", ["worker-cpu", "worker-gpu"])
+def test_each_kind_of_worker_is_built_from_its_own_lock(kind):
+    stage = (PROJECT_ROOT / "Dockerfile").read_text().split(f"AS {kind}\n")[1].split("FROM base")[0]
+    assert re.findall(r"requirements/([\w-]+)\.txt", stage) == [kind, kind]
+
+
+@pytest.mark.parametrize("kind", ["worker-cpu", "worker-gpu"])
+def test_the_workers_images_hold_their_code_compiled_for_children_that_compile_none(kind):
+    stage = (PROJECT_ROOT / "Dockerfile").read_text().split(f"AS {kind}\n")[1].split("FROM base")[0]
     assert stage.index("COPY . .") < stage.index("compileall -q apps platform") < stage.index("USER lathe")
 
 

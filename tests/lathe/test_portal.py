@@ -24,6 +24,7 @@ from apps.agents.contracts.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Supervisor
+from tests.agents.measuring import fake_nvidia
 from tests.processes import works_on_a_step
 
 pytestmark = pytest.mark.portable
@@ -230,3 +231,18 @@ def test_cores_that_are_there_stop_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 4}, raising=False)
     portal.check_cores(environment_with("1,4", tmp_path))
     portal.check_cores(environment_with("", tmp_path))
+
+
+def test_each_device_has_a_process_that_sees_no_other(tmp_path, monkeypatch):
+    fake_nvidia.install(tmp_path, monkeypatch)
+    started = list(portal.workers("gpu", tmp_path))
+    assert [child.name for child in started] == ["worker-gpu-0", "worker-gpu-1"]
+    assert [child.environment["CUDA_VISIBLE_DEVICES"] for child in started] == [fake_nvidia.FIRST, fake_nvidia.SECOND]
+    assert [child.name for child in portal.workers("cpu")] == ["worker-cpu"]
+
+
+def test_one_device_or_none_has_one_process(tmp_path, monkeypatch):
+    fake_nvidia.install(tmp_path, monkeypatch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    (child,) = portal.workers("gpu")
+    assert (child.name, "CUDA_VISIBLE_DEVICES" in child.environment) == ("worker-gpu", False)

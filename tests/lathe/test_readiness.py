@@ -69,6 +69,16 @@ def test_a_queue_whose_worker_is_silent_is_named(client, served):
     assert checks["workers"]["sentence"] == "No live worker serves cpu."
 
 
+def test_a_balancer_may_leave_workers_out_and_nothing_that_does_not_exist(client):
+    status, checks = asked(client)
+    assert (status, failing(checks)) == (503, ["workers"])
+    answer = client.get("/ready/?except=workers")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["checks"][-1]["ok"] is False
+    answer = client.get("/ready/?except=worker")
+    assert (answer.status_code, "no check called worker." in answer.json()["sentence"]) == (400, True)
+
+
 def test_only_the_queues_that_the_operator_needs_count(client, served, settings):
     settings.LATHE = dataclasses.replace(settings.LATHE, needed_queues=("default", "gpu"))
     status, checks = asked(client)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.agents.contracts.acceleration import Acceleration, AcceleratorDevice, RuntimeOnDevice
 from apps.agents.contracts.chain import Application
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.formats import Framework
 from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
@@ -47,6 +49,22 @@ MACHINE = Machine(
     python="3.11.7",
     libraries={"onnx": "1.23.2", "onnxruntime": "1.32.0"},
 )
+
+
+def acceleration(*, onnx: bool) -> Acceleration:
+    """What a worker with one device reports: PyTorch computes there, and ONNX Runtime if its build can."""
+    device = AcceleratorDevice(
+        uuid="GPU-11111111-aaaa", name="NVIDIA H100", memory_bytes=80 * 2**30, compute_capability="9.0", driver="580.95"
+    )
+    reason = "" if onnx else "its ONNX Runtime is a build for the CPU"
+    providers = ("CUDAExecutionProvider",) * onnx + ("CPUExecutionProvider",)
+    return Acceleration(
+        devices=(device,),
+        runtimes=(
+            RuntimeOnDevice(framework=Framework.TORCH, computes=True, providers=("cpu", "cuda 13.0")),
+            RuntimeOnDevice(framework=Framework.ONNX, computes=onnx, providers=providers, reason=reason),
+        ),
+    )
 
 
 def onnx_bytes() -> bytes:

@@ -36,6 +36,7 @@ CODES = {
     "session.size_uncounted": 422,
     "session.technique_unavailable": 422,
     "session.accelerator_unavailable": 422,
+    "session.provider_unavailable": 422,
     "session.technique_disabled": 422,
     "session.nothing_to_try": 409,
     "session.plan_edits_invalid": 422,

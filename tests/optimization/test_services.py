@@ -28,6 +28,7 @@ from apps.optimization.errors import (
     NoPackage,
     NoReport,
     NothingToPromote,
+    ProviderUnavailable,
     SessionMoveRefused,
     TeamsDiffer,
     TechniqueDisabled,
@@ -35,6 +36,8 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models.operation import ACCELERATION
+from apps.optimization.services.preview import session_preview
 from tests.optimization import crank, material
 from tests.optimization.conftest import make_dataset, make_version
 
@@ -153,7 +156,27 @@ def test_a_target_that_no_worker_serves_is_refused(start: Start, worker: Worker)
         start(criteria=wanted)
     worker.queues = ["cpu", "gpu"]
     worker.save()
+    with pytest.raises(ProviderUnavailable, match=r"compute there \(shed:1: it reports no device\)"):
+        start(criteria=wanted)
+    worker.machine = {**worker.machine, ACCELERATION: material.acceleration(onnx=True).model_dump(mode="json")}
+    worker.save()
     assert start(criteria=wanted)
+
+
+def test_a_device_on_which_only_another_runtime_computes_is_refused_in_the_preview_as_well(
+    start: Start, worker: Worker, version: ModelVersion, dataset: DataSet
+) -> None:
+    """The queue's name promises nothing: an ONNX model ran on the CPU of the worker that compose started for GPUs."""
+    worker.queues = ["gpu"]
+    worker.machine = {**worker.machine, ACCELERATION: material.acceleration(onnx=False).model_dump(mode="json")}
+    worker.save()
+    wanted = Criteria(target=Target(device=Device.CUDA))
+    for refused in (start, lambda criteria: session_preview(version, dataset, criteria)):
+        with pytest.raises(ProviderUnavailable) as caught:
+            refused(criteria=wanted)
+        assert caught.value.field == "target.device"
+        assert "does ONNX Runtime compute there (shed:1: its ONNX Runtime is a build for the CPU)" in str(caught.value)
+    assert start(criteria=Criteria())
 
 
 def test_a_technique_that_operators_switched_off_is_refused(start: Start) -> None:

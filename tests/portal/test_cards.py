@@ -32,4 +32,3 @@ def test_a_comparison_has_none_and_says_why(client: Client, everything: World, o
     answer = client.get(f"/sessions/{everything.session.pk}/card/")
     assert answer.status_code == NoCard.status
     assert NoCard.code in answer.content.decode()
-    assert client.get(f"/sessions/{everything.session.pk}/report/").status_code == 200

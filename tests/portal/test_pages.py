@@ -24,6 +24,7 @@ from apps.optimization import live
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
 from apps.optimization.services import preview
+from tests.optimization import material
 from tests.portal import world
 from tests.portal.world import World
 
@@ -316,6 +317,31 @@ class TestWorkers:
         assert all(words in page for words in (f'{badge}">{sandbox.level.value}', *said))
         Worker.objects.update(queues=["default"])
         assert "Sandbox" not in text_of(client, engineer, "optimization:workers")
+
+    def test_what_computes_on_a_device_stands_there_and_in_the_api_and_what_does_not_with_the_reason(
+        self, client: Client, team: Team, engineer: User
+    ):
+        reported = material.acceleration(onnx=False).model_dump(mode="json")
+        worker = Worker.objects.create(
+            name="shed:1", queues=["gpu"], machine={"acceleration": reported, "code": "0" * 12}
+        )
+        page = unescape(text_of(client, engineer, "optimization:workers"))
+        for words in (
+            "NVIDIA H100, 85.9 GB",
+            "compute capability 9.0, driver 580.95",
+            'badge-ok">PyTorch',
+            'badge-warn">ONNX',
+            "no: its ONNX Runtime is a build for the CPU",
+            "not the portal's",
+        ):
+            assert words in page, words
+        (row,) = client.get("/api/v1/workers/").json()["results"]
+        assert (row["acceleration"], row["code"], row["clock_skew_s"]) == (reported, "0" * 12, None)
+        worker.machine = {}
+        worker.save()
+        assert "it serves the queue <code>gpu</code> and reports no device" in text_of(
+            client, engineer, "optimization:workers"
+        )
 
     def test_a_worker_that_timed_nothing_yet_says_so_and_one_that_never_does_is_silent(
         self, client: Client, team: Team, engineer: User

@@ -20,6 +20,8 @@ LIBRARIES = (
     *("bitsandbytes", "autoawq", "tensorflow", "keras", "safetensors", "scipy"),
 )
 """Distributions whose version affects measurements."""
+BUILDS = {"onnxruntime": ("onnxruntime-gpu",)}
+"""Distributions under another name that install the same modules, for machines with an accelerator."""
 
 FLAGS = frozenset(
     (
@@ -48,14 +50,27 @@ def describe_machine(root: Path = Path("/")) -> Machine:
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of those distributions in `names` that are installed."""
-    found = {}
-    for name in names:
+    """The versions of those distributions in `names` that are installed, themselves or as one of their `BUILDS`."""
+    found = {name: _installed(name) for name in names}
+    return {name: one[1] for name, one in found.items() if one is not None}
+
+
+def requirement(name: str) -> str:
+    """What is installed of a distribution, for pip: `onnxruntime-gpu==1.31.1`. Raises `PackageNotFoundError`."""
+    found = _installed(name)
+    if found is None:
+        raise metadata.PackageNotFoundError(name)
+    return "==".join(found)
+
+
+def _installed(name: str) -> tuple[str, str] | None:
+    """Name and version of the distribution that is installed: this one, or one of its `BUILDS`."""
+    for one in (name, *BUILDS.get(name, ())):
         try:
-            found[name] = metadata.version(name)
+            return one, metadata.version(one)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return None
 
 
 def instruction_sets(cpu_info: str) -> tuple[str, ...]:

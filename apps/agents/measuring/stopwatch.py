@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.measuring import nvidia
 
 Run = Callable[[], object]
 """One inference."""
@@ -63,7 +64,9 @@ def stopwatch_for(engines: Iterable[object], target: Target) -> Stopwatch:
     """The devices' clock if all `engines` have one; otherwise the host's, which stops when the outputs are ready."""
     found = [engine.stopwatch(target) if isinstance(engine, OwnClock) else None for engine in engines]
     own = [stopwatch for stopwatch in found if stopwatch is not None]
-    return own[0] if own and len(own) == len(found) else SystemStopwatch()
+    if own and len(own) == len(found):
+        return own[0]
+    return SystemStopwatch() if target.device is Device.CPU else HostStopwatch()
 
 
 class SystemStopwatch:
@@ -88,6 +91,14 @@ class SystemStopwatch:
 
     def describe(self) -> str:
         return ""
+
+
+class HostStopwatch(SystemStopwatch):
+    """The same clocks for work on a device: a run ends once its outputs are back on the host."""
+
+    def describe(self) -> str:
+        devices = nvidia.devices()
+        return f"the host's clock; {nvidia.clocks(devices[0].uuid) if devices else 'clock rates unknown'}"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from apps.agents.files.archives import unpack
 from apps.agents.files.reproducible_zip import seal, write_zip
 from apps.agents.files.sniffing import FileKind, sniff
 from apps.agents.measuring.engine import open_engine, signed
+from apps.agents.measuring.machine import requirement
 from apps.agents.packaging import card
 from apps.agents.packaging.bom import evidence_bom
 from apps.agents.packaging.examples import PackageExamples, write_arrays
@@ -157,7 +158,7 @@ def _place_documents(content: Content, contents: Path, summary: ModelSummary | N
         shutil.copyfile(content.documents[role], contents / name)
     shutil.copyfile(SCRIPT, contents / "run.py")
     shutil.copyfile(BACKENDS / format_spec(content.format).script, contents / "runtime.py")
-    needed = [f"{name}=={metadata.version(name)}" for name in _libraries(contents, content.format, summary)]
+    needed = [requirement(name) for name in _libraries(contents, content.format, summary)]
     (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
     return needed
 

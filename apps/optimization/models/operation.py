@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.agents.contracts.acceleration import Acceleration
 from apps.agents.contracts.sandbox import OPENING_QUEUES, Sandbox
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.sandbox import cores
@@ -20,6 +23,12 @@ SCRATCH_FREE = "scratch_free_bytes"
 """In the description of a worker's machine: the bytes that were free for temporary files when it started."""
 SANDBOX = "sandbox"
 """In the same description: the `Sandbox` of its children."""
+ACCELERATION = "acceleration"
+"""In the same description: the `Acceleration` of its process."""
+CODE = "code"
+"""In the same description: the digest of the code that it runs (`apps.release`)."""
+CLOCK_SKEW = "clock_skew_s"
+"""In the same description: how many seconds its clock was ahead of the database's when it started."""
 MEASURING_QUEUES = frozenset({"cpu", "gpu"})
 LONGEST_STEP_MINUTES = 24 * 60
 
@@ -86,6 +95,27 @@ class Worker(models.Model):
     def sandbox(self) -> Sandbox | None:
         """What its children are closed in with; `None` for a worker of an older version."""
         return Sandbox.model_validate(self.machine[SANDBOX]) if SANDBOX in self.machine else None
+
+    @property
+    def acceleration(self) -> Acceleration:
+        """Its devices and what computes on them; none for a worker that serves no device, or of an older version."""
+        return Acceleration.model_validate(self.reported_acceleration)
+
+    @property
+    def reported_acceleration(self) -> dict[str, Any]:
+        """The same as JSON."""
+        reported: dict[str, Any] = self.machine.get(ACCELERATION) or Acceleration().model_dump(mode="json")
+        return reported
+
+    @property
+    def code(self) -> str:
+        """The digest of the code that it runs; empty for a worker of an older version."""
+        return str(self.machine.get(CODE, ""))
+
+    @property
+    def clock_skew_s(self) -> float | None:
+        """How far its clock was ahead of the database's when it started; `None` for a worker of an older version."""
+        return self.machine.get(CLOCK_SKEW)
 
     @property
     def libraries(self) -> dict[str, str]:

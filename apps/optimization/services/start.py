@@ -13,7 +13,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import CountedSize, Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.formats import LITERT_SIZED
+from apps.agents.contracts.formats import LITERT_SIZED, format_spec
 from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
 from apps.agents.contracts.state import Earlier, Plan
@@ -28,22 +28,26 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, memory, messages
 from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default, precedence
+from apps.optimization.devices import framework_of
 from apps.optimization.errors import (
     AcceleratorUnavailable,
     CriteriaMissing,
     DataSetNotReady,
     NothingToTry,
+    ProviderUnavailable,
     SizeUncounted,
     TeamsDiffer,
     TechniqueDisabled,
     TechniqueUnavailable,
     VersionNotReady,
 )
+from apps.optimization.messages import RUN_STEP_ON_GPU
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
 from apps.optimization.room import room_for
 from apps.optimization.services.conflicts import CriteriaCheck, checked, require_sound
 from apps.optimization.services.edits import check_edits, parse_edits
 from apps.optimization.services.students import check_student, why_not_ready
+from apps.optimization.workers import working_on
 from apps.outages import require_queue
 
 MAX_SEED = 2**31
@@ -217,12 +221,12 @@ def check(
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
     set does not fill), those of `check_student`, `SizeUncounted`, `TechniqueDisabled`, `TechniqueUnavailable`,
-    `AcceleratorUnavailable`. New rules on what may be started belong here.
+    `AcceleratorUnavailable`, `ProviderUnavailable`. New rules on what may be started belong here.
     """
     check_rows(version, dataset, criteria_set, student)
     _check_size(version, criteria)
     _check_techniques(criteria)
-    _check_device(criteria.target.device)
+    _check_device(version, criteria.target.device)
 
 
 def check_rows(
@@ -289,8 +293,18 @@ def _check_techniques(criteria: Criteria) -> None:
             raise TechniqueUnavailable(field="allowed_techniques", technique=name, libraries=" and ".join(missing))
 
 
-def _check_device(device: Device) -> None:
-    """Work for an accelerator has a queue of its own and would wait forever if no worker served it."""
-    living = Worker.objects.alive()
-    if device is Device.CUDA and living and not any("gpu" in worker.queues for worker in living):
+def _check_device(version: ModelVersion, device: Device) -> None:
+    """Work for an accelerator has a queue of its own and would wait forever if no worker served it. One that does must
+    have seen the model's runtime compute there. Without a live worker, nothing is known and nothing checked.
+    """
+    if device is not Device.CUDA or not (living := list(Worker.objects.alive())):
+        return
+    serving = working_on(RUN_STEP_ON_GPU.queue, living)
+    if not serving:
         raise AcceleratorUnavailable(field="target.device", device=device)
+    framework = framework_of(version)
+    obstacles = {worker.name: worker.acceleration.obstacle(framework) for worker in serving}
+    if None not in obstacles.values():
+        reasons = "; ".join(f"{name}: {obstacle}" for name, obstacle in obstacles.items())
+        runtime = format_spec(version.metadata.format).runtime
+        raise ProviderUnavailable(field="target.device", device=device, runtime=runtime, reasons=reasons)

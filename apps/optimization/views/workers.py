@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from apps.accounts.requests import MemberRequest
 from apps.optimization.models import Worker
 from apps.optimization.services import technique_statuses, techniques_broken
+from apps.release import code_digest
 
 NEEDED = (
     ("default", "sessions do not advance"),
@@ -27,6 +28,7 @@ def workers(request: MemberRequest) -> HttpResponse:
     served = {queue for worker in alive for queue in worker.queues}
     context = {
         "alive": alive,
+        "code": code_digest(),
         "gone": gone,
         "techniques": technique_statuses(),
         "broken": techniques_broken(),

@@ -88,3 +88,13 @@ def test_text_inputs_are_run_too() -> None:
     ends = [graphs.value(name, "N", dtype=TensorProto.STRING) for name in ("s", "t")]
     session = runtime.open_session(graphs.model_of(nodes, ends[:1], ends[1:]).SerializeToString())
     assert runtime.run(session, {"s": np.array(["a", "b"], object)})[0].tolist() == ["a", "b"]
+
+
+def test_a_session_that_would_silently_compute_on_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """As the build for accelerators does if it cannot load CUDA's libraries: it offers the provider and drops it."""
+    monkeypatch.setattr(
+        runtime.ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(runtime.ort, "preload_dlls", lambda: None)
+    with pytest.raises(DeviceMissing, match="only CPUExecutionProvider"):
+        runtime.open_session(graphs.perceptron().SerializeToString(), device=Device.CUDA)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,23 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, ValueError)
 ONE_PROTOBUF_BYTES = 1_500_000_000
 """Models up to this size are processed as one protobuf, whose limit is 2 GiB; tools need some of it for additions."""
 ERRORS_ONLY = 3
+PROVIDERS = {Device.CPU: "CPUExecutionProvider", Device.CUDA: "CUDAExecutionProvider"}
+"""The execution provider of each kind of device."""
 
 
 def providers(device: Device) -> list[str]:
     """Execution providers for a target. Raises `DeviceMissing` if the installed runtime has none for it."""
-    wanted = {Device.CPU: "CPUExecutionProvider", Device.CUDA: "CUDAExecutionProvider"}[device]
+    wanted = PROVIDERS[device]
     available = ort.get_available_providers()
     if wanted not in available:
         raise DeviceMissing(device=device.value, available=", ".join(available))
-    return [wanted] if device is Device.CPU else [wanted, "CPUExecutionProvider"]
+    return [wanted] if device is Device.CPU else [wanted, PROVIDERS[Device.CPU]]
+
+
+@cache
+def _load_cuda() -> None:
+    """Load CUDA's libraries from where pip has installed them, because the system's linker does not look there."""
+    ort.preload_dlls()
 
 
 def session_options(threads: int, *, optimize: bool = True) -> ort.SessionOptions:
@@ -77,15 +86,19 @@ def open_session(
 ) -> ort.InferenceSession:
     """A session of a model file (or its serialized protobuf), as in a deployment.
 
-    `options` replaces `threads` and `optimize`. Raises `ModelNotLoadable` with the runtime's own reason.
+    `options` replaces `threads` and `optimize`. Raises `ModelNotLoadable` with the runtime's own reason, and
+    `DeviceMissing` where it would compute on another device without a word, as it does if it cannot load a library.
     """
-    source = model if isinstance(model, bytes) else str(model)
+    source, wanted = model if isinstance(model, bytes) else str(model), providers(device)
+    if device is Device.CUDA:
+        _load_cuda()
     try:
-        return ort.InferenceSession(
-            source, options or session_options(threads, optimize=optimize), providers=providers(device)
-        )
+        session = ort.InferenceSession(source, options or session_options(threads, optimize=optimize), providers=wanted)
     except RUNTIME_ERRORS as error:
         raise ModelNotLoadable(reason=reason_of(error)) from error
+    if wanted[0] not in (granted := session.get_providers()):
+        raise DeviceMissing(device=device.value, available=", ".join(granted))
+    return session
 
 
 def run(session: ort.InferenceSession, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:

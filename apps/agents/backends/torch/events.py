@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import time
 
 import torch
 
+from apps.agents.measuring import nvidia
 from apps.agents.measuring.stopwatch import NANOSECONDS_PER_MS, Reading, Run
-
-QUERY = ("nvidia-smi", "--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader")
-TIMEOUT_S = 10.0
 
 
 class EventStopwatch:
@@ -46,18 +43,6 @@ class EventStopwatch:
         time.sleep(seconds)
 
     def describe(self) -> str:
-        return f"CUDA events; {_clocks()}"
-
-
-def _clocks() -> str:
-    """The driver, and the device's current clock rates.
-
-    The driver's tool counts all devices of the machine, PyTorch those that it may use: the device goes by its own id.
-    """
-    device = f"--id=GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
-    try:
-        told = subprocess.run([*QUERY, device], capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
-        driver, sm, memory = told.strip().split(", ")
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return "clock rates unknown"
-    return f"driver {driver}, cores at {sm}, memory at {memory}"
+        # The driver counts all devices of the machine, PyTorch those that it may use: the device goes by its own id.
+        uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
+        return f"CUDA events; {nvidia.clocks(f'GPU-{uuid}')}"

@@ -22,6 +22,14 @@ class StepTimedOut(UserError):
     sentence = "The step took longer than the {limit_s:,.0f} s allowed, and was stopped."
 
 
+class StepDeviceMemoryTaken(UserError):
+    code = "step.device_memory_taken"
+    sentence = (
+        "The step needs {needed} of the memory of its worker's {device}, and other programs leave {free}. Resume the"
+        " session once the operators have stopped them, or started a worker on a device of its own."
+    )
+
+
 class StepKilled(UserError):
     code = "step.killed"
     sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."

@@ -25,7 +25,8 @@ class Command(BaseCommand):
             portal.check_sandbox(settings.LATHE, means(settings.LATHE.sandbox))
             with Supervisor() as supervisor:
                 for queue in queues or settings.LATHE.queues:
-                    supervisor.start(portal.worker(queue))
+                    for child in portal.workers(queue):
+                        supervisor.start(child)
                 supervisor.wait()
         except StopRequested:
             return
