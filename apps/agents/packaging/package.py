@@ -25,6 +25,7 @@ from apps.agents.files.archives import unpack
 from apps.agents.files.reproducible_zip import write_zip
 from apps.agents.files.sniffing import FileKind, sniff
 from apps.agents.measuring.engine import open_engine, signed
+from apps.agents.packaging.compression import compress_models
 from apps.agents.packaging.examples import PackageExamples, write_arrays
 from apps.agents.sandbox.programs import run_to_end
 from apps.agents.techniques.base import digest_of
@@ -95,6 +96,8 @@ class Content:
     """The session's verdict in one sentence, without a full stop."""
     student: str | None = None
     """The name of the session's student as it was uploaded, if the recipe needs it."""
+    compressed: bool = False
+    """Whether the compressed size counts, so that the model's files are as small as either coding makes them."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
     contents.mkdir()
     _place_model(content.model, f"{Path(content.filename).stem}{spec.suffix}", contents)
     models = sorted(path for path in contents.rglob("*") if path.is_file())
+    listed = "\n".join(f"  {path.relative_to(contents)}  SHA-256 {digest_of(path)}" for path in models)
+    small = compress_models(models) if content.compressed else {}
     summary = None
     if spec.framework in _WITH_INPUTS:
         summary = content.summary or open_engine(content.format, content.model, folder, content.signature).summary
@@ -123,16 +128,20 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
         shutil.copyfile(content.documents[role], contents / name)
     shutil.copyfile(SCRIPT, contents / "run.py")
     shutil.copyfile(BACKENDS / spec.script, contents / "runtime.py")
-    needed = [f"{name}=={metadata.version(name)}" for name in _libraries(contents, content.format, summary)]
+    libraries = [*_libraries(contents, content.format, summary), *(["zstandard"] if small else [])]
+    needed = [f"{name}=={metadata.version(name)}" for name in libraries]
     (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
     carried = _place_examples(content.examples, contents, folder)
+    listed += "".join(map(_restored_in_words, small.items()))
+    for file in small:
+        file.unlink()  # The script restores it.
     files = [path for path in contents.rglob("*") if path.is_file()]
     finding = content.untried or _tried(contents, carried)
     if finding is None and content.examples is not None:
         finding = content.examples.finding
     finding = finding.rstrip(".") if finding else None
     readme = contents / "README.txt"
-    readme.write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
+    readme.write_text(_readme(contents, content, listed, summary, needed, finding), encoding="utf-8")
     entries = [(file.relative_to(contents).as_posix(), file) for file in sorted([*files, readme])]
     return Packed(write_zip(out / "package.zip", entries, compress=True), finding)
 
@@ -211,12 +220,11 @@ def _libraries(contents: Path, format: str, summary: ModelSummary | None) -> lis
 def _readme(
     contents: Path,
     content: Content,
-    models: list[Path],
+    listed: str,
     summary: ModelSummary | None,
     needed: list[str],
     finding: str | None,
 ) -> str:
-    listed = "\n".join(f"  {path.relative_to(contents)}  SHA-256 {digest_of(path)}" for path in models)
     generative = summary is not None and summary.language is not None and summary.language.generative
     prompt = _PROMPT if generative and (contents / "model").is_dir() else ""
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
@@ -240,6 +248,13 @@ What else is here
                 python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL{_student(content)}
   runtime.py    what run.py needs of the model's framework{inputs}{_examples_in_words(content.examples)}
 """
+
+
+def _restored_in_words(pair: tuple[Path, Path]) -> str:
+    """A line about a file that is in the package in Zstandard only."""
+    file, small = pair
+    before, after = file.stat().st_size, small.stat().st_size
+    return f"\n  {small.name} is {file.name} in Zstandard: {after:,} bytes instead of {before:,}; run.py restores it"
 
 
 def _student(content: Content) -> str:

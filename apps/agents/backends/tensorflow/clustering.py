@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from apps.agents.backends.tensorflow.engine import use_threads
-from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
 from apps.agents.backends.tensorflow.keras_technique import keras_of
+from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
 from apps.agents.backends.tensorflow.loading import layers_of
 from apps.agents.backends.tensorflow.saving import save_keras
 from apps.agents.techniques.base import Assignment

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 MOST_ROUNDS = 50
-_BINS = 512
 _SETTLED = 1e-7
 
 
@@ -28,9 +27,9 @@ class Codebook:
 def clustered(weights: Floats, clusters: int) -> Floats:
     """`weights` with each number replaced by its cluster's mean, in the same shape and number type.
 
-    Lloyd's algorithm on a line, from centroids as dense as the cube root of the weights' density (Panter and Dite
-    1951), which are nearly the best there are: from evenly spread ones (Han et al. 2016, section 3.2), 16 clusters of
-    the sample ResNet lose up to a quarter more after as many rounds. If half of the weights or more are zero, zero is
+    Lloyd's algorithm on a line, from centroids spread evenly over the range, which preserves large weights (Han et al.
+    2016, section 3.2). A start as dense as the weights ends with less noise, but costs the sample ResNet 1.9 points
+    instead of 0.6 with 16 clusters, and its download is larger. If half of the weights or more are zero, zero is
     one of the values, so that a pruned tensor stays sparse. The same weights give the same result.
     """
     values = np.sort(weights.astype(np.float64).ravel())
@@ -54,7 +53,7 @@ def codebook_of(name: str, weights: Floats) -> Codebook:
 
 def _settled(values: NDArray[np.float64], clusters: int) -> NDArray[np.float64]:
     """The centroids of sorted values, in ascending order."""
-    centroids = _start(values, clusters)
+    centroids = np.linspace(values[0], values[-1], clusters)
     totals = np.concatenate([[0.0], np.cumsum(values)])
     for _ in range(MOST_ROUNDS):
         borders = np.searchsorted(values, (centroids[1:] + centroids[:-1]) / 2)
@@ -66,13 +65,6 @@ def _settled(values: NDArray[np.float64], clusters: int) -> NDArray[np.float64]:
         if moved <= _SETTLED:
             break
     return np.asarray(centroids, np.float64)
-
-
-def _start(values: NDArray[np.float64], clusters: int) -> NDArray[np.float64]:
-    """Centroids whose density follows the cube root of that of the values."""
-    counts, edges = np.histogram(values, _BINS)
-    reached = np.concatenate([[0.0], np.cumsum(np.cbrt(counts))])
-    return np.interp((np.arange(clusters) + 0.5) / clusters * reached[-1], reached, edges)
 
 
 def _nearest(centroids: NDArray[np.float64], weights: Floats) -> Floats:

@@ -22,7 +22,7 @@ FLOAT_BITS = 29.5
 """What a float32 weight takes in a compressed file."""
 MORE_BITS = 0.6
 """What a compressed weight takes beyond the logarithm of the clusters: Zstandard codes strings of bytes."""
-POINTS = 0.3
+POINTS = 0.6
 """Lost with 16 clusters. Twice as many clusters make a quarter of the noise."""
 UNCERTAIN = 5.0
 """How many times that another model may lose."""
