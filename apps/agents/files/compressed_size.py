@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 _RAW_DEFLATE = -15
 _LEVEL = 6
@@ -65,7 +65,7 @@ def write_zstandard(file: Path, target: Path) -> Path:
     return target
 
 
-def read_zstandard(file: Path, target: BinaryIO) -> None:
+def read_zstandard(file: Path, target: IO[bytes]) -> None:
     """Restore what `write_zstandard` has written, bit for bit. Raises `zstandard.ZstdError` for damaged files."""
     import zstandard
 

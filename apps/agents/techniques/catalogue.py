@@ -14,6 +14,7 @@ from importlib import metadata
 
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.clustering.specs import KERAS_CLUSTERING, ONNX_CLUSTERING, TORCH_CLUSTERING
+from apps.agents.techniques.keras_decomposition import KERAS_DECOMPOSITION
 from apps.agents.techniques.keras_pruning import KERAS_PRUNING
 from apps.agents.techniques.keras_training import KERAS_RECOVERY
 from apps.agents.techniques.library_calls import words_of
@@ -66,6 +67,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *TENSORFLOW_TECHNIQUES,
     KERAS_CLUSTERING,
     KERAS_PRUNING,
+    KERAS_DECOMPOSITION,
     KERAS_RECOVERY,
     *LITERT_TECHNIQUES,
 )

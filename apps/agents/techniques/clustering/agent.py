@@ -22,7 +22,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.compressed_size import compressed_sizes
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent, Estimated
 from apps.agents.techniques.clustering.k_means import Codebook, Floats, clustered, codebook_of
-from apps.agents.techniques.pruning import quantized
+from apps.agents.techniques.reduction import quantized
 
 MOST_TENSORS = 200
 _MADE = 0.95

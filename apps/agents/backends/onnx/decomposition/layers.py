@@ -14,12 +14,10 @@ from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.workbench import Array, names_read
 from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.decomposition.agent import why_none
-from apps.agents.techniques.decomposition.layer import DenseLayer
+from apps.agents.techniques.decomposition.layer import MOST_FEATURES, DenseLayer
 
 Shapes = Mapping[str, tuple[int, ...]]
 PRODUCTS = ("MatMul", "Gemm")
-MOST_FEATURES = 8192
-"""A layer whose outputs read more numbers is left: its inputs' covariance would take half a gigabyte."""
 _STANDARD = ("", "ai.onnx")
 
 

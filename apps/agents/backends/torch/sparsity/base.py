@@ -22,7 +22,8 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.compressed_size import compressed_sizes
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
+from apps.agents.techniques.pruning import PruningAgent
+from apps.agents.techniques.reduction import Reduction, Workload
 
 
 @dataclass
