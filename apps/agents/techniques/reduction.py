@@ -1,8 +1,8 @@
 """The base class of techniques that leave a smaller network: predicts the size, and checks what was removed.
 
-`ReductionAgent` works for any framework. A subclass predicts what it will remove (`forecast`), removes it (`apply`), and
-counts what the artifact computes and stores (`reduction`). `apps.agents.techniques.pruning` and
-`apps.agents.techniques.decomposition.agent` have its families.
+`ReductionAgent` works for any framework. A subclass predicts what it will remove (`forecast`), removes it (`apply`),
+and counts what the artifact computes and stores (`reduction`). Its families are in `apps.agents.techniques.pruning` and
+`apps.agents.techniques.decomposition.agent`.
 """
 
 from __future__ import annotations

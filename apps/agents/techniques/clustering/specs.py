@@ -47,7 +47,7 @@ ONNX_CLUSTERING = _clustering(
     "onnx-clustering",
     formats=(Format.ONNX,),
     output_format=Format.ONNX,
-    requires=("onnx", "onnxruntime", "zstandard"),
+    requires=("onnx", "onnxruntime"),
     acts_on=("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather", "LSTM", "GRU", "RNN"),
     implementation="apps.agents.backends.onnx.clustering:WeightClustering",
 )
@@ -55,14 +55,14 @@ TORCH_CLUSTERING = _clustering(
     "torch-clustering",
     formats=(Format.TRANSFORMERS, Format.STATE_DICT, Format.TORCH_EXPORT, Format.TORCHSCRIPT),
     output_format=None,
-    requires=("torch", "safetensors", "zstandard"),
+    requires=("torch", "safetensors"),
     implementation="apps.agents.backends.torch.clustering:WeightClustering",
 )
 KERAS_CLUSTERING = _clustering(
     "keras-clustering",
     formats=KERAS_FORMATS,
     output_format=Format.KERAS,
-    requires=("tensorflow", "keras", "zstandard"),
+    requires=("tensorflow", "keras"),
     acts_on=(
         *("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"),
         *("Embedding", "LSTM", "GRU", "EinsumDense"),
