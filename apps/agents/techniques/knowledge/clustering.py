@@ -62,6 +62,7 @@ class Clustering(TechniqueKnowledge):
 
 _NOT_SHARED = "It makes new weights, which no longer share values."
 CLUSTERING = Clustering(
+    only_compressed=True,
     forbids=(
         ("pruning", _NOT_SHARED),
         ("training", _NOT_SHARED),
