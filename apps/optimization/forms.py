@@ -282,7 +282,8 @@ def _size_question() -> Question:
     field = forms.ChoiceField(
         choices=choices,
         label="The size that counts",
-        help_text="For the objective and the limits. Zeros among the weights make only a compressed file smaller. As "
+        help_text="For the objective and the limits. Zeros and shared values among the weights make only a compressed "
+        "file smaller. As "
         "TensorFlow Lite: for Keras, SavedModel and TensorFlow Lite models.",
     )
     return Question("counted_size", ("counted_size",), field)

@@ -39,7 +39,8 @@ class CountedSize(StrEnum):
     FILE = "file"
     """The file as it is."""
     COMPRESSED = "compressed"
-    """The file in DEFLATE, as a download transfers it. Only here do zeros among the weights count."""
+    """The file as a download transfers it: in DEFLATE or in Zstandard, whichever is smaller. Only here do zeros and
+    shared values among the weights count."""
     TFLITE = "tflite"
     """The model exported to TensorFlow Lite with its number types, as an app ships it. A TensorFlow Lite file counts as
     it is."""

@@ -63,7 +63,7 @@ class EvaluationAgent:
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
-        `compressed_shares` (what is left of either file in DEFLATE), `litert_bytes`: needed if that size counts.
+        `compressed_shares` (what is left of either file when compressed), `litert_bytes`: needed if that size counts.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         _check_interface(original, candidate, dataset)

@@ -102,7 +102,7 @@ def _explained(
 
 
 def _compressed_shares(context: JobContext, material: Material, criteria: Criteria) -> tuple[float, float] | None:
-    """What is left of either file in DEFLATE; `None` if that takes long and does not count."""
+    """What is left of either file when compressed; `None` if that takes long and does not count."""
     files = (material.original_file.path, material.file.path)
     counts = criteria.counted_size is CountedSize.COMPRESSED
     if not counts and max(file.stat().st_size for file in files) > COMPRESSED_ANYWAY:

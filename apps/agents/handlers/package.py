@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import PackageArguments
 from apps.agents.contracts.reports.card import ModelCard
@@ -45,6 +46,7 @@ def run(context: JobContext) -> JobResult:
             untried=trouble,
             headline=arguments.headline,
             student=_student(job.inputs["recipe"]),
+            compressed=arguments.criteria.counted_size is CountedSize.COMPRESSED,
         ),
         material.scratch,
         context.out,

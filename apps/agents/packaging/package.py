@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +30,7 @@ from apps.agents.measuring.engine import open_engine, signed
 from apps.agents.measuring.machine import requirement
 from apps.agents.packaging import card
 from apps.agents.packaging.bom import evidence_bom
+from apps.agents.packaging.compression import compress_models
 from apps.agents.packaging.examples import PackageExamples, write_arrays
 from apps.agents.sandbox.programs import run_to_end
 
@@ -101,6 +102,8 @@ class Content:
     """The session's verdict in one sentence, without a full stop."""
     student: str | None = None
     """The name of the session's student as it was uploaded, if the recipe needs it."""
+    compressed: bool = False
+    """Whether the compressed size counts, so that the model's files are as small as either coding makes them."""
 
 
 @dataclass(frozen=True)
@@ -120,14 +123,18 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
     contents.mkdir()
     _place_model(content.model, f"{Path(content.filename).stem}{format_spec(content.format).suffix}", contents)
     models = _files_in(contents)
+    small = compress_models(models) if content.compressed else {}
     summary = _place_inputs(content, folder)
-    needed = _place_documents(content, contents, summary)
+    needed = _place_documents(content, contents, summary, further=["zstandard"] if small else [])
     carried = _place_examples(content.examples, contents, folder)
+    listed = "\n".join(_listed(contents, models, small))
+    for file in small:
+        file.unlink()  # The script restores it.
     # Listed before the script runs, because a model may write files.
     written = _files_in(contents)
     finding = content.untried or _tried(contents, carried) or (content.examples.finding if content.examples else None)
     finding = finding.rstrip(".") if finding else None
-    (contents / README).write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
+    (contents / README).write_text(_readme(contents, content, listed, summary, needed, finding), encoding="utf-8")
     (contents / CARD).write_text(card.model_card(content.card, finding), encoding="utf-8")
     files = {path.relative_to(contents).as_posix(): path for path in [*written, contents / README, contents / CARD]}
     bom = evidence_bom(content.card, files, needed, card.warnings_of(content.card, finding))
@@ -152,13 +159,24 @@ def _place_inputs(content: Content, folder: Path) -> ModelSummary | None:
     return summary
 
 
-def _place_documents(content: Content, contents: Path, summary: ModelSummary | None) -> list[str]:
-    """Writes the documents, the scripts and what they need. Returns the latter, as `name==version`."""
+def _listed(contents: Path, models: list[Path], small: dict[Path, Path]) -> Iterator[str]:
+    """A line for each file of the model, and one for each that is in the package in Zstandard only."""
+    yield from (f"  {path.relative_to(contents)}" for path in models)
+    for file, packed in small.items():
+        before, after = file.stat().st_size, packed.stat().st_size
+        yield f"  {packed.name} is {file.name} in Zstandard: {after:,} bytes instead of {before:,}; run.py restores it"
+
+
+def _place_documents(
+    content: Content, contents: Path, summary: ModelSummary | None, further: Iterable[str]
+) -> list[str]:
+    """Writes the documents, the scripts and what they need, `further` libraries too: as `name==version`."""
     for role, name in DOCUMENTS.items():
         shutil.copyfile(content.documents[role], contents / name)
     shutil.copyfile(SCRIPT, contents / "run.py")
     shutil.copyfile(BACKENDS / format_spec(content.format).script, contents / "runtime.py")
-    needed = [requirement(name) for name in _libraries(contents, content.format, summary)]
+    libraries = [*_libraries(contents, content.format, summary), *further]
+    needed = [requirement(name) for name in libraries]
     (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
     return needed
 
@@ -237,12 +255,11 @@ def _libraries(contents: Path, format: str, summary: ModelSummary | None) -> lis
 def _readme(
     contents: Path,
     content: Content,
-    models: list[Path],
+    listed: str,
     summary: ModelSummary | None,
     needed: list[str],
     finding: str | None,
 ) -> str:
-    listed = "\n".join(f"  {path.relative_to(contents)}" for path in models)
     generative = summary is not None and summary.language is not None and summary.language.generative
     prompt = _PROMPT if generative and (contents / "model").is_dir() else ""
     inputs = _INPUTS if (contents / INPUTS).exists() else ""

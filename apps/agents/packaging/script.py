@@ -59,6 +59,28 @@ except ImportError:
     sys.exit(f"numpy is not installed here. {needs_in_words()}")
 
 
+# --- the model's files ------------------------------------------------------------------------------------------------
+
+
+def restore(folder: Path) -> None:
+    """Unpacks files in Zstandard beside themselves, once. Ends the program with a sentence if the library is missing.
+
+    Each has a checksum, and the library refuses what does not match it.
+    """
+    waiting = [file for file in sorted(folder.rglob("*.zst")) if not file.with_suffix("").exists()]
+    if not waiting:
+        return
+    try:
+        import zstandard
+    except ImportError:
+        sys.exit(f"zstandard is not installed here, and {waiting[0].name} is compressed. {needs_in_words()}")
+    for file in waiting:
+        unfinished = file.with_suffix(".part")
+        with file.open("rb") as reader, unfinished.open("wb") as writer:
+            zstandard.ZstdDecompressor().copy_stream(reader, writer)
+        unfinished.replace(file.with_suffix(""))
+
+
 # --- outputs ----------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +238,7 @@ def main() -> int:
     """Runs the command line. Returns the exit status."""
     given = _arguments(prompts=(HERE / "model" / "tokenizer_config.json").exists())
     try:
+        restore(HERE)
         runtime = _runtime()
         described = HERE / "inputs.json"
         inputs = json.loads(described.read_text(encoding="utf-8")) if described.exists() else {}

@@ -105,6 +105,9 @@ class Sorting:
             analysis=basis.analysis,
             student=self.bases.student,
         )
+        counted = self.criteria.counted_size is CountedSize.COMPRESSED or self._asked_for(spec.name)
+        if why is None and spec.knowledge.only_compressed and not counted:
+            return "Only the compressed file becomes smaller by it, and the criteria do not count that."
         if why is None and spec.family is Family.EXPORT and basis.analysis is not None and not self.bases.made_by(spec):
             return self.export_failures.get(spec.output_format or "") or "There was not enough time left for it."
         return why

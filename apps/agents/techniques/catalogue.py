@@ -13,6 +13,8 @@ from functools import cache
 from importlib import metadata
 
 from apps.agents.contracts.values import Value
+from apps.agents.techniques.clustering.specs import KERAS_CLUSTERING, ONNX_CLUSTERING, TORCH_CLUSTERING
+from apps.agents.techniques.keras_decomposition import KERAS_DECOMPOSITION
 from apps.agents.techniques.keras_pruning import KERAS_PRUNING
 from apps.agents.techniques.keras_training import KERAS_RECOVERY
 from apps.agents.techniques.library_calls import words_of
@@ -52,16 +54,20 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_CALIBRATION_TECHNIQUES,
     ONNX_PRUNING,
     ONNX_DECOMPOSITION,
+    ONNX_CLUSTERING,
     ONNX_RECOVERY,
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_SPARSITY_TECHNIQUES,
     TORCH_WIDTH,
     TORCH_DECOMPOSITION,
+    TORCH_CLUSTERING,
     *TORCH_TRAINING_TECHNIQUES,
     *TORCH_DISTILLATION_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
+    KERAS_CLUSTERING,
     KERAS_PRUNING,
+    KERAS_DECOMPOSITION,
     KERAS_RECOVERY,
     *LITERT_TECHNIQUES,
 )

@@ -16,7 +16,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Estimated
 from apps.agents.techniques.interface import interface_difference
-from apps.agents.techniques.pruning import quantized
+from apps.agents.techniques.reduction import quantized
 
 
 @dataclass(frozen=True)

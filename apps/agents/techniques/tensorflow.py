@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
-from apps.agents.techniques.knowledge.tensorflow import CLUSTERING, DEFAULTS_ONLY, FILTERS, DefaultsOnly
+from apps.agents.techniques.knowledge.tensorflow import DEFAULTS_ONLY, FILTERS, DefaultsOnly
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _LAYERS = (
@@ -146,30 +146,6 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         ),
         reference="Han et al. 2015, https://arxiv.org/abs/1506.02626",
         agent="magnitude:MagnitudePruning",
-    ),
-    _on_layers(
-        name="keras-clustering",
-        family=Family.COMPRESSION,
-        label="Weight clustering",
-        summary="The weights of each kernel share a few values, found by k-means. Only compressed files become "
-        "smaller, and nothing becomes faster.",
-        parameters=(
-            ParameterSpec(
-                name="clusters",
-                kind="integer",
-                default=16,
-                minimum=2,
-                maximum=256,
-                search=(16, 32),
-                help="Number of values in a kernel.",
-            ),
-        ),
-        expectation=Expectation(
-            size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW, compressed_ratio=4.0
-        ),
-        knowledge=CLUSTERING,
-        reference="Han et al. 2016, https://arxiv.org/abs/1510.00149",
-        agent="clustering:WeightClustering",
     ),
     TechniqueSpec(
         name="tensorflow-half",

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
-from apps.agents.files.compressed_size import compressed_bytes, compressed_share
+from apps.agents.files.compressed_size import (
+    Coding,
+    compressed_bytes,
+    compressed_share,
+    compressed_sizes,
+    read_zstandard,
+    write_zstandard,
+)
 
 
 @pytest.fixture
@@ -28,7 +36,32 @@ def packed(file: Path, method: int) -> Path:
 
 def test_it_is_what_a_zip_holds(half_zeros: Path) -> None:
     with zipfile.ZipFile(packed(half_zeros, zipfile.ZIP_DEFLATED)) as archive:
-        assert compressed_bytes(half_zeros) == archive.infolist()[0].compress_size
+        assert compressed_sizes(half_zeros)[Coding.DEFLATE] == archive.infolist()[0].compress_size
+
+
+def test_the_smaller_coding_counts(half_zeros: Path) -> None:
+    shared = half_zeros.with_name("shared")
+    shared.write_bytes(np.random.default_rng(0).integers(0, 16, 50_000).astype(np.float32).tobytes())
+    for file in (half_zeros, shared):
+        assert compressed_bytes(file) == min(compressed_sizes(file).values())
+    assert compressed_sizes(shared)[Coding.ZSTANDARD] < 0.9 * compressed_sizes(shared)[Coding.DEFLATE]
+
+
+def test_a_zstandard_file_has_the_size_that_counts_and_is_restored_bit_for_bit(half_zeros: Path) -> None:
+    small, again = half_zeros.with_name("weights.zst"), half_zeros.with_name("again")
+    assert write_zstandard(half_zeros, small).stat().st_size == compressed_sizes(half_zeros)[Coding.ZSTANDARD]
+    with again.open("wb") as target:
+        read_zstandard(small, target)
+    assert again.read_bytes() == half_zeros.read_bytes()
+
+
+def test_a_damaged_zstandard_file_is_not_restored(half_zeros: Path) -> None:
+    small = write_zstandard(half_zeros, half_zeros.with_name("weights.zst"))
+    content = bytearray(small.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    small.write_bytes(content)
+    with half_zeros.with_name("again").open("wb") as target, pytest.raises(zstandard.ZstdError):
+        read_zstandard(small, target)
 
 
 def test_how_the_upload_was_packed_makes_no_difference(half_zeros: Path) -> None:

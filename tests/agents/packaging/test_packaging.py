@@ -111,6 +111,46 @@ def content(model: Path, data: Path, documents: Documents, tmp_path: Path) -> Co
     return Content(model, "net.onnx", "onnx", documents, card(), examples(model, data, tmp_path / "looked"))
 
 
+def repetitive(path: Path) -> Path:
+    """A product with a weight of few values, which Zstandard packs better than DEFLATE."""
+    weight = np.random.default_rng(0).integers(-8, 8, (256, 256)).astype(np.float32) / 7
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 256])
+    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 256])
+    graph = helper.make_graph(nodes, "g", [given], [made], [onnx.numpy_helper.from_array(weight, "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_where_the_download_counts_the_model_is_packed_smaller_and_restored_bit_for_bit(
+    documents: Documents, tmp_path: Path
+) -> None:
+    model, data = repetitive(tmp_path / "stored"), tmp_path / "wide.npz"
+    np.savez(data, x=np.random.default_rng(1).normal(size=(ROWS, 256)).astype(np.float32))
+    plain = Content(model, "net.onnx", "onnx", documents, card(), examples(model, data, tmp_path / "looked"))
+    small = built(replace(plain, compressed=True), tmp_path / "a")
+    assert small.finding is None
+    folder = unpacked(small, tmp_path / "unpacked")
+    assert not (folder / "net.onnx").exists()
+    assert small.path.stat().st_size < 0.95 * built(plain, tmp_path / "b").path.stat().st_size
+    readme = (folder / "README.txt").read_text()
+    assert f"net.onnx.zst is net.onnx in Zstandard: {(folder / 'net.onnx.zst').stat().st_size:,} bytes" in readme
+    assert "zstandard==" in (folder / "requirements.txt").read_text()
+    assert "The same outputs as were measured" in run(folder)
+    assert (folder / "net.onnx").read_bytes() == model.read_bytes()
+
+
+def test_what_zstandard_does_not_make_smaller_stays_as_it_is(content: Content, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).bytes(4096)
+    with zipfile.ZipFile(tmp_path / "zipped", "w") as archive:
+        archive.write(content.model, "net.onnx")
+        archive.writestr("noise.bin", noise)
+    packed = built(replace(content, model=tmp_path / "zipped", compressed=True), tmp_path / "a")
+    with zipfile.ZipFile(packed.path) as archive:
+        assert archive.read("model/noise.bin") == noise
+        assert "model/noise.bin.zst" not in archive.namelist()
+
+
 def test_a_package_holds_all_it_promises(content: Content, tmp_path: Path) -> None:
     packed = built(content, tmp_path / "a")
     with zipfile.ZipFile(packed.path) as archive:

@@ -46,7 +46,7 @@ def test_what_sessions_do_is_allowed(given: str, chain: tuple[TechniqueSpec, ...
         ("onnx-graph", ("onnx-weight-only",), Format.ONNX, "It starts from float weights"),
         ("onnx-graph", ("onnx-graph",), Format.ONNX, "It has been applied already."),
         ("torch-gptq", ("onnx-export",), Format.TRANSFORMERS, "It takes a transformers folder, but the earlier"),
-        ("keras-filter-pruning", ("keras-clustering",), Format.KERAS, "It trains the model again"),
+        ("keras-filter-pruning", ("keras-clustering",), Format.KERAS, "It makes new weights"),
         ("onnx-equalize", ("onnx-adaround",), Format.ONNX, "It changes weights"),
         ("onnx-recover", ("onnx-gptq",), Format.ONNX, "It changes weights"),
         ("onnx-gptq", ("onnx-low-bits",), Format.ONNX, "It starts from float weights"),

@@ -18,7 +18,8 @@ from apps.agents.contracts.errors.techniques import (
 )
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
-from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
+from apps.agents.techniques.pruning import PruningAgent
+from apps.agents.techniques.reduction import Reduction, Workload
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, Workshop
 

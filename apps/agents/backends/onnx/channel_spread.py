@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from apps.agents.backends.onnx.nodes import attribute
+from apps.agents.backends.onnx.nodes import WEIGHTED, output_axis
 from apps.agents.backends.onnx.workbench import Workbench
 
-_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 _LOW, _HIGH = 10, 90
 """Percentiles, so that a few dead channels do not count."""
 
@@ -16,11 +15,11 @@ def channel_spreads(bench: Workbench) -> dict[str, float]:
     """By node: the range of a large channel (90th percentile) over that of a small one (10th)."""
     found: dict[str, float] = {}
     for node in bench.proto.graph.node:
-        if node.op_type not in _LAYERS or (weight := bench.array(node.input[1])) is None or weight.ndim < 2:
+        if node.op_type not in WEIGHTED or (weight := bench.array(node.input[1])) is None or weight.ndim < 2:
             continue
         if weight.dtype != np.float32 or not weight.size:
             continue
-        axis = 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else weight.ndim - 1
+        axis = output_axis(node, weight.ndim)
         ranges = np.abs(np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)).max(1)
         low, high = np.percentile(ranges, (_LOW, _HIGH))
         if low > 0 and np.isfinite(high):

@@ -9,7 +9,7 @@ from apps.agents.backends.onnx.cost import LayerCost, layer_costs
 from apps.agents.backends.onnx.observation import observe
 from apps.agents.backends.onnx.workbench import Workbench
 from apps.agents.measuring.engine import Feeds
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -1,65 +1,51 @@
-"""Weight clustering for Keras 3: the weights of each kernel share a few values, found by k-means.
-
-Method: Han et al. 2016, https://arxiv.org/abs/1510.00149. The file does not store a codebook: the dense file keeps its
-size, and only compressed forms shrink, which are reported separately.
-"""
+"""Weight clustering for Keras 3: the weights of each kernel share a few values."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
-from apps.agents.contracts.context import Context
-from apps.agents.contracts.errors.techniques import TechniqueNoEffect
-from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Applied, Assignment
-
-MOST_ROUNDS = 50
-_SETTLED = 1e-7
+from apps.agents.backends.tensorflow.engine import use_threads
+from apps.agents.backends.tensorflow.keras_technique import keras_of
+from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
+from apps.agents.backends.tensorflow.loading import layers_of
+from apps.agents.backends.tensorflow.saving import save_keras
+from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.clustering.agent import ClusteringAgent
+from apps.agents.techniques.clustering.k_means import Floats
 
 
-class WeightClustering(KerasTechnique):
-    """Each weight becomes the nearest of its kernel's centroids."""
+class WeightClustering(ClusteringAgent):
+    """Kernels and embeddings; weights that only tf_keras reads are refused."""
 
-    _most_values: int
+    _model: Any
 
-    def apply(self, assignment: Assignment, context: Context) -> Applied:
-        model, clusters = self.keras(assignment), int(assignment.parameters["clusters"])
-        kernels = self.kernels(model, assignment)
-        for done, weight in enumerate(kernels):
-            weight.assign(clustered(weight.numpy(), clusters))
-            context.progress((done + 1) / len(kernels), f"kernel {done + 1} of {len(kernels)}")
-        self._most_values = max(len(np.unique(weight.numpy())) for weight in kernels)
-        return self.finished(model, assignment, {"most_values": self._most_values})
+    def open(self, assignment: Assignment) -> None:
+        use_threads(assignment.threads)
+        self._model = keras_of(assignment)
 
-    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """Check that no kernel has more values than clusters."""
-        clusters = int(assignment.parameters["clusters"])
-        if self._most_values > clusters:
-            reason = f"a kernel has {self._most_values} values, but {clusters} clusters were requested"
-            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
-        return f"Each kernel has at most {self._most_values} values."
+    def layers(self) -> frozenset[str]:
+        return frozenset(layer.name for layer in layers_of(self._model))
 
+    def tensors(self, kept: frozenset[str]) -> Iterator[tuple[str, Floats]]:
+        for name, weight in kernels_of(self._model):
+            if name.rpartition("/")[0] not in kept:
+                yield name, weight.numpy()
 
-def clustered(kernel: Any, clusters: int) -> Any:
-    """`kernel` with each number replaced by its cluster's mean.
+    def store(self, weights: Mapping[str, Floats]) -> None:
+        for name, weight in kernels_of(self._model):
+            if name in weights:
+                weight.assign(weights[name])
 
-    Lloyd's algorithm on a line, from centroids spread evenly over the range, which preserves large weights better than
-    random ones (Han et al., section 3.2). The same kernel gives the same result.
-    """
-    values = np.sort(kernel.astype(np.float64).ravel())
-    centroids = np.linspace(values[0], values[-1], min(clusters, len(np.unique(values))))
-    totals = np.concatenate([[0.0], np.cumsum(values)])
-    for _ in range(MOST_ROUNDS):
-        borders = np.searchsorted(values, (centroids[1:] + centroids[:-1]) / 2)
-        edges = np.concatenate([[0], borders, [len(values)]])
-        counts = np.diff(edges)
-        means = np.where(counts > 0, np.diff(totals[edges]) / np.maximum(counts, 1), centroids)
-        moved = float(np.abs(means - centroids).max())
-        centroids = means
-        if moved <= _SETTLED:
-            break
-    nearest = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, kernel)
-    return centroids[nearest].astype(kernel.dtype)
+    def save(self, assignment: Assignment) -> Path:
+        return save_keras(self._model, assignment.out)
+
+    def reopen(self, assignment: Assignment, artifact: Path) -> None:
+        self._model = keras_of(replace(assignment, model=artifact))
+
+    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
+        """Also as TensorFlow Lite, and that zipped, where LiteRT can convert the model."""
+        converted = {name: n for name, n in sizes_of(self._model, assignment, artifact).items() if "Lite" in name}
+        return {**super().sizes(assignment, artifact), **converted}

@@ -58,6 +58,14 @@ class TechniqueNothingToDecompose(UserError):
     sentence = "{technique} finds no layer that it can replace by smaller factors: {reason}."
 
 
+class TechniqueNothingToCluster(UserError):
+    code = "technique.nothing_to_cluster"
+    sentence = (
+        "{technique} finds no weight that it could make share {clusters} values: {reason}. Ask for fewer clusters, or "
+        "choose another technique."
+    )
+
+
 class TechniquePattern(UserError):
     code = "technique.pattern"
     sentence = (

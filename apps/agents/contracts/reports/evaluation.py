@@ -80,7 +80,8 @@ class EvaluationReport(Value):
     latency: LatencyComparison
     size_bytes: Pair
     compressed_bytes: Pair | None = None
-    """Both sizes in DEFLATE. `None` in older reports, and for large files whose compressed size does not count."""
+    """Both sizes in DEFLATE or Zstandard, whichever is smaller (in older reports, in DEFLATE). `None` in still older
+    ones, and for large files whose compressed size does not count."""
     litert_bytes: Pair | None = None
     """Both sizes as TensorFlow Lite. `None` unless that size counts."""
     counted_size: CountedSize = CountedSize.FILE

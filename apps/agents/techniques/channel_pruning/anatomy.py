@@ -12,7 +12,7 @@ import numpy as np
 from apps.agents.techniques.channel_pruning.allocation import Widths, Work, uniform
 from apps.agents.techniques.channel_pruning.channels import Ids, Kept
 from apps.agents.techniques.channel_pruning.groups import AnyLayer, Group, Traced, everything, without
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from apps.agents.techniques.decomposition.choice import BYTES, LATENCY, MACS, Ch
 from apps.agents.techniques.decomposition.layer import DenseLayer
 from apps.agents.techniques.decomposition.options import Bench
 from apps.agents.techniques.decomposition.spread import Spread
-from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
+from apps.agents.techniques.reduction import Reduction, ReductionAgent, Workload
 
 _CHOSEN, _MADE = 0.7, 0.97
 """The progress when ranks are chosen, and when the artifact is written."""
@@ -46,10 +46,10 @@ class Plan:
     chooser: Chooser
 
 
-class CompressionAgent(PruningAgent):
+class CompressionAgent(ReductionAgent):
     """Replaces layers by factors. A subclass opens its models, measures and rewrites them.
 
-    The forecast is that of the budget; what was reached is recounted on the artifact, as for pruning.
+    The forecast is that of the budget; what was reached is recounted on the artifact.
     """
 
     _after: Workload

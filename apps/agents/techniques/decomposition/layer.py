@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from apps.agents.measuring.statistics.moments import Matrix
 
+MOST_FEATURES = 8192
+"""A layer whose outputs read more numbers is left: its inputs' covariance would take half a gigabyte."""
+
 
 @dataclass(frozen=True)
 class DenseLayer:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from apps.agents.measuring.statistics.moments import Matrix
+from apps.agents.techniques.decomposition.layer import DenseLayer
 
+_L = TypeVar("_L")
+
+MOST_BYTES = 512 * 2**20
+"""Of the covariances that are measured in one run through the examples."""
+ROWS_PER_FEATURE = 4
+"""Rows of a layer's inputs that are measured; neighbouring patches are so alike that more say little more."""
 _FLOOR = 1e-6
 """Directions whose variance is below this share of the largest count as having it, so that they can be divided by."""
 _DAMPING = 1e-9
@@ -82,6 +91,21 @@ class Inner:
         """The share of the outputs' energy that is lost with this last factor."""
         left = self.energy - 2 * float(np.sum(last.T * self.cross)) + float(np.sum((last @ self.covariance) * last))
         return min(1.0, max(0.0, left / self.energy)) if self.energy > 0 else 0.0
+
+
+def in_memory(layers: Sequence[_L], dense: Callable[[_L], DenseLayer]) -> Iterator[list[_L]]:
+    """Consecutive layers whose covariances fit into memory together."""
+    group: list[_L] = []
+    size = 0
+    for layer in layers:
+        own = 8 * dense(layer).matrix.shape[1] ** 2
+        if group and size + own > MOST_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(layer)
+        size += own
+    if group:
+        yield group
 
 
 def roots(covariance: Matrix) -> tuple[Matrix, Matrix]:

@@ -106,6 +106,9 @@ class TechniqueKnowledge:
     """Whether it is always tried, because it is cheap and harmless."""
     makes_halves: bool = False
     """Whether it does not gain anything if weights are in half precision already."""
+    only_compressed: bool = False
+    """Whether it is left out unless the compressed size counts or the criteria name it: even behind an export that
+    gains something, it adds nothing else."""
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()

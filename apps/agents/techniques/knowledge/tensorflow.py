@@ -31,6 +31,3 @@ FILTERS = DefaultsOnly(
         "the criteria name it.",
     )
 )
-CLUSTERING = DefaultsOnly(
-    forbids=(("pruning", "It trains the model again, after which weights no longer share values."),)
-)

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType
 
-from apps.agents.backends.onnx.calibrated.layers import LAYERS
-from apps.agents.backends.onnx.nodes import attribute
+from apps.agents.backends.onnx.nodes import WEIGHTED, output_axis
 
 COARSE = 15
 """Weights are on a coarse grid if each output channel has at most this many steps on either side of zero."""
@@ -46,10 +45,10 @@ def overrides(proto: ModelProto, folder: Path, weight_type: QuantType) -> dict[s
     stored = {one.name: one for one in proto.graph.initializer if one.data_type == TensorProto.FLOAT}
     found: dict[str, list[dict[str, Any]]] = {}
     for node in proto.graph.node:
-        tensor = stored.get(node.input[1]) if node.op_type in LAYERS else None
+        tensor = stored.get(node.input[1]) if node.op_type in WEIGHTED else None
         if tensor is None or tensor.name in found or len(tensor.dims) < 2:
             continue
-        axis = 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else len(tensor.dims) - 1
+        axis = output_axis(node, len(tensor.dims))
         steps = coarse_steps(numpy_helper.to_array(tensor, str(folder)), axis)
         if steps is not None:
             one = {"axis": axis, "quant_type": weight_type, "zero_point": np.array(zero)}

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from apps.agents.backends.onnx.nodes import attribute, is_plain
+from apps.agents.backends.onnx.nodes import attribute, is_plain, output_axis, weighted_nodes
 from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.measuring.statistics.moments import Matrix
-
-LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
-_STANDARD = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
@@ -124,18 +121,18 @@ class Graph:
     # --- finding ------------------------------------------------------------------------------------------------------
 
     def _layers(self) -> Iterator[WeightedLayer]:
-        for node in self.proto.graph.node:
-            if node.op_type in LAYERS and node.domain in _STANDARD and (found := self._layer(node)) is not None:
+        for node, shared in weighted_nodes(self.proto.graph, self._stored):
+            if not shared and (found := self._layer(node)) is not None:
                 yield found
 
     def _layer(self, node: NodeProto) -> WeightedLayer | None:
         weight = node.input[1]
-        if not self.has(weight) or len(self.readers[weight]) > 1 or weight == node.input[0] or not is_plain(node):
+        if not self.has(weight) or not is_plain(node):
             return None
         shape = tuple(self._stored[weight].dims)
         if len(shape) < 2 or (node.op_type != "Conv" and len(shape) != 2) or 0 in shape:
             return None
-        axis = 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else 1
+        axis = output_axis(node, len(shape))
         bias, end = self._bias(node, shape[axis])
         if bias is None and len(node.input) > 2 and node.input[2]:
             return None

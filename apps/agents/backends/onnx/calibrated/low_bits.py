@@ -20,6 +20,7 @@ from apps.agents.backends.onnx.calibrated.grid import rounding_grid
 from apps.agents.backends.onnx.calibrated.kept_grids import coarse_steps
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer, without_bias
 from apps.agents.backends.onnx.flow import flow_of
+from apps.agents.backends.onnx.nodes import WEIGHTED
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, drop_unread, kept_nodes
@@ -43,7 +44,7 @@ class LowBits(OnnxQuantization):
 
     @property
     def operators(self) -> frozenset[str]:
-        return frozenset(("Conv", "Gemm", "MatMul"))
+        return WEIGHTED
 
     def bits(self, assignment: Assignment) -> float:
         return _STORED_BITS

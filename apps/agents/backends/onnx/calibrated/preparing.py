@@ -17,7 +17,7 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueWithoutCalibration,
 )
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
-from apps.agents.techniques.pruning import quantized
+from apps.agents.techniques.reduction import quantized
 
 
 class CalibratedAgent(BaseOptimizationAgent):

@@ -27,7 +27,7 @@ from apps.agents.techniques.base import Assignment
 from apps.agents.techniques.decomposition.agent import CompressionAgent, FittedFactor, Plan, Tell
 from apps.agents.techniques.decomposition.layer import DenseLayer
 from apps.agents.techniques.decomposition.spread import Spread
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 
 class Decomposition(CompressionAgent):

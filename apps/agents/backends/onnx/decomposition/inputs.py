@@ -14,17 +14,12 @@ from apps.agents.backends.onnx.patches import patches
 from apps.agents.backends.onnx.workbench import Array
 from apps.agents.measuring.statistics.moments import Moments, Stack
 from apps.agents.techniques.channel_pruning.row_sample import RowSample, Take
-from apps.agents.techniques.decomposition.spread import Spread
-
-MOST_BYTES = 512 * 2**20
-"""Of the covariances that are measured in one run through the examples."""
-ROWS_PER_FEATURE = 4
-"""Neighbouring patches are so alike that more say little more."""
+from apps.agents.techniques.decomposition.spread import ROWS_PER_FEATURE, Spread, in_memory
 
 
 def spreads(proto: ModelProto, layers: Sequence[OnnxLayer], flow: Flow, seed: int) -> Iterator[Spread]:
     """One for each layer."""
-    for group in _groups(layers):
+    for group in in_memory(layers, lambda layer: layer.dense):
         moments = [Moments() for _ in group]
         takes = [
             RowSample(layer.dense.matrix.shape[1], flow.examples, seed, per_feature=ROWS_PER_FEATURE) for layer in group
@@ -50,18 +45,3 @@ def rows_read(layer: OnnxLayer, source: Array, take: Take) -> Stack:
     where = np.unravel_index(take(math.prod(places)), places)
     picked = windows[where]
     return np.asarray(picked.reshape(1, len(picked), -1), np.float32)
-
-
-def _groups(layers: Sequence[OnnxLayer]) -> Iterator[list[OnnxLayer]]:
-    """Consecutive layers whose covariances fit into memory together."""
-    group: list[OnnxLayer] = []
-    size = 0
-    for layer in layers:
-        own = 8 * layer.dense.matrix.shape[1] ** 2
-        if group and size + own > MOST_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(layer)
-        size += own
-    if group:
-        yield group

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from apps.agents.backends.onnx.nodes import attribute
-from apps.agents.backends.onnx.workbench import Array, names_read
+from apps.agents.backends.onnx.nodes import attribute, weighted_nodes
+from apps.agents.backends.onnx.workbench import Array
 from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.decomposition.agent import why_none
-from apps.agents.techniques.decomposition.layer import DenseLayer
+from apps.agents.techniques.decomposition.layer import MOST_FEATURES, DenseLayer
 
 Shapes = Mapping[str, tuple[int, ...]]
-PRODUCTS = ("MatMul", "Gemm")
-MOST_FEATURES = 8192
-"""A layer whose outputs read more numbers is left: its inputs' covariance would take half a gigabyte."""
-_STANDARD = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
@@ -84,12 +79,9 @@ def why_indecomposable(proto: ModelProto, shapes: Shapes, examples: int) -> str 
 def _looked_at(proto: ModelProto, shapes: Shapes, examples: int) -> Iterator[tuple[NodeProto, OnnxLayer | str]]:
     """Each convolution and product with a stored weight, as a layer or with the reason why it is left."""
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
-    read = Counter(name for node in proto.graph.node for name in names_read(node))
-    for node in proto.graph.node:
-        if node.domain not in _STANDARD or node.op_type not in ("Conv", *PRODUCTS) or node.input[1] not in stored:
-            continue
+    for node, shared in weighted_nodes(proto.graph, stored):
         try:
-            if read[node.input[1]] > 1:
+            if shared:
                 raise _Left("its weight is shared with another layer")
             yield node, _layer(node, stored, shapes, examples)
         except _Left as reason:

@@ -21,7 +21,8 @@ from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.channel_pruning.groups import why_nothing
 from apps.agents.techniques.channel_pruning.plan import Choice, CutPlan, choose
-from apps.agents.techniques.pruning import PruningAgent, Reduction
+from apps.agents.techniques.pruning import PruningAgent
+from apps.agents.techniques.reduction import Reduction
 from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 
 _CHOSEN, _TIMED, _FITTED = 0.3, 0.6, 0.95

@@ -19,7 +19,7 @@ from apps.agents.techniques.channel_pruning.allocation import uniform, work_of
 from apps.agents.techniques.channel_pruning.anatomy import Anatomy
 from apps.agents.techniques.channel_pruning.channels import Kept
 from apps.agents.techniques.channel_pruning.groups import groups_of, is_cuttable, why_nothing
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from onnx import ModelProto
 
 from apps.agents.backends.onnx.flow import Flow
+from apps.agents.backends.onnx.nodes import WEIGHTED
 from apps.agents.backends.onnx.patches import rows_of
 from apps.agents.backends.onnx.pruning.order import Aim, Order
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
@@ -21,8 +22,6 @@ from apps.agents.measuring.statistics.least_squares import fit
 from apps.agents.measuring.statistics.moments import Moments
 from apps.agents.techniques.channel_pruning.channels import Kept
 from apps.agents.techniques.channel_pruning.row_sample import RowSample
-
-FITTED = frozenset({"Conv", "Gemm", "MatMul"})
 
 Tell = Callable[[float, str], None]
 
@@ -50,7 +49,7 @@ class Compensation:
     def run(self, tell: Tell) -> list[FittedLayer]:
         """Fit every layer whose input changed, in place."""
         order, weights = Order(self.trace, self.kept), Weights(self.proto)
-        layers = [layer for layer in order.layers if layer.node.op_type in FITTED]
+        layers = [layer for layer in order.layers if layer.node.op_type in WEIGHTED]
         found = []
         for number, layer in enumerate(layers):
             tell(number / len(layers), f"fitting {layer.name}")

@@ -21,7 +21,8 @@ from apps.agents.contracts.formats import Format
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.channel_pruning.groups import why_nothing
 from apps.agents.techniques.channel_pruning.plan import CutPlan, choose
-from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
+from apps.agents.techniques.pruning import PruningAgent
+from apps.agents.techniques.reduction import Reduction, Workload
 
 BATCH = 32
 """Examples per batch. A layer's patches of one batch are in memory at once."""

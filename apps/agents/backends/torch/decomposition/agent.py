@@ -26,15 +26,11 @@ from apps.agents.techniques.base import Assignment
 from apps.agents.techniques.channel_pruning.row_sample import RowSample
 from apps.agents.techniques.decomposition.agent import CompressionAgent, FittedFactor, Plan, Tell
 from apps.agents.techniques.decomposition.layer import DenseLayer
-from apps.agents.techniques.decomposition.spread import Spread
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.decomposition.spread import ROWS_PER_FEATURE, Spread, in_memory
+from apps.agents.techniques.reduction import Workload
 
 ROWS = 2
-ROWS_PER_FEATURE = 4
-"""Neighbouring patches are so alike that more say little more."""
 BATCH = 16
-MOST_BYTES = 512 * 2**20
-"""Of the covariances that are measured in one run through the examples."""
 
 
 class Decomposition(CompressionAgent):
@@ -60,7 +56,7 @@ class Decomposition(CompressionAgent):
         return self._whole
 
     def spreads(self, assignment: Assignment) -> Iterator[Spread]:
-        for group in _groups(self._layers.found):
+        for group in in_memory(self._layers.found, lambda layer: layer.dense):
             seen = self._moments(assignment, group)
             while seen:
                 one = seen.pop(0)
@@ -114,19 +110,6 @@ class Decomposition(CompressionAgent):
             for feeds in _batches(assignment)(examples):
                 self._model.run(feeds)
         return seen
-
-
-def _groups(layers: Sequence[TorchLayer]) -> Iterator[list[TorchLayer]]:
-    """Consecutive layers whose covariances fit into memory together."""
-    group: list[TorchLayer] = []
-    for layer in layers:
-        size = sum(8 * one.dense.matrix.shape[1] ** 2 for one in (*group, layer))
-        if group and size > MOST_BYTES:
-            yield group
-            group = []
-        group.append(layer)
-    if group:
-        yield group
 
 
 def _examples(assignment: Assignment) -> int:

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from apps.agents.techniques.decomposition.layer import DenseLayer
+from apps.agents.techniques.decomposition.layer import MOST_FEATURES, DenseLayer
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 _KINDS = (*CONVOLUTIONS, nn.Linear)
 _OTHER = (nn.modules.conv._ConvNd, nn.Linear)
-MOST_FEATURES = 8192
-"""A layer whose outputs read more numbers is left: its inputs' covariance would take half a gigabyte."""
 Run = Callable[[], object]
 
 

@@ -17,7 +17,7 @@ from apps.agents.backends.torch.pruning.cutting import ROUNDS, Cutter, Manner
 from apps.agents.backends.torch.pruning.workload import widths_of, workload_of
 from apps.agents.contracts.errors.distillation import StudentNotBuilt
 from apps.agents.measuring.engine import Feeds
-from apps.agents.techniques.pruning import Reduction
+from apps.agents.techniques.reduction import Reduction
 
 CLOSE = 0.005
 FARTHEST = 1.5

@@ -24,7 +24,8 @@ from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, Tech
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.parameters import KERNEL_SIDE
-from apps.agents.techniques.pruning import PruningAgent, Reduction, channels_by_layer
+from apps.agents.techniques.pruning import PruningAgent, channels_by_layer
+from apps.agents.techniques.reduction import Reduction
 from apps.agents.techniques.speed_target import LEAST, Found, SpeedGoal, SpeedSearch, time_beside
 
 ROWS = 2

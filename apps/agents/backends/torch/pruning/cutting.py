@@ -18,7 +18,7 @@ from torch import nn
 
 from apps.agents.backends.torch.pruning.importance import importance_of
 from apps.agents.backends.torch.pruning.workload import CUT, workload_of
-from apps.agents.techniques.pruning import Reduction, Workload
+from apps.agents.techniques.reduction import Reduction, Workload
 
 Tensors = tuple[torch.Tensor, ...]
 ROUNDS = 8

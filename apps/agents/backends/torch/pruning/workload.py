@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 CUT = (nn.modules.conv._ConvNd, nn.Linear)
 """Layers whose output channels may be cut."""

@@ -20,9 +20,10 @@ from apps.agents.backends.torch.training.module import to_save, trainable
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.files.compressed_size import compressed_bytes
+from apps.agents.files.compressed_size import compressed_sizes
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
+from apps.agents.techniques.pruning import PruningAgent
+from apps.agents.techniques.reduction import Reduction, Workload
 
 
 @dataclass
@@ -102,7 +103,8 @@ class Sparsity(PruningAgent):
         return f"{words}{groups}. {super().effect(assignment, before, after)}"
 
     def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
-        return {"dense": artifact.stat().st_size, "zipped": compressed_bytes(artifact)}
+        compressed = {str(coding): size_bytes for coding, size_bytes in compressed_sizes(artifact).items()}
+        return {"dense": artifact.stat().st_size, **compressed}
 
     def _reopened(self, assignment: Assignment, artifact: Path) -> TorchModel:
         return _with_layers(load_model(artifact, assignment.scratch), assignment.spec.label)

@@ -10,7 +10,7 @@ from torch import nn
 
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.measuring.engine import Feeds
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 _COMPUTING = (nn.Linear, nn.modules.conv._ConvNd)
 

@@ -26,7 +26,8 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import PruningAgent, Reduction
+from apps.agents.techniques.pruning import PruningAgent
+from apps.agents.techniques.reduction import Reduction
 
 COMPARED = 4
 """Examples on which the cut model is compared."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from transformers import PreTrainedModel
 
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 
 def workload(outline: PreTrainedModel, tokens: int) -> Workload:
