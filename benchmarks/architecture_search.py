@@ -5,9 +5,9 @@
 The bar: for every seed the network found is at least as accurate as the uniform one, and at least as fast. Both start
 from the sample ResNet. The search gets its minutes for everything that it does: its table, its supernet, its trials and
 the training of the network found. The uniform network has every width cut alike (`torch-prune`, local) until it takes
-about as long as the network found, not less, and then all of these minutes to train (`torch-recover`). Training pictures
-are Fashion-MNIST's own; accuracy is that of its 10,000 test pictures, which no technique sees. Latency is the least CPU
-time of one thread on one picture in ONNX Runtime, in turns. Memory: 2 GB. It takes twice the minutes for each seed; a
+about as long as the network found, not less, and then all of these minutes to train (`torch-recover`). Training
+pictures are Fashion-MNIST's own; accuracy is that of its 10,000 test pictures, which no technique sees. Latency is the
+CPU time of one thread on one picture in ONNX Runtime, in turns with a reference. Memory: 2 GB. It takes twice the minutes for each seed; a
 short form is `--minutes 2 --seeds 1`.
 """
 
@@ -38,7 +38,7 @@ from benchmarks.prune_and_recover import exported, original_network  # noqa: E40
 FORMAT = "torch-export"
 NEVER_LESS = 0.98
 """The uniform network may be this much faster than the network found, which is the noise of a timing."""
-CUTS = (0.98, 0.95, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3)
+CUTS = (0.95, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75, 0.65)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class Bench:
     def times_ms(self, paths: Sequence[Path]) -> list[float]:
         feeds = {"image": self.images[:1].astype(np.float32)}
         watch = Stopwatch(1)
-        return watch.times_ms([timed_network(load_model(path, self.folder), feeds, 1, "The benchmark") for path in paths])
+        return watch.times_ms(
+            [timed_network(load_model(path, self.folder), feeds, 1, "The benchmark") for path in paths]
+        )
 
     def accuracy(self, path: Path) -> float:
         model, right = load_model(path, self.folder), 0
@@ -93,7 +95,13 @@ def compared(bench: Bench, shop: Shop, original: Path, given: argparse.Namespace
     """One seed: prints its table, and whether the bar is met."""
     rates = {"learning_rate": given.learning_rate, "batch_size": given.batch_size, "threads": 0}
     found = shop.apply(
-        "torch-search", original, FORMAT, minutes=given.minutes, latency_left=given.latency_left, sampler=given.sampler, **rates
+        "torch-search",
+        original,
+        FORMAT,
+        minutes=given.minutes,
+        latency_left=given.latency_left,
+        sampler=given.sampler,
+        **rates,
     )
     cut = uniform_like(bench, shop, original, found)
     uniform = shop.apply("torch-recover", cut, FORMAT, minutes=given.minutes, **rates)
@@ -101,7 +109,10 @@ def compared(bench: Bench, shop: Shop, original: Path, given: argparse.Namespace
     print(f"| seed {shop.seed} | accuracy % | latency ms | times faster | bytes |\n|---|---|---|---|---|")
     for one in (whole, searched, scaled):
         faster = whole.latency_ms / one.latency_ms
-        print(f"| {one.name} | {one.accuracy:.2f} | {one.latency_ms:.3f} | {faster:.2f} | {one.size_bytes:,} |", flush=True)
+        print(
+            f"| {one.name} | {one.accuracy:.2f} | {one.latency_ms:.3f} | {faster:.2f} | {one.size_bytes:,} |",
+            flush=True,
+        )
     return searched.dominates(scaled)
 
 

@@ -25,8 +25,8 @@ _LENGTH: tuple[ParameterSpec, ...] = (
     _STEPS.model_copy(
         update={
             "name": "final_steps",
-            "help": "Steps of the training of the network found; each finalist makes a quarter of them. 0 means as many "
-            "as fit. A recipe has the actual number.",
+            "help": "Steps of the training of the network found; each finalist makes a quarter of them. 0 means as "
+            "many as fit. A recipe has the actual number.",
         }
     ),
 )
@@ -104,14 +104,15 @@ _SEARCH: tuple[ParameterSpec, ...] = (
         kind="choice",
         default="magnitude",
         choices=("magnitude", "batch-norm", "taylor", "fpgm"),
-        help="How channels are ranked, of which narrower sub-networks have the first: by the size of their weights, the "
-        "scales of batch norms, gradients on examples, or the distance to the geometric median.",
+        help="How channels are ranked, of which narrower sub-networks have the first: by the size of their weights, "
+        "the scales of batch norms, gradients on examples, or the distance to the geometric median.",
     ),
     ParameterSpec(
         name="network",
         kind="names",
         default=(),
-        help="Widths, kernels and blocks to take instead of searching, such as width:stem=16. A recipe has those found.",
+        help="Widths, kernels and blocks to take instead of searching, such as width:stem=16. A recipe has those "
+        "found.",
     ),
 )
 
@@ -119,8 +120,8 @@ TORCH_ARCHITECTURE = TechniqueSpec(
     name="torch-search",
     family=Family.ARCHITECTURE,
     label="Architecture search",
-    summary="Finds widths, kernels and blocks for a limit on latency by a network whose sub-networks share its weights, "
-    "and trains the best sub-network to its end.",
+    summary="Finds widths, kernels and blocks for a limit on latency by a network whose sub-networks share its "
+    "weights, and trains the best sub-network to its end.",
     formats=(Format.TORCH_EXPORT, Format.STATE_DICT),
     output_format=Format.TORCH_EXPORT,
     requires=("torch", "torch-pruning", "onnx", "onnxruntime", "optuna"),

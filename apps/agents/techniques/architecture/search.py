@@ -18,6 +18,7 @@ from apps.agents.contracts.errors.techniques import TechniqueSearchTooSlow
 from apps.agents.techniques.architecture import table as tables
 from apps.agents.techniques.architecture.bench import Bench, Length, Lesson
 from apps.agents.techniques.architecture.progress import Finalist, PhaseContext, Progress
+from apps.agents.techniques.architecture.shown import TRIAL_LATENCY, TRIAL_LOSS, TRIAL_PARAMETERS
 from apps.agents.techniques.architecture.space import Kind, Values
 from apps.agents.techniques.architecture.trials import Proposer, Trial, finalists
 from apps.agents.techniques.training.trainer import HELD_OUT_LOSS, TRAINING_LOSS
@@ -26,13 +27,19 @@ SUPERNET, TRIALS, FINALISTS = 0.45, 0.2, 0.1
 """Shares of the minutes left after the table; the rest trains the network found."""
 LEAST_TO_TRAIN = 0.15
 """Share of all minutes that the training of the network found gets, however long the phases before it took."""
-TRIAL_LOSS, TRIAL_LATENCY, TRIAL_PARAMETERS = "trial loss", "trial latency ms", "trial parameters"
-"""The curves of trials: `apps.optimization.searches` draws them as points."""
 CORRECTING, CHECKING = 20, 24
 """Sub-networks that correct the table, and those on which its error is measured."""
+LEAST_TO_LEARN = 0.75
+"""Share of all minutes that count as left after the table, however long that took."""
 _LEARNED = {HELD_OUT_LOSS: "supernet held-out loss"}
 _TRAINED = {TRAINING_LOSS: TRAINING_LOSS, HELD_OUT_LOSS: HELD_OUT_LOSS}
-_PLACES = {"table": (0.0, 0.1), "supernet": (0.1, 0.5), "trials": (0.5, 0.7), "finalists": (0.7, 0.78), "end": (0.78, 1.0)}
+_PLACES = {
+    "table": (0.0, 0.1),
+    "supernet": (0.1, 0.5),
+    "trials": (0.5, 0.7),
+    "finalists": (0.7, 0.78),
+    "end": (0.78, 1.0),
+}
 _TABLED = 0.6
 """The share of the table's progress when operators are timed."""
 _START_TRIES = 400
@@ -97,7 +104,9 @@ class Search:
         if self.progress.table is not None:
             return
         bench, random = self.bench, np.random.default_rng(self.asked.seed)
-        table = tables.measured(bench.layers, bench.operators_ms, lambda share: self._tell("table", _TABLED * share, "timing operators"))
+        table = tables.measured(
+            bench.layers, bench.operators_ms, lambda share: self._tell("table", _TABLED * share, "timing operators")
+        )
         drawn = [bench.space.near(random.uniform(0.1, 1.0), random, 0.3) for _ in range(CORRECTING + CHECKING)]
         drawn = list(dict.fromkeys([*drawn, bench.space.smallest, bench.space.largest]))
         self._tell("table", _TABLED, "timing sub-networks")
@@ -127,7 +136,8 @@ class Search:
         if self.progress.supernet:
             return inner
         asked = self.asked
-        length = Length(SUPERNET * (asked.minutes - self._spent_s() / 60), asked.steps)
+        minutes = SUPERNET * max(LEAST_TO_LEARN * asked.minutes, asked.minutes - self._spent_s() / 60)
+        length = Length(minutes, asked.steps)
         lesson = self.bench.learn(length, self._phase("supernet", _LEARNED, inner, weights=False))
         self.progress.supernet, self.progress.supernet_steps = lesson.evidence, lesson.steps
         self._keep(weights=True)
@@ -161,7 +171,9 @@ class Search:
                 continue
             self._tell("finalists", place / len(chosen), f"finalist {place + 1} of {len(chosen)}")
             shared = self.bench.score(trial.values)
-            lesson = self.bench.train(trial.values, length, self._phase("finalists", {}, None, weights=True, keeps=False))
+            lesson = self.bench.train(
+                trial.values, length, self._phase("finalists", {}, None, weights=True, keeps=False)
+            )
             known.append(Finalist(trials.index(trial) + 1, trial.values, shared, lesson.score))
             self._keep(weights=True)
         return min(known, key=lambda one: one.alone.loss).values
@@ -169,7 +181,9 @@ class Search:
     def _train(self, values: Values, inner: Path | None) -> Lesson:
         asked = self.asked
         left = max(LEAST_TO_TRAIN * asked.minutes, asked.minutes - self._spent_s() / 60)
-        return self.bench.train(values, Length(left, asked.final_steps), self._phase("end", _TRAINED, inner, weights=True))
+        return self.bench.train(
+            values, Length(left, asked.final_steps), self._phase("end", _TRAINED, inner, weights=True)
+        )
 
     # --- trials -------------------------------------------------------------------------------------------------------
 

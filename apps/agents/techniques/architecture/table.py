@@ -162,4 +162,3 @@ def measured(layers: Counts, time: Time, tell: Callable[[float], object]) -> Tab
             sheets[layer, kernel] = Sheet(across, down, rows)
         tell((place + 1) / len(layers))
     return Table(sheets)
-

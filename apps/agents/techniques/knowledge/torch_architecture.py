@@ -37,7 +37,7 @@ SEARCHED = Searched(
             {"latency_left": 0.3},
             removed=0.7,
             lost_points=0.8,
-            basis="Its time is what it is asked for; the loss is that of a residual network with 70 % of its work pruned.",
+            basis="Its time is what it is asked for; its loss is that of a residual network with 70 % less work.",
             examples=2_000,
         ),
     ),

@@ -77,7 +77,7 @@ class SandwichStepper(Stepper):
         return given, self.loss(given, wanted, batch.labels)
 
     def check(self) -> float:
-        """The mean loss of `checked` on the held-out examples. Norms of all but the largest use a batch's statistics."""
+        """The mean loss of `checked` on held-out examples. Norms of all but the largest use a batch's statistics."""
         losses, counts = [], []
         with torch.no_grad():
             for batch in self.examples.checks():
@@ -145,7 +145,11 @@ class Scorer:
             norm.eval()
 
     def _right(self, output: torch.Tensor, labels: Any) -> int:
-        if labels is None or self.stepper.loss.task is not Task.CLASSIFICATION or not self.stepper.loss.reads(output, labels):
+        if (
+            labels is None
+            or self.stepper.loss.task is not Task.CLASSIFICATION
+            or not self.stepper.loss.reads(output, labels)
+        ):
             return 0
         rows = output.reshape(len(labels), -1)
         picked = rows.argmax(1) if rows.shape[1] > 1 else (rows[:, 0] > 0).long()

@@ -93,7 +93,7 @@ class Supernet(nn.Module):  # type: ignore[misc, unused-ignore]
         return self._variants[skipped]
 
     def _sliced(self, values: Values, variant: nn.Module) -> dict[str, torch.Tensor]:
-        """The tensors of `variant`. Buffers are copies, so a sub-network does not change the statistics of the whole."""
+        """The tensors of `variant`. Buffers are copies: a sub-network does not change the statistics of the whole."""
         indices, sides = self.indices(values), self.anatomy.sides(values)
         found = {name: tensor.clone() for name, tensor in variant.named_buffers()} | dict(variant.named_parameters())
         for name, axes in indices.items():

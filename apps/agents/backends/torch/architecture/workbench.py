@@ -215,7 +215,7 @@ def _outputs(part: nn.Module, shape: Sequence[int]) -> int:
 
 
 def _macs(place: Place, shape: Sequence[int]) -> int:
-    """For one example. A transposed convolution multiplies at each place of its input, any other layer of its output."""
+    """For one example. A transposed convolution multiplies at each place of its input, others of their output."""
     if getattr(place.part, "transposed", False):
         return math.prod(place.given[2:]) * math.prod(shape)
     return place.made * math.prod(shape)
