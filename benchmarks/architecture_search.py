@@ -7,8 +7,9 @@ from the sample ResNet. The search gets its minutes for everything that it does:
 the training of the network found. The uniform network has every width cut alike (`torch-prune`, local) until it takes
 about as long as the network found, not less, and then all of these minutes to train (`torch-recover`). Training
 pictures are Fashion-MNIST's own; accuracy is that of its 10,000 test pictures, which no technique sees. Latency is the
-CPU time of one thread on one picture in ONNX Runtime, in turns with a reference. Memory: 2 GB. It takes twice the minutes for each seed; a
-short form is `--minutes 2 --seeds 1`.
+CPU time of one thread on one picture in ONNX Runtime, in turns with a reference. Memory: 2 GB. It takes twice the
+minutes for each seed; a short form is `--minutes 2 --seeds 1`. `--table` only measures the error of the latency table,
+and how well a second timing of the same sub-networks agrees with the first.
 """
 
 from __future__ import annotations
@@ -28,11 +29,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
 
 import train  # noqa: E402 - the samples' own script.
 
+from apps.agents.backends.torch.architecture.agent import TorchArchitectureSearch  # noqa: E402
 from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network  # noqa: E402
 from apps.agents.backends.torch.loading import load_model  # noqa: E402
 from apps.agents.contracts.dataset_spec import DatasetSpec  # noqa: E402
+from apps.agents.datasets.loading import load_dataset  # noqa: E402
 from apps.agents.measuring.protocol import ModelFile  # noqa: E402
-from benchmarks.links import Shop  # noqa: E402
+from apps.agents.techniques.architecture.search import Asked, Search  # noqa: E402
+from apps.agents.techniques.architecture.table import Deviation  # noqa: E402
+from apps.agents.techniques.base import Assignment, spec_of  # noqa: E402
+from benchmarks.links import Shop, Teller  # noqa: E402
 from benchmarks.prune_and_recover import exported, original_network  # noqa: E402
 
 FORMAT = "torch-export"
@@ -91,6 +97,27 @@ def uniform_like(bench: Bench, shop: Shop, original: Path, found: Path) -> Path:
     return cuts[min(slower)[1]] if slower else original
 
 
+def table_error(shop: Shop, original: Path, seed: int) -> None:
+    """Prints the error of the table, and of a second timing of other sub-networks."""
+    spec, parameters = spec_of("torch-search", {"round_to": 8})
+    work = Path(tempfile.mkdtemp(dir=shop.folder))
+    inputs = load_model(original, work).summary.inputs
+    dataset = load_dataset(shop.dataset, shop.spec, inputs, seed, scratch=work)
+    given = Assignment(spec, parameters, original, dataset, work, work, seed, format=FORMAT)
+    given = replace(given, further_inputs={"teacher": shop.original})
+    bench, _ = TorchArchitectureSearch().open(given, None)
+    search = Search(bench, Asked.of(parameters, seed), Teller(), work, "The benchmark")
+    search.measure()
+    told = search.progress.deviation.plain()
+    print(f"seed {seed}: {told['within_ten_percent']:.0%} of {told['sub_networks']} sub-networks within 10 %, ", end="")
+    print(f"median error {told['median_error']:.1%}, largest {told['largest_error']:.1%}")
+    random = np.random.default_rng(seed + 1000)
+    networks = [bench.space.near(random.uniform(0.1, 1.0), random, 0.3) for _ in range(24)]
+    again = Deviation(tuple(zip(bench.networks_ms(networks), bench.networks_ms(networks), strict=True))).plain()
+    print(f"  two timings of the same: {again['within_ten_percent']:.0%} within 10 %, ", end="")
+    print(f"median {again['median_error']:.1%}, largest {again['largest_error']:.1%}", flush=True)
+
+
 def compared(bench: Bench, shop: Shop, original: Path, given: argparse.Namespace) -> bool:
     """One seed: prints its table, and whether the bar is met."""
     rates = {"learning_rate": given.learning_rate, "batch_size": given.batch_size, "threads": 0}
@@ -125,6 +152,7 @@ def main() -> int:
     parser.add_argument("--sampler", default="nsga2", choices=("nsga2", "tpe"))
     parser.add_argument("--learning-rate", type=float, default=0.002)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--table", action="store_true", help="only measure the error of the latency table")
     parser.add_argument("--training-share", type=float, default=0.7, help="of the training pictures (0.7)")
     given = parser.parse_args()
     images, labels = (part.numpy() for part in train.read_split(given.data, "train"))
@@ -137,6 +165,10 @@ def main() -> int:
         original = exported(network, folder / "original.pt2")
         spec = DatasetSpec(kind="npz", task="classification", training_share=given.training_share)
         shop = Shop(folder, folder / "data.npz", spec, ModelFile(format=FORMAT, path=original))
+        if given.table:
+            for seed in range(given.seeds):
+                table_error(shop, original, seed)
+            return 0
         bench = Bench(folder, *test)
         met = [compared(bench, replace(shop, seed=seed), original, given) for seed in range(given.seeds)]
     print(f"The network found dominates the uniform one for {sum(met)} of {len(met)} seeds.")

@@ -27,7 +27,7 @@ SUPERNET, TRIALS, FINALISTS = 0.45, 0.2, 0.1
 """Shares of the minutes left after the table; the rest trains the network found."""
 LEAST_TO_TRAIN = 0.15
 """Share of all minutes that the training of the network found gets, however long the phases before it took."""
-CORRECTING, CHECKING = 20, 24
+CORRECTING, CHECKING = 24, 24
 """Sub-networks that correct the table, and those on which its error is measured."""
 LEAST_TO_LEARN = 0.75
 """Share of all minutes that count as left after the table, however long that took."""
@@ -78,6 +78,9 @@ class Search:
     clock: Callable[[], float] = time.monotonic
     progress: Progress = field(default_factory=Progress)
 
+    def __post_init__(self) -> None:
+        self._began = self.clock() - self.progress.spent_s
+
     def run(self, given: Values | None = None) -> tuple[Values, Lesson]:
         """The network found, trained to its end. With `given`, that network is taken: nothing is timed or tried.
 
@@ -86,7 +89,7 @@ class Search:
         inner = self._resumed()
         self._began = self.clock() - self.progress.spent_s
         if given is None:
-            self._measure()
+            self.measure()
         inner = self._learn(inner)
         if given is None:
             self._search()
@@ -99,8 +102,8 @@ class Search:
 
     # --- phases -------------------------------------------------------------------------------------------------------
 
-    def _measure(self) -> None:
-        """Fills the table, corrects it, and measures its error."""
+    def measure(self) -> None:
+        """Fills the table, corrects it, and measures its error. Raises `TechniqueSearchTooSlow`."""
         if self.progress.table is not None:
             return
         bench, random = self.bench, np.random.default_rng(self.asked.seed)

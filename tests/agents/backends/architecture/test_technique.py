@@ -45,7 +45,9 @@ def _little_timing() -> Iterator[None]:
         yield
 
 
-def trained(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network as an exported program, trained for a moment."""
     torch.manual_seed(0)
     module, images, labels = Blocks().train(), torch.from_numpy(pictures()), torch.arange(EXAMPLES) % 5
     optimizer = torch.optim.AdamW(module.parameters(), 0.003)
@@ -53,20 +55,19 @@ def trained(folder: Path) -> Path:
         optimizer.zero_grad()
         nn.functional.cross_entropy(module(images), labels).backward()
         optimizer.step()
-    return exported(module.eval(), folder / "model.pt2", (3, 8, 8))
+    return exported(module.eval(), tmp_path_factory.mktemp("original") / "model.pt2", (3, 8, 8))
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workshop, Path, Optimized, Told]:
+def found(tmp_path_factory: pytest.TempPathFactory, original: Path) -> tuple[Workshop, Optimized, Told]:
     """One search, of which each test looks at a part."""
-    folder = tmp_path_factory.mktemp("search")
-    workshop, model = Workshop(folder, "torch-export"), trained(folder)
-    made = workshop.apply("torch-search", model, examples(workshop), LABELLED, **SHORT)
-    return workshop, model, made, workshop.told
+    workshop = Workshop(tmp_path_factory.mktemp("search"), "torch-export")
+    made = workshop.apply("torch-search", original, examples(workshop), LABELLED, **SHORT)
+    return workshop, made, workshop.told
 
 
-def test_the_network_found_is_smaller_and_has_learned(found: tuple[Workshop, Path, Optimized, Told]) -> None:
-    workshop, _, made, told = found
+def test_the_network_found_is_smaller_and_has_learned(found: tuple[Workshop, Optimized, Told]) -> None:
+    workshop, made, told = found
     evidence = made.result.evidence
     assert evidence["macs_after"] < evidence["macs_before"]
     assert evidence["training"]["held_out_loss_after"] < evidence["training"]["held_out_loss_before"]
@@ -80,38 +81,38 @@ def test_the_network_found_is_smaller_and_has_learned(found: tuple[Workshop, Pat
 
 
 def test_its_recipe_makes_the_same_bytes_without_timing(
-    found: tuple[Workshop, Path, Optimized, Told], monkeypatch: pytest.MonkeyPatch
+    found: tuple[Workshop, Optimized, Told], original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workshop, model, made, _ = found
+    workshop, made, _ = found
     monkeypatch.setattr(timing.Stopwatch, "times_ms", None)
-    again = workshop.apply("torch-search", model, examples(workshop), LABELLED, **made.result.parameters)
+    again = workshop.apply("torch-search", original, examples(workshop), LABELLED, **made.result.parameters)
     assert again.result.digest == made.result.digest
     assert "search" not in again.result.evidence
 
 
 def test_a_search_whose_worker_dies_in_a_training_goes_on_to_the_same_bytes(
-    found: tuple[Workshop, Path, Optimized, Told], monkeypatch: pytest.MonkeyPatch
+    found: tuple[Workshop, Optimized, Told], original: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workshop, model, made, _ = found
+    workshop, made, _ = found
     monkeypatch.setattr(trainer, "CHECKPOINT_EVERY_S", 0.0)
     data = examples(workshop)
     for last in (2, 14):  # In the training of the supernet, and in that of the network found.
         workshop.told = killing = Killing(last=last)
         parameters = made.result.parameters
         with pytest.raises(Killed):
-            workshop.apply("torch-search", model, data, LABELLED, **parameters)
+            workshop.apply("torch-search", original, data, LABELLED, **parameters)
         checkpoint = workshop.root / "checkpoint"
         checkpoint.write_bytes(killing.kept[-1])
         workshop.told = Told(checkpoint=checkpoint)
-        again = workshop.apply("torch-search", model, data, LABELLED, **parameters)
+        again = workshop.apply("torch-search", original, data, LABELLED, **parameters)
         assert again.result.digest == made.result.digest
 
 
-def test_without_a_training_part_it_is_refused(tmp_path: Path) -> None:
+def test_without_a_training_part_it_is_refused(tmp_path: Path, original: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     plain = DatasetSpec(kind="npz", task="classification")
     with pytest.raises(TrainingPartMissing):
-        workshop.apply("torch-search", trained(tmp_path), examples(workshop), plain, **SHORT)
+        workshop.apply("torch-search", original, examples(workshop), plain, **SHORT)
 
 
 def test_a_model_without_anything_to_choose_is_refused(tmp_path: Path) -> None:
@@ -133,25 +134,25 @@ def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
     assert "cannot be traced: it cannot be exported" in caught.value.message
 
 
-def test_a_network_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_the_model_does_not_have_is_refused(tmp_path: Path, original: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     with pytest.raises(TechniqueParameters) as caught:
-        workshop.apply("torch-search", trained(tmp_path), examples(workshop), LABELLED, **SHORT, network=["width:no=8"])
+        workshop.apply("torch-search", original, examples(workshop), LABELLED, **SHORT, network=["width:no=8"])
     assert "names no choice of this model; it has width:stem.0" in caught.value.message
 
 
-def test_it_learns_from_the_original_without_labels(tmp_path: Path) -> None:
+def test_it_learns_from_the_original_without_labels(tmp_path: Path, original: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     given = {**SHORT, "network": ["width:hidden=16", "block:first.0=0"]}
-    made = workshop.apply("torch-search", trained(tmp_path), workshop.examples(x=pictures()), UNLABELLED, **given)
+    made = workshop.apply("torch-search", original, workshop.examples(x=pictures()), UNLABELLED, **given)
     assert made.result.evidence["held_out_accuracy"] is None
     assert made.result.evidence["chosen"] == {"block:first.0": "0"}
 
 
-def test_measured_costs_choose_what_widths_are_multiples_of(tmp_path: Path) -> None:
+def test_measured_costs_choose_what_widths_are_multiples_of(tmp_path: Path, original: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     given = {**SHORT, "round_to": 0, "network": ["width:hidden=16"]}
-    made = workshop.apply("torch-search", trained(tmp_path), examples(workshop), LABELLED, **given)
+    made = workshop.apply("torch-search", original, examples(workshop), LABELLED, **given)
     told = made.result.evidence["rounding"]
     assert made.result.parameters["round_to"] == told["multiple"]
     assert min(told["ms_per_million_macs"].values()) > 0
