@@ -137,8 +137,8 @@ def rank_correlation(left: Sequence[float], right: Sequence[float]) -> float | N
         return None
     import numpy as np
 
-    ranks = [np.argsort(np.argsort(side)) for side in (left, right)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = [np.argsort(np.argsort(side)).astype(np.float64) for side in (left, right)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _beats(one: Trial, other: Trial) -> bool:

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch.architecture.supernet import Supernet
-from apps.agents.backends.torch.architecture.timing import timed_network
-from apps.agents.backends.torch.architecture.workbench import Wish, Workbench, anatomy_of
+from apps.agents.backends.torch.architecture.timing import timed_network, timed_operator
+from apps.agents.backends.torch.architecture.workbench import Wish, Workbench, anatomy_of, places_of
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.pruning.program import to_cut
 from apps.agents.backends.torch.pruning.workload import workload_of
 from apps.agents.techniques.architecture.space import Kind
+from apps.agents.techniques.architecture.table import Operator
 from tests.agents.backends.pruning.test_torch_prune import exported
 from tests.agents.training_lessons import pictures
 
@@ -102,6 +103,29 @@ def test_the_most_important_channels_are_kept(bench: Workbench) -> None:
     heads = bench.model.module.get_submodule("head").weight
     scores = whole.square().sum(1) + heads.square().sum(0) + bench.model.module.get_submodule("hidden").bias.square()
     assert set(scores.topk(8).indices.tolist()) & set((ranks < 8).nonzero().flatten().tolist())
+
+
+@pytest.mark.parametrize(
+    ("part", "shape", "operator"),
+    [
+        (nn.Conv2d(16, 32, 3, padding=1, stride=2), (2, 16, 8, 8), Operator("layer", 8, 24, 3)),
+        (nn.Conv2d(16, 32, 5, padding="same"), (2, 16, 8, 8), Operator("layer", 8, 24, 3)),
+        (nn.Conv2d(16, 32, 3, groups=4), (2, 16, 8, 8), Operator("layer", 16, 32, 3)),
+        (nn.Conv2d(16, 16, 5, padding=2, groups=16), (2, 16, 8, 8), Operator("layer", 8, 8, 3)),
+        (nn.Conv1d(16, 32, 3, padding=2, dilation=2), (2, 16, 20), Operator("layer", 8, 24, 3)),
+        (nn.ConvTranspose2d(16, 32, 2, stride=2), (2, 16, 8, 8), Operator("layer", 8, 24, 2)),
+        (nn.Linear(16, 32), (2, 7, 16), Operator("layer", 8, 24, 0)),
+    ],
+)
+def test_every_kind_of_layer_is_timed_alone(part: nn.Module, shape: tuple[int, ...], operator: Operator) -> None:
+    place = places_of(part, (torch.zeros(shape),), 2)[""]
+    timed = timed_operator(place, operator, 1)
+    (made,) = timed.session.run(None, timed.feeds)
+    with torch.no_grad():
+        wanted = part(torch.zeros(shape))
+    axis = -1 if isinstance(part, nn.Linear) else 1
+    assert made.shape[axis] == operator.outputs
+    assert made.size // made.shape[axis] == place.made == wanted.numel() // 2 // wanted.shape[axis]
 
 
 def test_gradients_of_a_sub_network_reach_only_its_weights(bench: Workbench) -> None:

@@ -92,6 +92,11 @@ class Stopwatch:
         return max(1, least)
 
 
+def is_depthwise(part: nn.Module) -> bool:
+    """Whether each of its outputs reads one input, so that both have the same number of channels."""
+    return getattr(part, "groups", 1) > 1 and bool(part.groups == part.in_channels == part.out_channels)
+
+
 def timed_operator(place: Place, operator: Operator, threads: int) -> Timed:
     proto, shape = _operator(place, operator)
     return Timed(opened(proto, threads), {"x": _numbers(shape)})
@@ -126,15 +131,11 @@ def _operator(place: Place, operator: Operator) -> tuple[ModelProto, tuple[int, 
         node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)
         return _model([node], weight, operator.outputs, 2), (rows, operator.inputs)
     assert isinstance(part, nn.modules.conv._ConvNd)
-    depthwise = part.groups > 1
-    inputs = operator.outputs if depthwise or not operator.inputs else operator.inputs
-    sides = tuple(min(operator.kernel, length) if operator.kernel else length for length in part.kernel_size)
-    ends = (inputs, operator.outputs) if part.transposed else (operator.outputs, 1 if depthwise else inputs)
-    attributes: dict[str, object] = {
-        "group": operator.outputs if depthwise else 1,
-        "strides": list(part.stride),
-        "dilations": list(part.dilation),
-    }
+    groups = operator.outputs if is_depthwise(part) else part.groups
+    inputs = operator.inputs if groups == 1 else operator.outputs if is_depthwise(part) else part.in_channels
+    sides = tuple(min(operator.kernel, length) for length in part.kernel_size)
+    ends = (inputs, operator.outputs // groups) if part.transposed else (operator.outputs, inputs // groups)
+    attributes: dict[str, object] = {"group": groups, "strides": list(part.stride), "dilations": list(part.dilation)}
     if isinstance(part.padding, str):
         attributes["auto_pad"] = "SAME_UPPER" if part.padding == "same" else "VALID"
     else:

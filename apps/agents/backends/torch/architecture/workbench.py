@@ -15,7 +15,7 @@ from torch import nn
 from apps.agents.backends.torch.architecture.blocks import blocks_of, without
 from apps.agents.backends.torch.architecture.slots import groups_of
 from apps.agents.backends.torch.architecture.supernet import Anatomy, Supernet
-from apps.agents.backends.torch.architecture.timing import Place, Stopwatch, timed_operator
+from apps.agents.backends.torch.architecture.timing import Place, Stopwatch, is_depthwise, timed_operator
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.pruning.cutting import Cutter, Manner
 from apps.agents.backends.torch.pruning.importance import importance_of
@@ -134,10 +134,12 @@ class Workbench:
         for name, place in self.places.items():
             part = place.part
             transposed = isinstance(part, _CONVOLUTION) and part.transposed
-            ends = [lengths.get((f"{name}.weight", axis), (part.weight.shape[axis],)) for axis in (0, 1)]
+            ends = [tuple(lengths.get((f"{name}.weight", axis), (part.weight.shape[axis],))) for axis in (0, 1)]
             outputs, inputs = ends[::-1] if transposed else ends
-            if getattr(part, "groups", 1) > 1:
-                inputs, outputs = (outputs, ()) if part.groups == part.out_channels else (inputs, outputs)
+            if is_depthwise(part):
+                inputs, outputs = outputs, ()
+            elif getattr(part, "groups", 1) > 1:  # Its channels do not change.
+                inputs = (part.in_channels,)
             for side in sides.get(name, (_side(part),)):
                 found[name, side] = inputs, outputs
         return found
@@ -204,9 +206,10 @@ def _lengths(anatomy: Anatomy) -> dict[tuple[str, int], list[int]]:
 def _operator(name: str, part: nn.Module, shape: Sequence[int]) -> Operator:
     """Of a layer whose weight has this shape."""
     outputs = _outputs(part, shape)
-    if getattr(part, "groups", 1) > 1:
+    if is_depthwise(part):
         return Operator(name, outputs, outputs, max(shape[2:]))
-    inputs = shape[0] if getattr(part, "transposed", False) else shape[1]
+    grouped = getattr(part, "groups", 1) > 1
+    inputs = part.in_channels if grouped else shape[0] if getattr(part, "transposed", False) else shape[1]
     return Operator(name, inputs, outputs, max(shape[2:], default=0))
 
 
