@@ -17,8 +17,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-POINTS = 4
-"""Widths at which each axis of a layer is timed."""
+POINTS = (8, 6, 4)
+"""Widths at which each axis of a layer is timed: as many as keep the table within `MOST_OPERATORS`. Kernels work in
+blocks of channels, so times between two widths do not lie on a line."""
+MOST_OPERATORS = 1000
 CLOSE = 0.1
 """A prediction this close to the measurement, as a share of it, counts as right."""
 PULL = 0.03
@@ -145,20 +147,20 @@ class Deviation:
         }
 
 
-def points(counts: Sequence[int]) -> tuple[int, ...]:
-    """At most `POINTS` of the possible `counts`, the lowest and the highest among them."""
+def points(counts: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most so many of the possible `counts`, the lowest and the highest among them."""
     every = sorted(set(counts))
-    if len(every) <= POINTS:
+    if len(every) <= most:
         return tuple(every)
-    chosen = np.linspace(0, len(every) - 1, POINTS).round().astype(int)
+    chosen = np.linspace(0, len(every) - 1, most).round().astype(int)
     return tuple(every[place] for place in chosen)
 
 
 def measured(layers: Counts, time: Time, tell: Callable[[float], object]) -> Table:
     """Times each layer and kernel at some of its possible counts of inputs and outputs."""
-    sheets = {}
+    sheets, most = {}, _points_that_fit(layers)
     for place, ((layer, kernel), (inputs, outputs)) in enumerate(layers.items()):
-        across, down = points(inputs), points(outputs)
+        across, down = points(inputs, most), points(outputs, most)
         if not outputs:
             row = tuple(time([Operator(layer, one, one, kernel) for one in across]))
             sheets[layer, kernel] = Sheet((0,), across, (row,))
@@ -168,3 +170,11 @@ def measured(layers: Counts, time: Time, tell: Callable[[float], object]) -> Tab
             sheets[layer, kernel] = Sheet(across, down, rows)
         tell((place + 1) / len(layers))
     return Table(sheets)
+
+
+def _points_that_fit(layers: Counts) -> int:
+    for most in POINTS:
+        pairs = ((points(inputs, most), points(outputs, most)) for inputs, outputs in layers.values())
+        if sum(len(across) * max(1, len(down)) for across, down in pairs) <= MOST_OPERATORS:
+            return most
+    return POINTS[-1]

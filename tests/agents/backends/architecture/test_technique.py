@@ -41,7 +41,7 @@ def _little_timing() -> Iterator[None]:
         patch.setattr(timing, "ROUNDS", 1)
         patch.setattr(search, "CORRECTING", 5)
         patch.setattr(search, "CHECKING", 3)
-        patch.setattr(table, "POINTS", 2)
+        patch.setattr(table, "POINTS", (2,))
         yield
 
 

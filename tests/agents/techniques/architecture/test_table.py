@@ -53,5 +53,12 @@ def test_the_error_is_told() -> None:
 
 
 def test_a_few_of_many_counts_are_timed() -> None:
-    assert points(range(8, 129, 8)) == (8, 48, 88, 128)
-    assert points((16, 8, 8)) == (8, 16)
+    assert points(range(8, 129, 8), 4) == (8, 48, 88, 128)
+    assert points((16, 8, 8), 4) == (8, 16)
+
+
+def test_a_deep_network_is_timed_at_fewer_widths() -> None:
+    counts = {(f"layer {place}", 3): (range(8, 129, 8), range(8, 129, 8)) for place in range(40)}
+    assert measured(counts, _time, lambda share: None).entries == 40 * 4 * 4
+    few = {name: counts[name] for name in list(counts)[:3]}
+    assert measured(few, _time, lambda share: None).entries == 3 * 8 * 8

@@ -20,7 +20,7 @@ from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.architecture.table import Operator
 
 OPSET, IR = 18, 10
-WARM_RUNS, RUNS, REFERENCE_RUNS = 2, 15, 5
+WARM_RUNS, RUNS, REFERENCE_RUNS = 2, 10, 5
 """Of one model, and of the reference before and after it, in a round."""
 ROUNDS = 7
 MOST_S = 0.2
