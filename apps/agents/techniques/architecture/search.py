@@ -155,12 +155,18 @@ class Search:
             left = asked.trials - len(trials)
             batch = (proposer.propose(trials) if trials else self._first())[:left]
             for number, values in enumerate(batch, start=len(trials) + 1):
+                if trials and self._late(until_s):
+                    break
                 self._tell("trials", number / asked.trials, f"trial {number} of {asked.trials}")
                 trials.append(self._tried(values))
                 self._show(number, trials[-1])
-            late = not asked.steps and self._spent_s() > until_s
+            late = self._late(until_s)
             self.progress.searched = late or not batch or len(trials) >= asked.trials
             self._keep(weights=True)
+
+    def _late(self, until_s: float) -> bool:
+        """Whether the time for trials is over. With given steps, there is no such time."""
+        return not self.asked.steps and self._spent_s() > until_s
 
     def _best(self) -> Values:
         """Trains the finalists for a short while each, and takes the one with the lowest loss."""

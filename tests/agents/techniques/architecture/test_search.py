@@ -157,3 +157,15 @@ def test_the_rank_correlation_is_spearmans() -> None:
     assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1.0)
     assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1.0)
     assert rank_correlation([1, 2], [1, 2]) is None
+
+
+def test_trials_end_when_their_time_is_over(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    search = Search(Arithmetic(), replace(ASKED, steps=0, minutes=1.0), Told(), tmp_path, "Search", clock=clock)
+    search.run()
+    assert 1 <= len(search.progress.trials) < ASKED.trials
