@@ -60,6 +60,7 @@ class Shop:
             dataset=load_dataset(self.dataset, self.spec, inputs, self.seed, scratch=work),
             scratch=work,
             out=work / "out",
+            seed=self.seed,
             format=model_format,
             further_inputs=dict.fromkeys(found.inputs, self.original),
         )

@@ -45,10 +45,13 @@ class Killed(Exception):
     """What a test raises in the middle of a training."""
 
 
+@dataclass
 class Killing(Told):
-    """Ends the training after its second checkpoint."""
+    """Ends the work after its second checkpoint, or another one."""
+
+    last: int = 2
 
     def keep_checkpoint(self, file: Path) -> None:
         super().keep_checkpoint(file)
-        if len(self.kept) == 2:
+        if len(self.kept) == self.last:
             raise Killed

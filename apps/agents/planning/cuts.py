@@ -23,6 +23,10 @@ FEWEST_MINUTES = 4.0
 """A session with fewer minutes does not train."""
 MINUTES_FOR_TWO = 15.0
 """A session with at least this many minutes tries two cuts, and a student, instead of one of them."""
+MINUTES_FOR_SEARCH = 40.0
+"""A session with at least this many minutes also searches for an architecture."""
+SEARCH_SHARE = 0.25
+"""The share of the session's minutes for a search, besides the training behind it."""
 TRAINING_SHARE = 0.2
 """The share of the session's minutes for the training of each cut."""
 LONG_SHARE = 0.45
@@ -49,11 +53,17 @@ class TrainedCut:
     cut: Cut
     minutes: float
     chain: Chain
+    searched_minutes: float = 0.0
 
     @property
     def reason(self) -> str:
         if len(self.chain) == 1:
             return f"A student with {1 - self.cut.removed:.0%} of the work learns for {self.minutes:g} minutes."
+        if self.searched_minutes:
+            return (
+                f"A network with about {1 - self.cut.removed:.0%} of the work is searched for in "
+                f"{self.searched_minutes:g} minutes, then trained for {self.minutes:g}."
+            )
         goals = " and ".join(goals_in_words(self.cut.parameters))
         removed = f"{self.cut.removed:.0%} of the work is pruned away"
         if goals:
@@ -125,20 +135,26 @@ def trained_cuts(
     if lessons.session_minutes < FEWEST_MINUTES:
         return given
     cutting = [spec for spec in taking if spec.knowledge.cuts]
-    pruners = [spec for spec in cutting if not _trains(spec)]
+    searchers = [spec for spec in cutting if spec.knowledge.searches]
+    pruners = [spec for spec in cutting if not _trains(spec) and spec not in searchers]
     trainers = [one for one in available.values() if _trains(one) and one not in cutting and not one.trains_student]
-    pairs = [
-        (prune, train) for prune in pruners for train in trainers if why_not_after(train, [prune], model_format) is None
-    ]
+    pairs = [(one, train) for one in pruners for train in trainers if not why_not_after(train, [one], model_format)]
     two = lessons.session_minutes >= MINUTES_FOR_TWO
     pruned = [
         _trained_cut(*pair, cut, lessons.minutes(cut))
         for pair in pairs[:1]
         for cut in _chosen(pair[0].knowledge.cuts, lessons, pace, two=two)
     ]
+    found = [
+        _searched_cut(search, train, cut, lessons)
+        for search in searchers
+        for train in [one for one in trainers if not why_not_after(one, [search], model_format)][:1]
+        for cut in search.knowledge.cuts[:1]
+        if lessons.session_minutes >= MINUTES_FOR_SEARCH and lessons.suffice(cut)
+    ]
     both = [spec for spec in cutting if _trains(spec)]
     learned = [_learned_cut(spec, cut, lessons.minutes()) for spec in both for cut in spec.knowledge.cuts[:1]]
-    return given + (pruned + learned)[: None if two else max(0, 1 - len(given))]
+    return given + (pruned + learned)[: None if two else max(0, 1 - len(given))] + found
 
 
 def _chosen(cuts: Sequence[Cut], lessons: Lessons, pace: Pace | None, *, two: bool) -> list[Cut]:
@@ -194,6 +210,16 @@ def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: 
     suited = {name: value for name, value in cut.training.items() if name in known}
     second = application_of(train, train.resolve({**suited, **_length(train, minutes)}))
     return TrainedCut(cut, minutes, (first, second))
+
+
+def _searched_cut(search: TechniqueSpec, train: TechniqueSpec, cut: Cut, lessons: Lessons) -> TrainedCut:
+    """By a technique that takes minutes to find what it cuts."""
+    minutes = round(SEARCH_SHARE * lessons.session_minutes, 2)
+    known = {one.name for one in search.parameters}
+    spent = {name: value for name, value in (("minutes", minutes), ("threads", 0)) if name in known}
+    first = application_of(search, search.resolve({**cut.parameters, **spent}))
+    second = application_of(train, train.resolve(_length(train, lessons.minutes())))
+    return TrainedCut(cut, lessons.minutes(), (first, second), minutes)
 
 
 def fits_behind(earlier: Chain, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:

@@ -27,6 +27,7 @@ from apps.agents.techniques.onnx_training import ONNX_RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
+from apps.agents.techniques.torch_architecture import TORCH_ARCHITECTURE
 from apps.agents.techniques.torch_decomposition import TORCH_DECOMPOSITION
 from apps.agents.techniques.torch_distillation import TORCH_DISTILLATION_TECHNIQUES
 from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
@@ -62,6 +63,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     TORCH_WIDTH,
     TORCH_DECOMPOSITION,
     TORCH_CLUSTERING,
+    TORCH_ARCHITECTURE,
     *TORCH_TRAINING_TECHNIQUES,
     *TORCH_DISTILLATION_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,

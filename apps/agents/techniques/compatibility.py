@@ -35,7 +35,7 @@ WORTH_NAMING = 0.05
 """A model with a smaller share of quantized weights was not quantized on purpose."""
 ENOUGH_LEFT = 0.5
 """A quantization is worthwhile if at least this share of the weights is still in full precision."""
-_REMOVING = (Family.PRUNING, Family.COMPRESSION)
+_REMOVING = (Family.PRUNING, Family.COMPRESSION, Family.ARCHITECTURE)
 _FROM_FLOATS = (Family.QUANTIZATION, Family.CALIBRATION, Family.EXPORT, Family.TRAINING, *_REMOVING)
 """What starts from weights that are floats."""
 _WHOLLY_FLOAT = (*_REMOVING, Family.CALIBRATION)

@@ -9,7 +9,7 @@ from django import template
 
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport
-from apps.optimization import plots, ranks, widths
+from apps.optimization import plots, ranks, searches, widths
 from apps.optimization.curves import Chart, Curves
 from apps.optimization.fronts import Scatter
 from apps.optimization.services.report import SessionReport
@@ -68,3 +68,24 @@ def ranks_shown(evidence: Mapping[str, Any]) -> ranks.Ranks:
 @register.filter
 def beside_ranks(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return ranks.beside_ranks(evidence)
+
+
+@register.filter
+def training_curves(curves: Curves) -> Curves:
+    """Those that are drawn as lines: all but the trials of a search."""
+    return searches.beside_trials(curves)
+
+
+@register.filter
+def trials_live(curves: Curves) -> searches.Trials:
+    return searches.trials_of_curves(curves)
+
+
+@register.filter
+def search_shown(evidence: Mapping[str, Any]) -> searches.Search | None:
+    return searches.search_of(evidence)
+
+
+@register.filter
+def beside_search(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return searches.beside_search(evidence)

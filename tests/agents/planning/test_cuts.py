@@ -14,7 +14,7 @@ from tests.agents.inmemory import EXPORT, GRAPH, STATIC, World, resnet
 from tests.agents.torch_worlds import torch_encoder
 
 PRUNE, RECOVER, DISTILL, DISTILL_LAYERS = "torch-prune", "torch-recover", "torch-distill", "torch-distill-layers"
-DISTILL_WIDTH, STUDENT = "torch-distill-width", "torch-distill-student"
+DISTILL_WIDTH, STUDENT, SEARCH = "torch-distill-width", "torch-distill-student", "torch-search"
 TRAINED = (PRUNE, DISTILL, DISTILL_LAYERS)
 FASTEST = PROFILES["fastest"]
 
@@ -165,3 +165,22 @@ def test_without_a_student_the_plan_says_so():
 def test_models_of_other_formats_are_not_cut():
     for world in (resnet(), replace(program(), format="torchscript"), replace(program(), format="transformers")):
         assert not pruned(plan_of(world, within(30)))
+
+
+def searched(plan: Plan) -> list[CandidateRecord]:
+    return [one for one in plan.candidates if one.steps[0].technique == SEARCH and one.technique != EXPORT]
+
+
+def test_a_long_session_searches_trains_and_then_exports_and_quantizes():
+    (found,) = searched(plan_of(program(), within(60), training=20_000))
+    assert [link.technique for link in found.steps] == [SEARCH, RECOVER, EXPORT, GRAPH, STATIC]
+    assert found.steps[0].parameters["minutes"] == 15.0
+    assert found.steps[1].parameters["minutes"] == 12.0
+    assert "is searched for in 15 minutes, then trained for 12." in found.reason
+    assert found.predicted.minutes is not None
+    assert found.predicted.minutes > 27
+
+
+def test_a_search_needs_time_and_examples():
+    assert not searched(plan_of(program(), within(30), training=20_000))
+    assert not searched(plan_of(program(), within(60), training=800))

@@ -50,6 +50,8 @@ def test_what_sessions_do_is_allowed(given: str, chain: tuple[TechniqueSpec, ...
         ("onnx-equalize", ("onnx-adaround",), Format.ONNX, "It changes weights"),
         ("onnx-recover", ("onnx-gptq",), Format.ONNX, "It changes weights"),
         ("onnx-gptq", ("onnx-low-bits",), Format.ONNX, "It starts from float weights"),
+        ("torch-prune", ("torch-search",), Format.TORCH_EXPORT, "The widths were searched for"),
+        ("torch-distill", ("torch-search",), Format.TORCH_EXPORT, "The network found was trained as a student"),
         ("torch-distill-layers", ("torch-magnitude",), Format.TRANSFORMERS, "It trains every weight"),
     ],
 )
@@ -57,6 +59,12 @@ def test_what_would_undo_or_refuse_what_came_before_is_told(
     later: str, earlier: tuple[str, ...], given: str, reason: str
 ) -> None:
     assert (after(later, *earlier, of=given) or "").startswith(reason)
+
+
+def test_what_a_search_found_may_be_trained_exported_and_quantized() -> None:
+    chain = ("torch-search", "torch-recover", "onnx-export", "onnx-static-int8")
+    for place, later in enumerate(chain):
+        assert after(later, *chain[:place], of=Format.TORCH_EXPORT) is None
 
 
 def test_a_pruned_model_may_be_exported_and_quantized() -> None:

@@ -17,19 +17,15 @@ from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.saving import save_model
-from apps.agents.backends.torch.training.examples import Examples, examples_of
-from apps.agents.backends.torch.training.losses import Loss, are_probabilities
+from apps.agents.backends.torch.training.examples import examples_of
+from apps.agents.backends.torch.training.lesson import stepper_of
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
-from apps.agents.backends.torch.training.reading import asked, reading_of, task_of
-from apps.agents.backends.torch.training.step import Stepper, optimizer_of
-from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.backends.torch.training.zeros import Zeros, zeros_of
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
 from apps.agents.techniques.training.places import training_part_of
 from apps.agents.techniques.training.recipe import Recipe
@@ -65,7 +61,8 @@ class RecoveryTraining(BaseOptimizationAgent):
         examples = examples_of(
             assignment.dataset, learner, recipe.batch_size, recipe.seed, device, label, assignment.batch_divisor
         )
-        stepper = self._stepper(assignment, learner, examples, recipe)
+        original = self._original(assignment, device)
+        stepper = stepper_of(learner, original, examples, assignment.dataset.spec, recipe)
         stepper.zeros = self._zeros(learner) if assignment.parameters["keep_zeros"] else None
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
@@ -79,23 +76,6 @@ class RecoveryTraining(BaseOptimizationAgent):
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """The held-out loss before and after. Raises `TechniqueNoEffect` if training did not lower it."""
         return effect_of(self._state, assignment.spec.label)
-
-    def _stepper(self, assignment: Assignment, learner: TorchModel, examples: Examples, recipe: Recipe) -> Stepper:
-        """With the loss, what it reads of outputs, and the original if the loss needs its outputs."""
-        spec, summary = assignment.dataset.spec, examples.model.summary
-        names = [output.name for output in summary.outputs]
-        judged = names.index(judged_output(summary.outputs, spec.output).name)
-        original, reading = self._original(assignment, examples.device), reading_of(spec, judged)
-        batch = next(examples.checks())
-        with torch.no_grad():
-            output = reading(original.call(batch.tensors), batch.tensors)[judged]
-        loss = Loss(task_of(spec), judged, recipe.distill, recipe.temperature, are_probabilities(output))
-        teacher = None
-        if loss.needs_original(output, batch.labels):
-            keeps = loss.reads_one_answer and not recipe.shift and not recipe.mirror
-            teacher = Teacher(asked(original, reading), judged, len(examples.part.indices), keeps)
-        optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
-        return Stepper(learner, teacher, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
 
     # --- what depends on the format -----------------------------------------------------------------------------------
 

@@ -66,6 +66,27 @@ class TechniqueNothingToCluster(UserError):
     )
 
 
+class TechniqueNothingToSearch(UserError):
+    code = "technique.nothing_to_search"
+    sentence = "{technique} finds no architecture to choose from: {reason}."
+
+
+class TechniqueNotTraceable(UserError):
+    code = "technique.not_traceable"
+    sentence = (
+        "{technique} follows the channels of a model through a trace of it, and this model cannot be traced: {reason}. "
+        "Remove branches that depend on values, or upload the model as an exported program."
+    )
+
+
+class TechniqueSearchTooSlow(UserError):
+    code = "technique.search_too_slow"
+    sentence = (
+        "{technique} is asked for a network that takes at most {asked} of the original's time, but the smallest one "
+        "takes {least}. Allow more, or allow narrower widths."
+    )
+
+
 class TechniquePattern(UserError):
     code = "technique.pattern"
     sentence = (

@@ -123,6 +123,8 @@ class TechniqueKnowledge:
     what one loses tells which other is worth trying."""
     hands_on_to: tuple[str, ...] = ()
     """Families of techniques that are also applied to its result, because their gains multiply."""
+    searches: bool = False
+    """Whether it spends minutes of its own on finding what to cut, before the training behind it."""
     hands_on_over: tuple[str, ...] = ()
     """Families of techniques of which one may come between it and those that it hands on to."""
 

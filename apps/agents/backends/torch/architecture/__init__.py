@@ -1,0 +1,1 @@
+"""The search for smaller architectures of PyTorch programs, by a supernet whose sub-networks share its weights."""

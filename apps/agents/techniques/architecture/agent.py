@@ -1,0 +1,155 @@
+"""The base class of techniques that search for a smaller architecture: checks, the search, and its evidence."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueParameters
+from apps.agents.techniques.architecture.bench import Bench, Lesson
+from apps.agents.techniques.architecture.progress import Progress
+from apps.agents.techniques.architecture.search import Asked, Search
+from apps.agents.techniques.architecture.space import Kind, Values
+from apps.agents.techniques.architecture.trials import front, rank_correlation
+from apps.agents.techniques.base import Applied, Assignment
+from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload, channels_by_layer
+from apps.agents.techniques.training.places import training_part_of
+
+MOST_TRIALS_TOLD = 240
+"""In the evidence: the first ones, and all that are on the front."""
+_DIGITS = 5
+_WRITTEN = 0.98
+"""The progress when the artifact is written."""
+
+
+class ArchitectureSearchAgent(PruningAgent):
+    """Finds a sub-network that is fast enough and loses least, and trains it to its end.
+
+    A backend opens the model and counts what the artifact computes. The forecast assumes that work shrinks as latency.
+    """
+
+    _bench: Bench
+    _progress: Progress
+    _counted: Workload
+
+    @abstractmethod
+    def open(self, assignment: Assignment, checkpoint: Path | None) -> tuple[Bench, Progress]:
+        """The model's bench, and how far the search is: at its start, with what widths are multiples of.
+
+        Raises `TechniqueNotTraceable` and `TechniqueNothingToSearch`.
+        """
+
+    @abstractmethod
+    def count(self, assignment: Assignment, artifact: Path) -> Workload:
+        """What the artifact computes and stores."""
+
+    def check(self, assignment: Assignment, context: Context) -> None:
+        """Also opens the model. Raises `TrainingPartMissing` without a training part, and `TechniqueParameters` if
+        there is no such network."""
+        super().check(assignment, context)
+        training_part_of(assignment.dataset, assignment.spec.label)
+        self._bench, self._progress = self.open(assignment, context.checkpoint)
+        try:
+            self._bench.space.read(assignment.parameters["network"])
+        except ValueError as error:
+            raise TechniqueParameters(reason=f"network: {error}", field="parameters") from error
+
+    def forecast(self, assignment: Assignment) -> Reduction:
+        whole = self._bench.workload(self._bench.space.largest)
+        share = float(assignment.parameters["latency_left"])
+        return Reduction(whole, Workload(round(share * whole.macs), round(share * whole.parameters)))
+
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
+        asked = Asked.of(assignment.parameters, assignment.seed)
+        search = Search(self._bench, asked, context, assignment.scratch, assignment.spec.label, progress=self._progress)
+        names = assignment.parameters["network"]
+        values, lesson = search.run(self._bench.space.read(names) if names else None)
+        context.progress(_WRITTEN, "saving")
+        artifact = self._bench.save(assignment.out)
+        self._counted = self.count(assignment, artifact)
+        evidence = {**self.reduction(assignment).evidence(), **self._evidence(search, values, lesson)}
+        settled = {
+            "network": list(self._bench.space.named(values)),
+            "steps": search.progress.supernet_steps,
+            "final_steps": lesson.steps,
+            "round_to": self._progress.multiple,
+            "threads": lesson.evidence["threads"],
+        }
+        return Applied(artifact, evidence, settled)
+
+    def reduction(self, assignment: Assignment) -> Reduction:
+        return Reduction(self._bench.workload(self._bench.space.largest), self._counted)
+
+    # --- evidence -----------------------------------------------------------------------------------------------------
+
+    def _evidence(self, search: Search, values: Values, lesson: Lesson) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "channels_by_layer": self._channels(values),
+            "chosen": {name: value for name, _, value in (one.rpartition("=") for one in self._other(values))},
+            "supernet": search.progress.supernet,
+            "training": lesson.evidence,
+            "held_out_accuracy": lesson.score.accuracy,
+            "rounding": {"multiple": search.progress.multiple, "ms_per_million_macs": search.progress.costs},
+        }
+        if search.progress.table is None:  # The network was given.
+            return found
+        return {**found, "search": self._searched(search, values)}
+
+    def _searched(self, search: Search, values: Values) -> dict[str, Any]:
+        progress, best = search.progress, front(search.progress.trials)
+        told = [
+            {
+                "number": number,
+                "network": list(self._bench.space.named(one.values)),
+                "loss": round(one.loss, _DIGITS),
+                "accuracy": one.accuracy,
+                "latency_ms": round(one.latency_ms, _DIGITS),
+                "parameters": one.parameters,
+                "macs": one.macs,
+                "on_front": one in best,
+            }
+            for number, one in enumerate(progress.trials, start=1)
+            if number <= MOST_TRIALS_TOLD or one in best
+        ]
+        finals = [
+            {
+                "trial": one.trial,
+                "chosen": one.values == values,
+                "shared_loss": round(one.shared.loss, _DIGITS),
+                "alone_loss": round(one.alone.loss, _DIGITS),
+                "shared_accuracy": one.shared.accuracy,
+                "alone_accuracy": one.alone.accuracy,
+            }
+            for one in progress.finalists
+        ]
+        pairs = [(one.shared.loss, one.alone.loss) for one in progress.finalists]
+        table = progress.table
+        assert table is not None
+        return {
+            "sampler": search.asked.sampler,
+            "sub_networks": self._bench.space.size,
+            "trials": told,
+            "trials_made": len(progress.trials),
+            "limit_ms": round(search.limit_ms, _DIGITS),
+            "original_ms": round(progress.original_ms, _DIGITS),
+            "found_ms": round(table.latency_ms(self._bench.work(values)), _DIGITS),
+            "finalists": finals,
+            "rank_correlation": rank_correlation(*zip(*pairs, strict=True)) if pairs else None,
+            "table": {"operators": table.entries, **progress.deviation.plain()},
+        }
+
+    def _channels(self, values: Values) -> list[list[str | int]]:
+        return channels_by_layer(
+            (layer, one.options[-1], value)
+            for one, value in zip(self._bench.space.dimensions, values, strict=True)
+            if one.kind is Kind.WIDTH
+            for layer in one.layers
+        )
+
+    def _other(self, values: Values) -> list[str]:
+        """Kernels and blocks that are not as they were, by name."""
+        space = self._bench.space
+        pairs = zip(space.dimensions, values, space.named(values), strict=True)
+        return [name for one, value, name in pairs if one.kind is not Kind.WIDTH and value != one.options[-1]]

@@ -1,0 +1,281 @@
+"""The search, phase by phase: table, supernet, trials, finalists, and the training of the best to its end.
+
+It continues from a checkpoint at the batch of trials, or at the training, where it was interrupted, and finds the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueSearchTooSlow
+from apps.agents.techniques.architecture import table as tables
+from apps.agents.techniques.architecture.bench import Bench, Length, Lesson
+from apps.agents.techniques.architecture.progress import Finalist, PhaseContext, Progress
+from apps.agents.techniques.architecture.shown import TRIAL_LATENCY, TRIAL_LOSS, TRIAL_PARAMETERS
+from apps.agents.techniques.architecture.space import Kind, Values
+from apps.agents.techniques.architecture.trials import Proposer, Trial, finalists
+from apps.agents.techniques.training.trainer import HELD_OUT_LOSS, TRAINING_LOSS
+
+SUPERNET, TRIALS, FINALISTS = 0.45, 0.2, 0.1
+"""Shares of the minutes left after the table; the rest trains the network found."""
+LEAST_TO_TRAIN = 0.15
+"""Share of all minutes that the training of the network found gets, however long the phases before it took."""
+CORRECTING, CHECKING = 24, 24
+"""Sub-networks that correct the table, and those on which its error is measured."""
+LEAST_TO_LEARN = 0.75
+"""Share of all minutes that count as left after the table, however long that took."""
+_LEARNED = {HELD_OUT_LOSS: "supernet held-out loss"}
+_TRAINED = {TRAINING_LOSS: TRAINING_LOSS, HELD_OUT_LOSS: HELD_OUT_LOSS}
+_PLACES = {
+    "table": (0.0, 0.1),
+    "supernet": (0.1, 0.5),
+    "trials": (0.5, 0.7),
+    "finalists": (0.7, 0.78),
+    "end": (0.78, 1.0),
+}
+_TABLED = 0.6
+"""The share of the table's progress when operators are timed."""
+_START_TRIES = 400
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a search is asked for."""
+
+    minutes: float
+    steps: int
+    """Of the supernet; 0 means as many as fit."""
+    final_steps: int
+    trials: int
+    batch: int
+    sampler: str
+    latency_left: float
+    finalists: int
+    seed: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], seed: int) -> Asked:
+        known = {name: parameters[name] for name in cls.__dataclass_fields__ if name in parameters}
+        return cls(**{**known, "seed": seed})
+
+
+@dataclass
+class Search:
+    """One search of `bench`'s model. Checkpoints are written to `scratch` first."""
+
+    bench: Bench
+    asked: Asked
+    context: Context
+    scratch: Path
+    label: str
+    clock: Callable[[], float] = time.monotonic
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock() - self.progress.spent_s
+
+    def run(self, given: Values | None = None) -> tuple[Values, Lesson]:
+        """The network found, trained to its end. With `given`, that network is taken: nothing is timed or tried.
+
+        Raises `TechniqueSearchTooSlow` if the smallest sub-network takes longer than asked for.
+        """
+        inner = self._resumed()
+        self._began = self.clock() - self.progress.spent_s
+        if given is None:
+            self.measure()
+        inner = self._learn(inner)
+        if given is None:
+            self._search()
+            given = self._best()
+        return given, self._train(given, inner)
+
+    @property
+    def limit_ms(self) -> float:
+        return self.asked.latency_left * self.progress.original_ms
+
+    # --- phases -------------------------------------------------------------------------------------------------------
+
+    def measure(self) -> None:
+        """Fills the table, corrects it, and measures its error. Raises `TechniqueSearchTooSlow`."""
+        if self.progress.table is not None:
+            return
+        bench, random = self.bench, np.random.default_rng(self.asked.seed)
+        table = tables.measured(
+            bench.layers, bench.operators_ms, lambda share: self._tell("table", _TABLED * share, "timing operators")
+        )
+        drawn = [bench.space.near(random.uniform(0.1, 1.0), random, 0.3) for _ in range(CORRECTING + CHECKING)]
+        drawn = list(dict.fromkeys([*drawn, bench.space.smallest, bench.space.largest]))
+        self._tell("table", _TABLED, "timing sub-networks")
+        times, works = list(bench.networks_ms(drawn)), [bench.work(values) for values in drawn]
+        # The ends of the space, which come last, correct it: a table must not have to guess beyond what it knows.
+        correcting = [*range(len(drawn))[-2:], *range(CORRECTING)]
+        checking = [place for place in range(len(drawn)) if place not in correcting]
+        table = table.corrected([works[place] for place in correcting], [times[place] for place in correcting])
+        pairs = tuple((table.latency_ms(works[place]), times[place]) for place in checking)
+        self.progress.table, self.progress.deviation = table, tables.Deviation(pairs)
+        self.progress.original_ms = table.latency_ms(works[drawn.index(bench.space.largest)])
+        self.context.log(
+            f"The table of {table.entries:,} operators is within 10 % for {self.progress.deviation.within:.0%} of "
+            f"{len(pairs)} other sub-networks."
+        )
+        least = table.latency_ms(works[drawn.index(bench.space.smallest)])
+        if least > self.limit_ms:
+            raise TechniqueSearchTooSlow(
+                technique=self.label,
+                asked=f"{self.asked.latency_left:.0%}",
+                least=f"{least / self.progress.original_ms:.0%}",
+            )
+        self._keep(weights=False)
+
+    def _learn(self, inner: Path | None) -> Path | None:
+        """Trains the supernet. Returns the checkpoint of a later training, if that is what `inner` is."""
+        if self.progress.supernet:
+            return inner
+        asked = self.asked
+        minutes = SUPERNET * max(LEAST_TO_LEARN * asked.minutes, asked.minutes - self._spent_s() / 60)
+        length = Length(minutes, asked.steps)
+        lesson = self.bench.learn(length, self._phase("supernet", _LEARNED, inner, weights=False))
+        self.progress.supernet, self.progress.supernet_steps = lesson.evidence, lesson.steps
+        self._keep(weights=True)
+        return None
+
+    def _search(self) -> None:
+        """Makes trials, batch by batch, until there are as many as asked for, or their time is over."""
+        asked, trials = self.asked, self.progress.trials
+        proposer = Proposer(self.bench.space, asked.sampler, self.limit_ms, asked.batch, asked.seed)
+        until_s = self._spent_s() + 60 * TRIALS * asked.minutes
+        while not self.progress.searched:
+            left = asked.trials - len(trials)
+            batch = (proposer.propose(trials) if trials else self._first())[:left]
+            for number, values in enumerate(batch, start=len(trials) + 1):
+                if trials and self._late(until_s):
+                    break
+                self._tell("trials", number / asked.trials, f"trial {number} of {asked.trials}")
+                trials.append(self._tried(values))
+                self._show(number, trials[-1])
+            late = self._late(until_s)
+            self.progress.searched = late or not batch or len(trials) >= asked.trials
+            self._keep(weights=True)
+
+    def _late(self, until_s: float) -> bool:
+        """Whether the time for trials is over. With given steps, there is no such time."""
+        return not self.asked.steps and self._spent_s() > until_s
+
+    def _best(self) -> Values:
+        """Trains the finalists for a short while each, and takes the one with the lowest loss."""
+        trials, known = self.progress.trials, self.progress.finalists
+        chosen = finalists(trials, self.limit_ms, self.asked.finalists)
+        if len(chosen) == 1:
+            return chosen[0].values
+        length = Length(FINALISTS * self.asked.minutes / len(chosen), self.asked.final_steps // 4)
+        for place, trial in enumerate(chosen):
+            if place < len(known):
+                continue
+            self._tell("finalists", place / len(chosen), f"finalist {place + 1} of {len(chosen)}")
+            shared = self.bench.score(trial.values)
+            lesson = self.bench.train(
+                trial.values, length, self._phase("finalists", {}, None, weights=True, keeps=False)
+            )
+            known.append(Finalist(trials.index(trial) + 1, trial.values, shared, lesson.score))
+            self._keep(weights=True)
+        return min(known, key=lambda one: one.alone.loss).values
+
+    def _train(self, values: Values, inner: Path | None) -> Lesson:
+        asked = self.asked
+        left = max(LEAST_TO_TRAIN * asked.minutes, asked.minutes - self._spent_s() / 60)
+        return self.bench.train(
+            values, Length(left, asked.final_steps), self._phase("end", _TRAINED, inner, weights=True)
+        )
+
+    # --- trials -------------------------------------------------------------------------------------------------------
+
+    def _first(self) -> list[Values]:
+        """The first batch: uniform widths within the limit, then random sub-networks that take nearly as long."""
+        space, random = self.bench.space, np.random.default_rng((self.asked.seed, 1))
+        fitting = [values for share in np.linspace(1.0, 0.05, 20) if self._fits(values := space.uniform(float(share)))]
+        found = dict.fromkeys(fitting[:1])
+        found |= dict.fromkeys(self._small_kernels(values) for values in list(found))
+        for _ in range(_START_TRIES):
+            if len(found) >= self.asked.batch:
+                break
+            values = space.near(random.uniform(0.05, 1.0), random)
+            if self._fits(values) and self._latency_ms(values) > 0.5 * self.limit_ms:
+                found[values] = None
+        return list(dict.fromkeys([*found, space.smallest]))[: self.asked.batch]
+
+    def _small_kernels(self, values: Values) -> Values:
+        """The same with the smallest kernels, and with widths as large as the time that this saves allows."""
+        space = self.bench.space
+        for share in np.linspace(1.0, 0.05, 20):
+            wide = space.uniform(float(share))
+            made = tuple(
+                one.options[0] if one.kind is Kind.KERNEL else value
+                for one, value in zip(space.dimensions, wide, strict=True)
+            )
+            if self._fits(made):
+                return made
+        return values
+
+    def _fits(self, values: Values) -> bool:
+        return self._latency_ms(values) <= self.limit_ms
+
+    def _latency_ms(self, values: Values) -> float:
+        assert self.progress.table is not None
+        return self.progress.table.latency_ms(self.bench.work(values))
+
+    def _tried(self, values: Values) -> Trial:
+        score, workload = self.bench.score(values), self.bench.workload(values)
+        return Trial(values, score.loss, self._latency_ms(values), workload.parameters, workload.macs, score.accuracy)
+
+    def _show(self, number: int, trial: Trial) -> None:
+        shown = {TRIAL_LOSS: trial.loss, TRIAL_LATENCY: trial.latency_ms, TRIAL_PARAMETERS: float(trial.parameters)}
+        for name, value in shown.items():
+            self.context.metric(name, value, step=number)
+
+    # --- going on -----------------------------------------------------------------------------------------------------
+
+    def _resumed(self) -> Path | None:
+        """The checkpoint of the training that was interrupted, if one was."""
+        if (file := self.context.checkpoint) is None:
+            return None
+        self.progress, inner = self.bench.read(file, self.scratch)
+        self.context.log(f"The search continues after {len(self.progress.trials)} trials.")
+        for number, trial in enumerate(self.progress.trials, start=1):
+            self._show(number, trial)
+        return inner
+
+    def _phase(
+        self, name: str, curves: Mapping[str, str], inner: Path | None, *, weights: bool, keeps: bool = True
+    ) -> PhaseContext:
+        """The context of a training. Finalists do not keep checkpoints: they are short, and begun anew."""
+        begin, end = _PLACES[name]
+
+        def keep(file: Path) -> None:
+            if keeps:
+                self._keep(file, weights=weights)
+            file.unlink(missing_ok=True)
+
+        return PhaseContext(self.context, begin, end, _WORDS[name], curves, keep, inner)
+
+    def _keep(self, inner: Path | None = None, *, weights: bool) -> None:
+        self.progress.spent_s = self._spent_s()
+        file = self.scratch / "search"
+        self.bench.write(file, self.progress, inner, weights=weights)
+        self.context.keep_checkpoint(file)
+
+    def _spent_s(self) -> float:
+        return self.clock() - self._began
+
+    def _tell(self, phase: str, share: float, what: str) -> None:
+        begin, end = _PLACES[phase]
+        self.context.progress(begin + (end - begin) * share, what)
+
+
+_WORDS = {"supernet": "supernet", "finalists": "finalist", "end": "network found"}
