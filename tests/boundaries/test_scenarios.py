@@ -18,6 +18,7 @@ AGENTS = (
     "PruningAgent",
     "DistillationAgent",
     "CompressionAgent",
+    "ArchitectureSearchAgent",
     "EvaluationAgent",
     "MemoryManager",
     "NotificationService",

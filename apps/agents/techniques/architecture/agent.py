@@ -14,7 +14,8 @@ from apps.agents.techniques.architecture.search import Asked, Search
 from apps.agents.techniques.architecture.space import Kind, Values
 from apps.agents.techniques.architecture.trials import front, rank_correlation
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload, channels_by_layer
+from apps.agents.techniques.pruning import channels_by_layer
+from apps.agents.techniques.reduction import Reduction, ReductionAgent, Workload
 from apps.agents.techniques.training.places import training_part_of
 
 MOST_TRIALS_TOLD = 240
@@ -24,7 +25,7 @@ _WRITTEN = 0.98
 """The progress when the artifact is written."""
 
 
-class ArchitectureSearchAgent(PruningAgent):
+class ArchitectureSearchAgent(ReductionAgent):
     """Finds a sub-network that is fast enough and loses least, and trains it to its end.
 
     A backend opens the model and counts what the artifact computes. The forecast assumes that work shrinks as latency.

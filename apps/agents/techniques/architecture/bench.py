@@ -11,7 +11,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.techniques.architecture.progress import Progress, Score
 from apps.agents.techniques.architecture.space import Space, Values
 from apps.agents.techniques.architecture.table import Counts, Operator, Work
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 
 @dataclass(frozen=True)

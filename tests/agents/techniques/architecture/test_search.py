@@ -17,7 +17,7 @@ from apps.agents.techniques.architecture.search import Asked, Search
 from apps.agents.techniques.architecture.space import Dimension, Kind, Space, Values
 from apps.agents.techniques.architecture.table import Counts, Operator, Work
 from apps.agents.techniques.architecture.trials import Trial, finalists, front, rank_correlation
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 from tests.agents.told import Killed, Killing, Told
 
 OPTIONS = (8, 16, 24, 32, 40, 48, 56, 64)

@@ -31,7 +31,7 @@ from apps.agents.techniques.architecture.agent import ArchitectureSearchAgent
 from apps.agents.techniques.architecture.bench import Bench
 from apps.agents.techniques.architecture.progress import Progress
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 from apps.agents.techniques.training.threads import training_threads
 
 ROWS = 2

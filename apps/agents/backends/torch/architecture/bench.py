@@ -30,7 +30,7 @@ from apps.agents.techniques.architecture.progress import Progress, Score
 from apps.agents.techniques.architecture.space import Space, Values
 from apps.agents.techniques.architecture.table import Counts, Operator, Work
 from apps.agents.techniques.base import Assignment
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import evidence_of
 from apps.agents.techniques.training.state import State

@@ -22,7 +22,7 @@ from apps.agents.backends.torch.pruning.importance import importance_of
 from apps.agents.backends.torch.pruning.workload import CUT, workload_of
 from apps.agents.techniques.architecture.space import Dimension, Kind, Space, Values, widths_between
 from apps.agents.techniques.architecture.table import Operator, Work
-from apps.agents.techniques.pruning import Workload
+from apps.agents.techniques.reduction import Workload
 
 Tensors = tuple[torch.Tensor, ...]
 SMALLEST_KERNEL = 3
