@@ -216,8 +216,10 @@ def test_from_the_button_to_the_approval_on_pages(
     assert "Another member has to approve" in html
     assert f'id="request-{asked.pk}"' in html
     assert "Reason of your decision" not in html, "who asked is offered no decision"
+    assert "approval asked" not in client.get("/").content.decode()
 
     client.force_login(owner)
+    assert f'id="approve-{asked.pk}"' in client.get("/").content.decode()
     listing = reverse("models:approval-list")
     assert "Reason of your decision" in client.get(listing).content.decode()
     decide = reverse("models:approval-decide", args=[asked.pk])

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_GET
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
 from apps.agents.contracts.state import UNDECIDED, Outcome, Status
-from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion
+from apps.models.approvals import may_decide
+from apps.models.models import AliasRequest, Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
 from apps.optimization.progress import courses_of
 from apps.optimization.waiting import waits_of
@@ -57,10 +58,18 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
         "to_promote": _newest_of_each(to_promote.order_by("-finished_at")[:RECENT]),
         "refused_versions": versions.filter(**refused)[:RECENT],
         "refused_datasets": datasets.filter(**refused)[:RECENT],
+        "approvals": _to_decide(request, team),
         "has_models": versions.exists(),
         "has_datasets": datasets.exists(),
         "has_sessions": sessions.exists(),
     }
+
+
+def _to_decide(request: MemberRequest, team: Team) -> list[AliasRequest]:
+    """The moves of protected aliases that wait for this member's decision."""
+    waiting = AliasRequest.objects.visible_to(request.user).pending().filter(alias__model__team=team)
+    rows = waiting.select_related("alias__model__team", "asked_by", "to_version")[:RECENT]
+    return [row for row in rows if may_decide(row, request.user)]
 
 
 def _newest_of_each(sessions: Iterable[OptimizationSession]) -> list[OptimizationSession]:
