@@ -78,10 +78,12 @@ class TestDashboard:
 
     def test_a_promoted_one_no_longer_does(self, client: Client, everything: World, owner: User):
         OptimizationSession.objects.update(result_version=everything.version)
+        everything.request.delete()
         assert 'id="needs-you"' not in text_of(client, owner, "optimization:dashboard")
 
     def test_what_nobody_took_up_for_weeks_asks_for_nobody(self, client: Client, everything: World, owner: User):
         OptimizationSession.objects.update(finished_at=timezone.now() - timedelta(days=30))
+        everything.request.delete()
         assert 'id="needs-you"' not in text_of(client, owner, "optimization:dashboard")
 
     def test_a_new_team_is_shown_its_first_steps(self, client: Client, team: Team, engineer: User):
