@@ -10,7 +10,7 @@ from django.urls import include, path
 from django.views.decorators.cache import never_cache
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from apps.accounts.views import address_is_fixed
+from apps.accounts.views.account import address_is_fixed
 from lathe.document import DocumentView
 from lathe.metrics import metrics
 from lathe.readiness import ready

@@ -1,0 +1,1 @@
+"""The pages of teams, people and accounts."""

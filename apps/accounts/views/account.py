@@ -1,0 +1,38 @@
+"""Views of one's own account."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from apps.accounts import services
+from apps.accounts.forms import TimeZoneForm, show_error
+from apps.accounts.requests import MemberRequest
+from apps.errors import UserError
+from apps.zones import zone_of, zones
+
+
+@require_http_methods(["GET", "POST"])
+def time_zone(request: MemberRequest) -> HttpResponse:
+    """The zone in which the member sees times."""
+    form = TimeZoneForm(request.POST or None, initial={"time_zone": zone_of(request.user).key})
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.choose_time_zone(request.user, form.cleaned_data["time_zone"])
+        except UserError as error:
+            show_error(form, error)
+        else:
+            messages.success(request, f"Times are shown in {request.user.time_zone}.")
+            return redirect("accounts:time-zone")
+    context = {"form": form, "time_zones": zones()}
+    return render(request, "accounts/time_zone.html", context, status=422 if form.errors else 200)
+
+
+def address_is_fixed(request: HttpRequest) -> HttpResponse:
+    """Replaces allauth's page, which lets a user without a verified address take any address. The audit trail and
+    invitations identify people by their address.
+    """
+    raise PermissionDenied("Only an operator can change an e-mail address, in the admin.")
