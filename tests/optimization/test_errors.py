@@ -23,6 +23,7 @@ CODES = {
     "session.continued_elsewhere": 409,
     "session.continued_unchanged": 409,
     "session.nothing_to_continue": 409,
+    "session.no_card": 404,
     "session.nothing_to_prove": 422,
     "session.compared_interface_differs": 422,
     "session.too_old_to_continue": 409,
