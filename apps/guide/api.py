@@ -10,11 +10,11 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.api import refuse_unknown
-from apps.guide.finding import Kind, find
+from apps.guide.finding import FoundKind, find
 
 
 class Found(BaseModel):
-    kinds: tuple[Kind, ...] = Field(description="What was found, by kind; kinds with nothing found are left out.")
+    kinds: tuple[FoundKind, ...] = Field(description="What was found, by kind; kinds with nothing found are left out.")
 
 
 @extend_schema(tags=["search"])

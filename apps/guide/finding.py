@@ -29,7 +29,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FoundKind:
     """Findings of one kind, the best first."""
 
     name: str
@@ -63,11 +63,11 @@ PAGES = (
 )
 
 
-def find(user: User, words: str) -> list[Kind]:
+def find(user: User, words: str) -> list[FoundKind]:
     """What contains all of `words`, by kind. Without words, the pages."""
     wanted = storable(words[:LONGEST]).split()
     if not wanted:
-        return [Kind("Pages", tuple(_pages([])))]
+        return [FoundKind("Pages", tuple(_pages([])))]
     sources = (
         ("Pages", _pages(wanted)),
         ("Models", _models(user, wanted)),
@@ -76,7 +76,7 @@ def find(user: User, words: str) -> list[Kind]:
         ("Criteria", _criteria(user, wanted)),
         ("Documentation", _sections(wanted)),
     )
-    found = (Kind(name, tuple(islice(findings, PER_KIND))) for name, findings in sources)
+    found = (FoundKind(name, tuple(islice(findings, PER_KIND))) for name, findings in sources)
     return [kind for kind in found if kind.findings]
 
 

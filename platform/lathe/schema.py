@@ -161,8 +161,10 @@ def statuses(method: str, path: str, operation: Operation) -> set[int]:
         found |= {403, 409}
     if method in BODIES:
         found |= {400, 413, 415, 422}
-    if "/uploads/" in path:
+    if "/uploads/" in path or path.endswith("/sessions/{id}/file/"):
         found.add(410)
+    if "/compare/" in path:
+        found.add(422)
     return found
 
 

@@ -9,7 +9,12 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts import service_accounts, services
-from apps.accounts.errors import ServiceAccountDisabled, ServiceAccountNameTaken, ServiceAccountRole
+from apps.accounts.errors import (
+    ServiceAccountDisabled,
+    ServiceAccountNameMissing,
+    ServiceAccountNameTaken,
+    ServiceAccountRole,
+)
 from apps.accounts.models import ApiToken, Membership, Role, Team, TokenScope, User
 from apps.audit.models import AuditEvent
 from apps.notifications.models import Channel
@@ -150,3 +155,10 @@ def test_the_api_does_the_same(owner: User, team: Team) -> None:
     assert mine.patch(one, {"disabled": True}).json()["disabled"] is True
     assert mine.post(path, {"name": "nightly", "role": "engineer"}).json()["code"] == "account.service_name_taken"
     assert mine.post(path, {"name": "boss", "role": "owner"}).json()["code"] == "request.invalid"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 200])
+def test_an_account_without_a_name_is_refused(team: Team, owner: User, name: str) -> None:
+    with pytest.raises(ServiceAccountNameMissing):
+        service_accounts.create(by=owner, team=team, name=name, role=Role.VIEWER)
+    assert not service_accounts.service_accounts_of(team)

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from tests.portal.world import World
 
 JSON = "application/json"
+
+
+def _two_items(world: World) -> str:
+    return f"?item=session:{world.session.pk}&item=candidate:{world.session.pk}:c01"
+
+
+ASKED: dict[str, Callable[[World], str]] = {
+    "/api/v1/compare/": _two_items,
+    "/api/v1/compare/csv/": _two_items,
+    "/api/v1/trends/": lambda world: f"?model={world.model.pk}",
+}
+"""Queries that an operation cannot do without."""
 
 
 def address(path: str, world: World) -> str:
@@ -33,6 +46,8 @@ def address(path: str, world: World) -> str:
         "notification-deliveries": world.delivery.pk,
     }
     before, _, after = path.partition("{")
+    if path in ASKED:
+        return path + ASKED[path](world)
     whole = f"{before}{rows[before.split('/')[3]]}{after.partition('}')[2]}" if after else path
     return whole.replace("{key}", world.service_token.token_key)
 

@@ -60,6 +60,8 @@ def encoded(client: Client, body: Any) -> bytes:
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_an_answer_is_as_described(mine: Client, everything: World, contract: Contract, method: str, path: str) -> None:
     """The client judges; with no body where one is wanted, the answer is a described problem."""
+    if method == "get":
+        make_ready(path, everything)
     answer = ask(mine, method, address(path, everything))
     if method == "get":
         assert answer.status_code == 200
@@ -92,7 +94,7 @@ def make_ready(path: str, world: World) -> None:
         world.upload.size_bytes = len(data)
         world.upload.save()
         append_chunk(world.upload, 0, BytesIO(data))
-    if path.endswith("/promote/"):
+    if path.endswith(("/promote/", "/sessions/{id}/file/")):
         world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
     if path.endswith("/continue/"):
         world.session.steps.filter(key="analyse").update(identity="a" * 64)

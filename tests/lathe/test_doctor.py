@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import call_command
-from django.test import override_settings
 
 from apps.agents.contracts.sandbox import Sandbox
 from apps.models import clock
@@ -141,8 +140,9 @@ def test_mails_that_reach_nobody_are_doubtful(settings):
     assert only(machine.mails()).sentence == "Mails are printed, and reach nobody."
 
 
-@override_settings(EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend", EMAIL_HOST="127.0.0.1", EMAIL_PORT=1)
 def test_a_mail_server_that_refuses_is_a_failure(settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
     changed(settings, email_url="smtp://127.0.0.1:1")
     found = only(machine.mails())
     assert found.state is State.FAILED

@@ -82,8 +82,8 @@ def test_a_file_is_read_for_its_digest_once_and_again_when_it_changed(files: Pat
     blob = put_stream([CONTENT])
     storage._sound.clear()
     read: list[Path] = []
-    digest = storage._digest
-    monkeypatch.setattr(storage, "_digest", lambda path: read.append(path) or digest(path))
+    digest = storage.digest_of
+    monkeypatch.setattr(storage, "digest_of", lambda path: read.append(path) or digest(path))
     for _ in range(3):
         with local_path(blob):
             pass
@@ -96,7 +96,7 @@ def test_a_file_is_read_for_its_digest_once_and_again_when_it_changed(files: Pat
 
 def test_what_was_just_written_is_not_read_again(monkeypatch: pytest.MonkeyPatch, files: Path):
     blob = put_stream([CONTENT])
-    monkeypatch.setattr(storage, "_digest", None)
+    monkeypatch.setattr(storage, "digest_of", None)
     with local_path(blob):
         pass
 

@@ -70,13 +70,15 @@ WRITE: dict[str, Callable[[Store], str]] = {
     "dataset-delete": dataset_page("dataset-delete"),
 }
 LISTS = ("model-list", "dataset-list")
+ELSEWHERE = {"alias-protect", "approval-list", "approval-decide", "approval-withdraw"}
+"""Tested in tests/models/test_approvals.py and tests/portal/test_access.py."""
 UPLOADS = ("model-upload", "dataset-upload")
 
 
 def test_the_table_has_every_page():
     patterns = [*urlpatterns, *version_urls]
     names = {pattern.name for pattern in patterns if hasattr(pattern, "name")}
-    assert names == {*READ, *WRITE, *LISTS, *UPLOADS}
+    assert names == {*READ, *WRITE, *LISTS, *UPLOADS, *ELSEWHERE}
     assert get_resolver()
 
 

@@ -32,7 +32,7 @@ Start = Callable[..., OptimizationSession]
 def promoted(start: Start, engineer: User, monkeypatch: pytest.MonkeyPatch) -> ModelVersion:
     """A version that a session made, behind *production*."""
     monkeypatch.setitem(jobs.HANDLERS, StepKind.EVALUATE, "tests.optimization.handlers:evaluate_timed")
-    return services.promote(finished(start()), engineer)
+    return services.promote(finished(start()), engineer).version
 
 
 def finished(session: OptimizationSession) -> OptimizationSession:

@@ -117,7 +117,7 @@ def test_the_recipe_begins_with_the_export_and_knows_the_original_s_format(finis
 
 
 def test_a_pytorch_model_may_be_promoted_to_a_version_in_onnx(finished: OptimizationSession, engineer: User) -> None:
-    version = promote(finished, engineer)
+    version = promote(finished, engineer).version
 
     assert version.model == finished.version.model
     assert version.filename == "model.onnx"
@@ -128,7 +128,7 @@ def test_a_pytorch_model_may_be_promoted_to_a_version_in_onnx(finished: Optimiza
 def test_the_export_itself_can_be_promoted(finished: OptimizationSession, engineer: User) -> None:
     handed_over = exported.hand_over(finished, "c01", "export")
 
-    assert promote(handed_over, engineer).source_step == "export"
+    assert promote(handed_over, engineer).version.source_step == "export"
     assert [one.technique for one in recipe_of(handed_over).steps] == ["onnx-export"]
 
 

@@ -267,6 +267,7 @@ def test_six_sessions_need_few_queries(
 ) -> None:
     items = [f"session:{another_session(everything).pk}" for _ in range(6)]
     client.force_login(owner)
+    client.get("/account/time-zone/")  # the first page of a login makes a note of it
     with django_assert_max_num_queries(MOST_QUERIES):
         assert client.get("/compare/", {"item": items}).status_code == 200
 
@@ -278,6 +279,7 @@ def test_six_versions_and_their_trend_need_few_queries(
     more = {"source_session": everything.session.pk, "source_step": step.key}
     made = [another_version(everything, number, **more) for number in range(2, 8)]
     client.force_login(owner)
+    client.get("/account/time-zone/")  # the first page of a login makes a note of it
     with django_assert_max_num_queries(MOST_QUERIES):
         response = client.get("/compare/", {"item": [f"version:{one.pk}" for one in made]})
     assert "measure-in-turns" in response.content.decode()
