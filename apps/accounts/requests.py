@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from apps.accounts.errors import NoTeam
 from apps.accounts.models import Membership, Role, Team, User
-from apps.accounts.services import may, require_role
+from apps.accounts.services import membership, require_role
 
 if TYPE_CHECKING:
     from django_htmx.middleware import HtmxDetails
@@ -36,9 +36,21 @@ def current_team(request: MemberRequest) -> Team:
     return request.team
 
 
+def membership_in(request: MemberRequest, team: Team) -> Membership | None:
+    """The member's place in `team`, which is known already for the team that they work in."""
+    known = request.membership
+    return known if known and known.team_id == team.pk else membership(request.user, team)
+
+
+def has_role(request: MemberRequest, team: Team, role: Role) -> bool:
+    """Whether the member has at least `role` in `team`, for what a page shows; services check anew."""
+    found = membership_in(request, team) if team else None
+    return found is not None and found.may(role)
+
+
 def writes(request: MemberRequest, team: Team) -> bool:
     """Whether the member may change objects of `team`. Pages hide buttons that would be refused."""
-    return bool(team) and may(request.user, team, Role.ENGINEER)
+    return has_role(request, team, Role.ENGINEER)
 
 
 def member(request: HttpRequest | Request) -> User:

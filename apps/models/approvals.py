@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
-from apps.accounts.models import Role, User
-from apps.accounts.services import may, require_role
+from apps.accounts.models import Membership, Role, User
+from apps.accounts.services import membership, require_role
 from apps.audit import trail
 from apps.models.aliases import carry_out, locked, move_alias, outdate, require_ready, to_move, to_undo, undo_alias_move
 from apps.models.errors import (
@@ -169,16 +169,22 @@ def withdraw(request: AliasRequest, user: User) -> AliasRequest:
     return row
 
 
-def may_decide(request: AliasRequest, user: User) -> bool:
-    """Whether `approve` and `reject` are open to `user`."""
-    own = user.pk in (request.asked_by_id, request.person_id)
-    return request.pending and not own and not user.is_service and may(user, request.alias.model.team, Role.ENGINEER)
+def may_decide(request: AliasRequest, user: User, member: Membership | None = None) -> bool:
+    """Whether `approve` and `reject` are open to `user`, whose place in the team is `member` if it is at hand."""
+    if not request.pending or user.is_service or user.pk in (request.asked_by_id, request.person_id):
+        return False
+    return _has_role(request, user, Role.ENGINEER, member)
 
 
-def may_withdraw(request: AliasRequest, user: User) -> bool:
-    """Whether `withdraw` is open to `user`."""
+def may_withdraw(request: AliasRequest, user: User, member: Membership | None = None) -> bool:
+    """Whether `withdraw` is open to `user`, whose place in the team is `member` if it is at hand."""
     role = Role.ENGINEER if user.pk == request.asked_by_id else Role.OWNER
-    return may(user, request.alias.model.team, role)
+    return _has_role(request, user, role, member)
+
+
+def _has_role(request: AliasRequest, user: User, role: Role, member: Membership | None) -> bool:
+    found = member or membership(user, request.alias.model.team)
+    return found is not None and found.may(role)
 
 
 def _to_decide(request: AliasRequest, user: User) -> tuple[Alias, AliasRequest]:

@@ -9,7 +9,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest
+from apps.accounts.requests import MemberRequest, membership_in
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import approvals
@@ -28,7 +28,11 @@ def requests_with_rights(
     """Each request, whether the member may decide about it, and whether they may withdraw it."""
     found = rows.select_related("alias__model__team", "asked_by", "decided_by", "to_version__model")
     user = request.user
-    return [(row, may_decide(row, user), row.pending and may_withdraw(row, user)) for row in found]
+    rights = []
+    for row in found:
+        member = membership_in(request, row.alias.model.team)
+        rights.append((row, may_decide(row, user, member), row.pending and may_withdraw(row, user, member)))
+    return rights
 
 
 @require_GET

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.accounts.forms import show_error
 from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest, current_team, writes
-from apps.accounts.services import may, require_role
+from apps.accounts.requests import MemberRequest, current_team, has_role, writes
+from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import dependents, services
 from apps.models.aliases import SUGGESTED
@@ -132,7 +132,7 @@ def detail_page(
         "aliases": [(alias, services.can_undo(alias), _history(alias)) for alias in aliases],
         "requests": requests_with_rights(request, AliasRequest.objects.pending().filter(alias__model=model)),
         "guarded": any(alias.protected for alias in aliases),
-        "owns": may(request.user, model.team, Role.OWNER),
+        "owns": has_role(request, model.team, Role.OWNER),
         "lineage": lineage(versions),
         "resting": dependents.count(versions=versions),
         "form": form or ModelForm.of(model),

@@ -69,7 +69,7 @@ def _to_decide(request: MemberRequest, team: Team) -> list[AliasRequest]:
     """The moves of protected aliases that wait for this member's decision."""
     waiting = AliasRequest.objects.visible_to(request.user).pending().filter(alias__model__team=team)
     rows = waiting.select_related("alias__model__team", "asked_by", "to_version")[:RECENT]
-    return [row for row in rows if may_decide(row, request.user)]
+    return [row for row in rows if may_decide(row, request.user, request.membership)]
 
 
 def _newest_of_each(sessions: Iterable[OptimizationSession]) -> list[OptimizationSession]:
