@@ -218,6 +218,7 @@ def test_what_int8_changes_in_a_healthy_second_head_is_not_rejected(door: Door) 
     assert "Other outputs" in page_of(door, shipped)
 
 
+@pytest.mark.nightly
 def test_sequences_are_judged_by_their_edit_distance(door: Door) -> None:
     x = np.random.default_rng(5).normal(size=(EXAMPLES, 12, 16)).astype(np.float32)
     version = door.model(sequences(), "steps.onnx")

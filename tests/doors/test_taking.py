@@ -19,6 +19,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+@pytest.mark.nightly
 def test_a_member_takes_another_point_of_a_sample_model(door: Door) -> None:
     version = door.model(SAMPLES / "fashion_resnet.onnx", "resnet.onnx")
     with np.load(SAMPLES / "fashion_mnist_test.npz") as data:

@@ -46,6 +46,7 @@ def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(doo
     assert not second.steps.exclude(traceback="").exists()
 
 
+@pytest.mark.nightly
 def test_the_signature_of_a_saved_model_stays_with_the_saved_model(door: Door, uploads: Path) -> None:
     version = door.chosen(door.model(uploads / "two.zip"), "chosen")
     dataset = door.data(uploads / "two.npz", SPEC)
