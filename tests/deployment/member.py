@@ -22,7 +22,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 CRITERIA = {
     "allowed_techniques": ["onnx-dynamic-int8"],
     "budget": {"minutes": 5, "candidates": 1},
-    "constraints": {"max_accuracy_drop_points": 5},
+    "constraints": {"max_metric_drop_points": 5},
 }
 ENOUGH_S = 900.0
 
