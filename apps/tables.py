@@ -38,7 +38,11 @@ def csv_of_rows(name: str, columns: Columns[StoredRow], rows: QuerySet[StoredRow
 
 def csv_of(name: str, columns: Columns[Row], rows: Iterable[Row]) -> HttpResponse:
     """A file with these columns, to be saved under `name` and the day."""
-    content = written(columns, ([value(row) for value in columns.values()] for row in rows))
+    return csv_file(name, written(columns, ([value(row) for value in columns.values()] for row in rows)))
+
+
+def csv_file(name: str, content: str) -> HttpResponse:
+    """The text of a CSV file as a download."""
     # Excel takes a file without this mark for one of the machine's own encoding.
     response = HttpResponse("\ufeff" + content, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'

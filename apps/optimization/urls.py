@@ -45,7 +45,6 @@ urlpatterns = [
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),
     path("compare/", side_by_side.compare, name="compare"),
-    path("compare/comparison.csv", side_by_side.compare_csv, name="compare-csv"),
     path("criteria/", criteria.listing, name="criteria-list"),
     path("criteria/new/", criteria.new, name="criteria-new"),
     path("criteria/<int:pk>/", criteria.detail, name="criteria-detail"),

@@ -110,7 +110,6 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-new": ("POST", Door.WRITE_HERE),
     "optimization:session-compare": ("POST", Door.WRITE_HERE),
     "optimization:compare": ("GET", Door.PRIVATE),
-    "optimization:compare-csv": ("GET", Door.PRIVATE),
     "optimization:session-preview": ("GET", Door.PRIVATE),
     "optimization:session-edit": ("POST", Door.PRIVATE),
     "optimization:session-chain": ("POST", Door.PRIVATE),

@@ -9,20 +9,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.requests import MemberRequest
 from apps.notifications import services
+from apps.notifications.columns import DELIVERIES
 from apps.notifications.models import Channel, Delivery, DeliveryStatus
 from apps.pages import KeyedPaginator
-from apps.tables import Columns, csv_of_rows, wants_csv
+from apps.tables import csv_of_rows, wants_csv
 
 PAGE_SIZE = 50
-DELIVERIES: Columns[Delivery] = {
-    "id": lambda delivery: delivery.pk,
-    "channel": lambda delivery: delivery.channel,
-    "kind": lambda delivery: delivery.notification.kind if delivery.notification else None,
-    "title": lambda delivery: delivery.notification.title if delivery.notification else None,
-    "status": lambda delivery: delivery.status,
-    "tries": lambda delivery: delivery.tries,
-    "ended_at": lambda delivery: delivery.ended_at,
-}
 
 
 @require_GET

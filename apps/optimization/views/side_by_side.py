@@ -11,6 +11,7 @@ from apps.errors import UserError
 from apps.optimization.side_by_side.comparison import Comparison, as_csv, comparison
 from apps.optimization.side_by_side.selection import FEWEST, MOST, PARAMETER, address
 from apps.optimization.side_by_side.version_readings import row_id
+from apps.tables import csv_file, wants_csv
 
 ONLY = "only"
 
@@ -25,6 +26,8 @@ def compare(request: MemberRequest) -> HttpResponse:
         found = _asked(request)
     except UserError as error:
         return render(request, "optimization/compare.html", {**context, "error": error}, status=error.status)
+    if wants_csv(request):
+        return csv_file("comparison", as_csv(found.value))
     only = request.GET.get(ONLY) == "differences"
     items = [side.item for side in found.sides.all]
     chosen = {"dataset": str(found.sides.dataset.id)} if found.sides.dataset else {}
@@ -41,13 +44,6 @@ def compare(request: MemberRequest) -> HttpResponse:
         "writes": writes(request, versions[0].model.team),
     }
     return render(request, "optimization/compare.html", context)
-
-
-@require_safe
-def compare_csv(request: MemberRequest) -> HttpResponse:
-    """All rows as a file for spreadsheets."""
-    headers = {"Content-Disposition": 'attachment; filename="comparison.csv"'}
-    return HttpResponse(as_csv(_asked(request).value), content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _asked(request: MemberRequest) -> Comparison:
