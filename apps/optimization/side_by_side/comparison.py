@@ -120,24 +120,20 @@ def _cautions(sides: Sequence[Side]) -> Iterator[str]:
 
 
 def as_csv(value: SideBySide) -> str:
-    """A line for each row: section, quantity, unit, whether it differs, and for each item value, low and high."""
+    """A line for each row: section, quantity, unit, difference, and for each item value, low and high."""
     titles = [f"{one.title}{end}" for one in value.items for end in ("", " low", " high")]
-    return written(["section", "quantity", "unit", "differs", *titles], _lines(value))
+    return written(["section", "quantity", "unit", "difference", *titles], _lines(value))
 
 
 def _lines(value: SideBySide) -> Iterator[list[object]]:
     for section in value.sections:
         for row in section.rows:
-            yield [section.title, row.label, row.unit, _yes(row.differs), *_numbers(row)]
+            yield [section.title, row.label, row.unit, row.difference, *_numbers(row)]
     for layer in value.layers.rows if value.layers else ():
         cells = [text for cell in layer.cells for text in (cell.dtype and f"{cell.dtype} {cell.bytes:.0f}", "", "")]
-        yield ["Layers", layer.name, "bytes", _yes(layer.differs), *cells]
+        yield ["Layers", layer.name, "bytes", layer.difference, *cells]
 
 
 def _numbers(row: Row) -> Iterator[object]:
     for cell in row.cells:
         yield from (cell.words if cell.value is None else cell.value, cell.low, cell.high)
-
-
-def _yes(differs: bool) -> str:
-    return "yes" if differs else "no"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from apps.agents.contracts.phrasing import number_of_bytes
 from apps.agents.contracts.reports.model import MOST_WEIGHTS, TensorSpec
 from apps.agents.contracts.values import Value
+from apps.optimization.side_by_side.difference import Compared, Difference
 from apps.optimization.side_by_side.sides import Side
 
 MOST_ROWS = 200
@@ -28,12 +29,11 @@ class LayerCell(Value):
     words: str = "–"
 
 
-class LayerRow(Value):
+class LayerRow(Compared):
     """One layer of all sides, in their order."""
 
     name: str
     cells: tuple[LayerCell, ...]
-    differs: bool
 
 
 class LayerDiff(Value):
@@ -66,7 +66,11 @@ def layers_of(sides: Sequence[Side]) -> LayerDiff | None:
 def _row(name: str, sides: Sequence[Mapping[str, LayerCell]]) -> LayerRow:
     cells = tuple(layers.get(name, LayerCell()) for layers in sides)
     known = [cell for cell, layers in zip(cells, sides, strict=True) if layers]
-    return LayerRow(name=name, cells=cells, differs=len({(cell.dtype, cell.bytes) for cell in known}) > 1)
+    if len({(cell.dtype, cell.bytes) for cell in known}) > 1:
+        found = Difference.DIFFERS
+    else:
+        found = Difference.SAME if len(known) == len(sides) else Difference.NOT_KNOWN
+    return LayerRow(name=name, cells=cells, difference=found)
 
 
 def _layers(side: Side) -> dict[str, LayerCell]:

@@ -20,6 +20,7 @@ from apps.agents.evaluation.pareto import apart
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.compatibility import format_label
 from apps.optimization.criteria_diff import in_words, leaves, questions_by_path
+from apps.optimization.side_by_side.difference import Compared, Difference
 from apps.optimization.side_by_side.readings import MetricReading, Reading
 from apps.optimization.side_by_side.sides import Side
 from apps.optimization.templatetags.measures import limit_name
@@ -38,13 +39,11 @@ class Cell(Value):
     high: float | None = None
 
 
-class Row(Value):
-    """One quantity of all sides, in their order."""
+class Row(Compared):
+    """One quantity of all sides, in their order. Numbers with intervals differ only if two of those do not overlap."""
 
     label: str
     cells: tuple[Cell, ...]
-    differs: bool
-    """Whether the sides differ: numbers with intervals differ only if two of those do not overlap."""
     unit: str = ""
     higher_is_better: bool | None = None
 
@@ -84,14 +83,20 @@ def _row(label: str, cells: Iterable[Cell], *, measured: bool = False, **more: A
     all_cells = tuple(cells)
     known = [cell for cell in all_cells if cell.words != NOTHING]
     if known:
-        yield Row(label=label, cells=all_cells, differs=_differ(known if measured else all_cells), **more)
+        found = _difference(known if measured else all_cells)
+        if len(known) < len(all_cells) and found is not Difference.DIFFERS:
+            found = Difference.NOT_KNOWN
+        yield Row(label=label, cells=all_cells, difference=found, **more)
 
 
-def _differ(cells: Sequence[Cell]) -> bool:
+def _difference(cells: Sequence[Cell]) -> Difference:
+    if len({cell.words for cell in cells}) == 1:
+        return Difference.SAME
     measured = [Estimate(value=one.value, low=one.low, high=one.high) for one in cells if one.value is not None]
-    if len(measured) == len(cells) and any(one.interval for one in cells):
-        return any(apart(one, other) for place, one in enumerate(measured) for other in measured[:place])
-    return len({cell.words for cell in cells}) > 1
+    if len(measured) < len(cells) or not any(one.interval for one in cells):
+        return Difference.DIFFERS
+    far = any(apart(one, other) for place, one in enumerate(measured) for other in measured[:place])
+    return Difference.DIFFERS if far else Difference.NOT_SHOWN
 
 
 def _texts(label: str, sides: Sequence[Side], text: Callable[[Side], Any]) -> Iterator[Row]:
