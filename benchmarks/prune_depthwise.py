@@ -22,8 +22,8 @@ import numpy as np
 from apps.agents.contracts.criteria import PROFILES, Budget
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.evaluation import EvaluationReport
+from benchmarks.own_portal import run_session, start_django
 from benchmarks.prune_and_recover import ROOT, train
-from benchmarks.prune_session import run_session, start_django
 
 if TYPE_CHECKING:
     from apps.optimization.models import Candidate, OptimizationSession

@@ -16,100 +16,29 @@ Memory: 4 GB.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.state import Status
 from apps.agents.datasets.split import split
 from apps.agents.measuring.protocol import ModelFile
 from benchmarks.links import Shop
-from benchmarks.prune_and_recover import POINTS, ROOT, exported, original_network, report, train
+from benchmarks.own_portal import SEED, run_session, start_django
+from benchmarks.prune_and_recover import POINTS, exported, original_network, report, train
 
 if TYPE_CHECKING:
     from apps.optimization.models import OptimizationSession
 
-QUEUES = ("default", "checks", "cpu")
-CHECKED_WITHIN_S = 600
-LOOK_EVERY_S = 2.0
-SEED = 0
 TRAINING_SHARE = 0.857
 Pictures = tuple[np.ndarray, np.ndarray]
 """Float32 [N, 1, 28, 28] and the labels, [N]."""
-
-
-def start_django(folder: Path) -> None:
-    """The project's own settings over a folder of its own, whatever the environment says."""
-    for name in [name for name in os.environ if name.startswith("LATHE_") or name.endswith("_URL")]:
-        del os.environ[name]
-    os.environ.update(LATHE_VAR_DIR=str(folder), DJANGO_SETTINGS_MODULE="lathe.settings", LATHE_LOG_LEVEL="WARNING")
-    sys.path.insert(0, str(ROOT / "platform"))
-    import django
-
-    django.setup()
-
-
-def run_session(model: Path, data: Path, spec: DatasetSpec, criteria: Criteria) -> OptimizationSession:
-    """A session from the uploads to its verdict, as it is told in a terminal meanwhile."""
-    from django.conf import settings
-
-    from lathe import portal, terminal
-    from lathe.processes import Supervisor
-
-    environment = settings.LATHE
-    with Supervisor() as supervisor:
-        portal.prepare(supervisor, environment)
-        for queue in QUEUES:
-            supervisor.start(portal.worker(queue, environment.var_dir / "log"))
-        session, shown = _started(supervisor, model, data, spec, criteria), ""
-        while session.is_active:
-            supervisor.wait(LOOK_EVERY_S)
-            session.refresh_from_db()
-            line = terminal.progress_line(session, width=160)
-            if (change := line.split(",")[0].split(" · ")[-1]) != shown:
-                shown = change
-                print(f"  {time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
-        print(terminal.report(session, width=160), flush=True)
-        if session.status != Status.COMPLETED:
-            raise SystemExit(f"The session has {session.status}.\n{session.traceback}")
-    return session
-
-
-def _started(supervisor: Any, model: Path, data: Path, spec: DatasetSpec, criteria: Criteria) -> OptimizationSession:
-    """The session of a new team, once workers have checked both files."""
-    from django.core.files import File
-
-    from apps.accounts.models import User
-    from apps.accounts.services import create_team
-    from apps.models.models import InspectionStatus
-    from apps.models.services import add_dataset, add_version, register_model
-    from apps.optimization.services import session_start
-
-    user = User.objects.create_user("benchmark@lathe.localhost", os.urandom(16).hex())
-    team = create_team("Benchmark", user)
-    with model.open("rb") as file:
-        version = add_version(register_model(team, user, "original"), user, file=File(file, model.name))
-    with data.open("rb") as file:
-        dataset = add_dataset(team, user, "pictures", spec, file=File(file, data.name), filename=data.name)
-
-    def checked() -> bool:
-        for row in (version, dataset):
-            row.refresh_from_db()
-            if row.status == InspectionStatus.REFUSED:
-                raise SystemExit(f"{row} was refused: {row.refusal}")
-        return bool(version.status == dataset.status == InspectionStatus.READY)
-
-    supervisor.wait_until(checked, "The check of the files", timeout_s=CHECKED_WITHIN_S)
-    return session_start(user=user, version=version, dataset=dataset, criteria=criteria, seed=SEED)
 
 
 def delivered(session: OptimizationSession, folder: Path) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,11 +13,7 @@ from apps.agents.contracts.loss_limits import planned_limit
 from apps.agents.contracts.state import CandidateRecord, Status, StepRecord
 from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.baseline import is_baseline
-from apps.agents.planning.choosing import TYPE_CHOICES, type_choice
-from apps.agents.planning.experience import MOSTLY
 from apps.agents.planning.ordering import (
-    COLLAPSE_POINTS,
-    KNOWN_SURPRISE,
     SUCCESS,
     expected_improvement,
     minor,
@@ -25,16 +21,14 @@ from apps.agents.planning.ordering import (
     one_at_a_time,
     optimistic_gain,
     predicted_gain,
-    surprise_of,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
-from apps.agents.session.chances import chance_to_hold, extremes
+from apps.agents.session.chances import chance_to_hold
 from apps.agents.session.earlier import is_measured
-from apps.agents.session.overview import Overview
+from apps.agents.session.siblings import Siblings, kind_of
 from apps.agents.techniques.catalogue import Risk
 
-_Kind = tuple[str, tuple[str, ...]]
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
 INSURANCE = 0.05
@@ -67,7 +61,7 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Search(Overview):
+class Search(Siblings):
     """The remaining options of a session. Everything follows from `state`."""
 
     # --- what candidates share ---------------------------------------------------------------------------------------
@@ -186,12 +180,7 @@ class Search(Overview):
     def _chance(self, candidate: CandidateRecord) -> float:
         """The chance that the predicted loss will be proven to be within the limit."""
         limit = planned_limit(self.state.criteria.constraints)
-        return chance_to_hold(candidate.predicted.metric_drop_points, limit, self._extremes.get(_kind(candidate), ()))
-
-    @cached_property
-    def _extremes(self) -> Mapping[_Kind, tuple[Trial, ...]]:
-        """By kind: of the measured candidates, those with the narrowest and the widest intervals."""
-        return {kind: extremes(measured) for kind, measured in self._by_kind.items()}
+        return chance_to_hold(candidate.predicted.metric_drop_points, limit, self._extremes.get(kind_of(candidate), ()))
 
     def _largest_while_it_fits(self, options: list[Option]) -> list[Option]:
         """Puts the candidate that improves most before all others if there is no time, or no candidate of the budget,
@@ -308,9 +297,6 @@ class Search(Overview):
         broken = obstacle(candidate.predicted, profile, self.state.criteria, correction, self._surprise(candidate))
         return f"Left out: {broken}{_corrected(correction)}." if broken else None
 
-    def _surprise(self, candidate: CandidateRecord) -> float:
-        return KNOWN_SURPRISE if self._is_known_choice(candidate) else surprise_of(candidate.predicted)
-
     @cached_property
     def _owed(self) -> frozenset[str]:
         """Keys of candidates that the criteria require: of each required technique without a candidate that is
@@ -346,94 +332,6 @@ class Search(Overview):
             if trial.optimize is not None:
                 found[trial.planned.technique].append(trial.optimize)
         return found
-
-    def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
-        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured.
-
-        Where earlier sessions make most of its prediction, it has been tried on this kind of network and machine.
-        """
-        if candidate.predicted.experience >= MOSTLY:
-            return False
-        choice = self._type_choice(candidate)
-        return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
-
-    def _type_choice(self, candidate: CandidateRecord) -> tuple[str, ...] | None:
-        return type_choice(self.specs.get(candidate.technique), candidate.parameters)
-
-    def _is_known_choice(self, candidate: CandidateRecord) -> bool:
-        return self._type_choice(candidate) in self._known_choices
-
-    @cached_property
-    def _known_choices(self) -> frozenset[tuple[str, ...] | None]:
-        """Number types of measured candidates."""
-        return frozenset(self._type_choice(trial.planned) for trial in self.trials if trial.judgement)
-
-    @cached_property
-    def _choices(self) -> frozenset[tuple[str, ...]]:
-        """Number types that were measured or are being measured."""
-        going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
-        return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
-
-    def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
-        """The mean of measured over predicted speed-up and size ratio, over measured candidates of the same kind."""
-        kind = _kind(candidate)
-        if kind not in self._corrections:
-            self._corrections[kind] = self._corrected(self._measured(candidate))
-        return self._corrections[kind]
-
-    @cached_property
-    def _corrections(self) -> dict[_Kind, tuple[float, float]]:
-        """The answers so far."""
-        return {}
-
-    def _corrected(self, measured: Sequence[Trial]) -> tuple[float, float]:
-        return (
-            _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
-            _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
-        )
-
-    def _measured(self, candidate: CandidateRecord) -> list[Trial]:
-        """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
-        return self._by_kind.get(_kind(candidate), [])
-
-    @cached_property
-    def _by_kind(self) -> Mapping[_Kind, list[Trial]]:
-        found: dict[_Kind, list[Trial]] = defaultdict(list)
-        for trial in self.trials:
-            if trial.judgement:
-                found[_kind(trial.planned)].append(trial)
-        return found
-
-    def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
-        """Candidates that quantize the same operators with the same technique and lost too much."""
-        return self._lossy.get(self._scope(candidate), [])
-
-    @cached_property
-    def _lossy(self) -> Mapping[Hashable, list[Trial]]:
-        """The candidates that lost too much, by what they quantize."""
-        found: dict[Hashable, list[Trial]] = defaultdict(list)
-        for trial in self.trials:
-            if trial.judgement and trial.judgement.loses_metric and trial.planned.technique in self.specs:
-                found[self._scope(trial.planned)].append(trial)
-        return found
-
-    def _scope(self, candidate: CandidateRecord) -> Hashable:
-        """Equal for candidates that change the same operators of the same network with the same technique."""
-        earlier = candidate.essential_links
-        network = self.steps.chain_key(earlier) if earlier else ""
-        return candidate.technique, network, self.specs[candidate.technique].knowledge.scope(candidate.parameters)
-
-    def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
-        """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
-
-        Another number type cannot repair such a loss.
-        """
-        limit = planned_limit(self.state.criteria.constraints)
-        if limit is None:
-            return []
-        hopeless = max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit)
-        keys = [trial.key for trial in self._lossy_siblings(candidate) if trial.attempt().drop_points > hopeless]
-        return keys if len(keys) >= TYPE_CHOICES else []
 
     # --- repairs -----------------------------------------------------------------------------------------------------
 
@@ -484,20 +382,6 @@ class Search(Overview):
         )
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return self._weighed(record, gain, SUCCESS[Risk.MEDIUM])
-
-
-def _kind(candidate: CandidateRecord) -> _Kind:
-    """The techniques that make a candidate, without those that keep the network."""
-    return candidate.technique, tuple(link.technique for link in candidate.essential_links)
-
-
-def _mean_ratio(ratios: list[float]) -> float:
-    """The geometric mean, limited to the range from 0.5 to 2, so that one surprise does not overturn all
-    predictions."""
-    if not ratios:
-        return 1.0
-    mean = math.exp(sum(math.log(max(ratio, 1e-6)) for ratio in ratios) / len(ratios))
-    return min(2.0, max(0.5, mean))
 
 
 def _corrected(correction: tuple[float, float]) -> str:
