@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import QuerySet
@@ -13,6 +14,10 @@ from apps.accounts.models import ApiToken, Invitation, Login, Membership, Team, 
 from apps.accounts.services import tell_code_permission
 from apps.accounts.tokens import end_tokens_for
 from apps.audit import trail
+
+# The one provider there may be is in the environment, and tokens of it are not kept.
+for _unused in (SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(_unused)
 
 
 @admin.register(User)

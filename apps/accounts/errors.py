@@ -46,6 +46,33 @@ class InvitationForSomebodyElse(UserError):
     )
 
 
+class AddressNotVerified(UserError):
+    code = "single_sign_on.address_not_verified"
+    status = 403
+    sentence = (
+        "{provider} does not say that your address is verified, so nobody was logged in. Have it verified there, or "
+        "log in with your password."
+    )
+
+
+class NotInvited(UserError):
+    code = "single_sign_on.not_invited"
+    status = 403
+    sentence = (
+        "{provider} knows you as {email}, and no account here has that address. Ask an owner of your team to invite "
+        "{email}, then log in again."
+    )
+
+
+class SingleSignOnFailed(UserError):
+    code = "single_sign_on.failed"
+    status = 502
+    sentence = (
+        "{provider} did not confirm who you are, so nobody was logged in. Try again. If it fails again, log in with "
+        "your password and tell the operators: the log says what {provider} answered."
+    )
+
+
 class TokenLifetimeOutOfRange(UserError):
     code = "token.lifetime_out_of_range"
     sentence = "A token cannot be valid for {days} days. Choose between 1 and {maximum} days."

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = [
     "accept_invitation",
+    "accept_open_invitations",
     "change_role",
     "choose_time_zone",
     "create_team",
@@ -175,6 +176,17 @@ def accept_invitation(token: str, user: User) -> Membership:
     invitation = invitation_by_token(token)
     if user.email.lower() != invitation.email:
         raise InvitationForSomebodyElse(invited=invitation.email, user=user.email)
+    return _accept(invitation, user)
+
+
+@transaction.atomic
+def accept_open_invitations(user: User) -> list[Membership]:
+    """Makes `user`, whose address is proven, a member of every team that invites it."""
+    open_ = Invitation.objects.open().filter(email=user.email.lower()).select_related("team")
+    return [_accept(invitation, user) for invitation in open_]
+
+
+def _accept(invitation: Invitation, user: User) -> Membership:
     accepted = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(accepted_at=timezone.now())
     if not accepted:
         raise InvitationUnusable()

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import SplitResult, quote, urlsplit
 
 from apps.agents.contracts.sandbox import SandboxRule
@@ -169,6 +170,24 @@ def _without_password(parts: SplitResult) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class SingleSignOn:
+    """The identity provider through which people may log in. It speaks OpenID Connect."""
+
+    issuer: str
+    """LATHE_OIDC_ISSUER: its address; below it is `/.well-known/openid-configuration`."""
+    client_id: str
+    """LATHE_OIDC_CLIENT_ID: the name that it knows the portal by."""
+    client_secret: str
+    """LATHE_OIDC_CLIENT_SECRET."""
+    name: str
+    """LATHE_OIDC_NAME: what people call it, on the button."""
+    domains: tuple[str, ...]
+    """LATHE_OIDC_DOMAINS: the domains of addresses that get an account without an invitation."""
+    key: ClassVar[str] = "sso"
+    """Its name in addresses: `/accounts/oidc/sso/login/callback/` is what the provider has to know."""
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """The operator's configuration. Each field names its variable; docs/deployment.md has the same list as a table."""
 
@@ -230,6 +249,8 @@ class Environment:
     """LATHE_LOG_FORMAT: text or JSON; `auto` means text on a terminal and JSON elsewhere."""
     sentry_dsn: str | None
     """LATHE_SENTRY_DSN: where errors are reported; `None` means nowhere."""
+    single_sign_on: SingleSignOn | None
+    """LATHE_OIDC_ISSUER and its siblings; `None` means that people log in with passwords only."""
     names: frozenset[str]
     """The names of all known variables."""
 
@@ -284,6 +305,7 @@ class Environment:
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             log_format=reader.choice("LATHE_LOG_FORMAT", "auto", LOG_FORMATS),
             sentry_dsn=_sentry_dsn(reader),
+            single_sign_on=_single_sign_on(reader),
             names=frozenset(reader.names),
         )
 
@@ -345,6 +367,26 @@ def _sentry_dsn(reader: Reader) -> str | None:
     if dsn and not (parts.username and parts.path.rpartition("/")[2].isdecimal()):
         raise WrongVariable("LATHE_SENTRY_DSN", parts.hostname or "", f"write a key and a project, as in {example}")
     return dsn or None
+
+
+def _single_sign_on(reader: Reader) -> SingleSignOn | None:
+    example = "https://id.example.org/realms/company"
+    found = SingleSignOn(
+        issuer=reader.url("LATHE_OIDC_ISSUER", "", schemes=("https", "http"), example=example).rstrip("/"),
+        client_id=reader.text("LATHE_OIDC_CLIENT_ID", ""),
+        client_secret=reader.text("LATHE_OIDC_CLIENT_SECRET", ""),
+        name=reader.text("LATHE_OIDC_NAME", "single sign-on"),
+        domains=tuple(word.lower() for word in reader.words("LATHE_OIDC_DOMAINS", ())),
+    )
+    parts = urlsplit(found.issuer)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise WrongVariable("LATHE_OIDC_ISSUER", found.issuer, f"only on this machine may it be without TLS: {example}")
+    for name, value in (("LATHE_OIDC_CLIENT_ID", found.client_id), ("LATHE_OIDC_CLIENT_SECRET", found.client_secret)):
+        if found.issuer and not value:
+            raise WrongVariable(name, "", "write what the provider at LATHE_OIDC_ISSUER gave you for this portal.")
+    if not found.issuer and (found.client_id or found.client_secret or found.domains):
+        raise WrongVariable("LATHE_OIDC_ISSUER", "", f"write the provider's address, such as {example}")
+    return found if found.issuer else None
 
 
 def redis_socket(var_dir: Path) -> Path:

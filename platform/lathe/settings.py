@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from lathe import addresses, logs, sentry
+from lathe import addresses, logs, sentry, single_sign_on
 from lathe.env import PROJECT_ROOT, Environment, WrongVariable
 from lathe.patience import once_more
 from lathe.secret_key import kept_in
@@ -44,6 +44,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "channels",
     "django_dramatiq",
     "django_filters",
@@ -203,6 +205,14 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
 ACCOUNT_EMAIL_SUBJECT_PREFIX = EMAIL_SUBJECT_PREFIX
+# One provider at most, from the environment. Only an address that it calls verified opens an account.
+SOCIALACCOUNT_ADAPTER = "apps.accounts.single_sign_on.SingleSignOnAdapter"
+SOCIALACCOUNT_PROVIDERS = single_sign_on.providers(LATHE.single_sign_on)
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+# A link, because the policy of pages lets no form lead to other hosts. Whoever makes somebody follow it only logs them
+# in as themselves.
+SOCIALACCOUNT_LOGIN_ON_GET = True
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Lathe"
 

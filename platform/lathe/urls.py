@@ -10,6 +10,7 @@ from django.urls import include, path
 from django.views.decorators.cache import never_cache
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from apps.accounts.views import single_sign_on
 from apps.accounts.views.account import address_is_fixed
 from lathe.document import DocumentView
 from lathe.metrics import metrics
@@ -32,6 +33,7 @@ urlpatterns = [
     path("metrics/", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/email/", address_is_fixed),
+    path("accounts/oidc/<str:provider_id>/login/", single_sign_on.begin),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("lathe.api")),
     path("api/schema/", DocumentView.as_view(), name="api-schema"),

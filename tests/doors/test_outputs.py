@@ -128,6 +128,7 @@ def test_a_second_head_that_breaks_is_rejected_by_name_while_the_judged_one_hold
     assert told[0]["deviation"]["low"] > 0.25, "it stands in the report all the same"
 
 
+@pytest.mark.nightly
 def test_a_head_with_labels_of_its_own_is_judged_by_them_and_refused_by_name(door: Door) -> None:
     model = two_heads(5000.0)
     scores, age = outputs_of(model, X)

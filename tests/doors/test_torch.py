@@ -135,8 +135,9 @@ def scripted(network: torch.nn.Module, path: Path) -> None:
     torch.jit.save(torch.jit.trace(network, torch.zeros(2, 64)), str(path))
 
 
-@pytest.mark.nightly  # By day `test_torch_training` takes a program this way, with pruning and training besides.
-@pytest.mark.parametrize(("save_as", "name"), [(exported, "model.pt2"), (scripted, "model.pt")])
+@pytest.mark.parametrize(
+    ("save_as", "name"), [(exported, "model.pt2"), pytest.param(scripted, "model.pt", marks=pytest.mark.nightly)]
+)
 def test_a_program_comes_to_onnx_in_8_bits_that_has_a_session_of_its_own(
     door: Door, tmp_path: Path, save_as: Callable[[torch.nn.Module, Path], None], name: str
 ) -> None:

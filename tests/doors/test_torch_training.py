@@ -77,6 +77,7 @@ def data() -> bytes:
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.nightly
 def test_a_program_is_pruned_trained_again_and_quantized_and_judged(door: Door, tmp_path: Path) -> None:
     version = door.model(trained(tmp_path / "model.pt2"))
     spec = {"kind": "npz", "task": "classification", "label": "y"}

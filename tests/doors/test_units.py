@@ -67,6 +67,7 @@ def strain(door: Door) -> tuple[ModelVersion, DataSet]:
     return door.model(model, "net.onnx"), door.data(sink.getvalue().encode(), spec, "strain.csv")
 
 
+@pytest.mark.nightly
 def test_a_candidate_that_ruins_a_tiny_error_breaks_the_default(
     door: Door, strain: tuple[ModelVersion, DataSet]
 ) -> None:

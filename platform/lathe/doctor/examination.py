@@ -17,6 +17,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.mails,
     workers.reports,
     front.address,
+    front.single_sign_on,
 )
 
 

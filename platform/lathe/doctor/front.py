@@ -1,4 +1,4 @@
-"""The way that members take: the portal's own address, through name, certificate, proxy and WebSocket."""
+"""The way that members take: the portal's address, through name, certificate, proxy and WebSocket, and the login."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import SplitResult, urlsplit
 
+import requests
 from django.conf import settings
 from django.urls import reverse
 
@@ -94,3 +95,27 @@ def _websocket(base: SplitResult) -> Finding:
         f"WebSockets do not reach the portal ({said}), so pages do not update by themselves.",
         "Let the proxy pass the headers Upgrade and Connection on, with HTTP/1.1 (docs/deployment.md, Proxy and TLS).",
     )
+
+
+def single_sign_on() -> Iterator[Finding]:
+    """Reads what the identity provider publishes about itself, as every login through it does."""
+    provider = settings.LATHE.single_sign_on
+    if provider is None:
+        return
+    try:
+        answer = requests.get(f"{provider.issuer}/.well-known/openid-configuration", timeout=TIMEOUT_S)
+        answer.raise_for_status()
+        issuer = answer.json()["issuer"]
+    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        told = f"The identity provider at {provider.issuer} does not describe itself: {error or type(error).__name__}."
+        yield failed("single_sign_on", told, "Compare LATHE_OIDC_ISSUER with the provider's pages.")
+        return
+    if issuer.rstrip("/") != provider.issuer:
+        told = f"LATHE_OIDC_ISSUER is {provider.issuer}, but the provider there calls itself {issuer}."
+        yield failed("single_sign_on", told, f"Set LATHE_OIDC_ISSUER={issuer}.")
+        return
+    yield ok("single_sign_on", f"{provider.issuer} describes itself; logins come back to {_callback(provider.key)}.")
+
+
+def _callback(key: str) -> str:
+    return settings.LATHE.base_url + reverse("openid_connect_callback", kwargs={"provider_id": key})
