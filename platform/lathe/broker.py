@@ -43,7 +43,7 @@ class Backlog:
     """Since the first in line was sent; 0 if none waits."""
 
 
-class WokenConsumer(_RedisConsumer):  # type: ignore[misc]
+class WokenConsumer(_RedisConsumer):
     """A consumer that sleeps until there is something to take."""
 
     def __init__(self, broker: Broker, queue_name: str, prefetch: int, timeout: int) -> None:
