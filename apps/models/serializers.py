@@ -171,6 +171,14 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
         return {alias.name: alias.version.number for alias in model.aliases.all()}
 
 
+class RegisteredModelRowSerializer(RegisteredModelSerializer):
+    """A model in a list: without its `readme`, which may be long."""
+
+    class Meta(RegisteredModelSerializer.Meta):
+        fields = tuple(name for name in RegisteredModelSerializer.Meta.fields if name != "readme")
+        read_only_fields = fields
+
+
 class DataSetSerializer(serializers.ModelSerializer[DataSet]):
     """`summary` holds the results of the checks once `status` is `ready`."""
 
