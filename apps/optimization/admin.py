@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -16,13 +15,13 @@ from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit.models import AuditEvent
-from apps.errors import UserError
 from apps.optimization import criteria, services
 from apps.optimization import messages as messages_of_work
 from apps.optimization.errors import CriteriaContradictory, CriteriaInvalid
 from apps.optimization.models import (
     MEASURING_QUEUES,
     AnalysisReport,
+    AuditVerification,
     Candidate,
     CriteriaSet,
     DefaultCriteria,
@@ -35,6 +34,7 @@ from apps.optimization.models import (
     SessionFingerprint,
     SessionStep,
     Worker,
+    WorkerCount,
 )
 
 
@@ -85,14 +85,11 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
         done: str,
     ) -> None:
         """Applies `act` to each session and reports each failure. Operators can act on sessions of any team."""
-        moved = 0
-        for session in sessions:
-            try:
-                act(session, request.user, as_operator=True)
-            except (UserError, PermissionDenied) as error:
-                self.message_user(request, f"{session}: {error}", messages.ERROR)
-            else:
-                moved += 1
+        outcomes = services.act_on_each(sessions, lambda session: act(session, request.user, as_operator=True))
+        for one in outcomes:
+            if not one.done:
+                self.message_user(request, f"{one.title}: {one.message}", messages.ERROR)
+        moved = sum(one.done for one in outcomes)
         if moved:
             self.message_user(request, f"{moved} session{'s' if moved > 1 else ''} {done}.", messages.SUCCESS)
 
@@ -150,6 +147,21 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(boolean=True)
     def alive(self, worker: Worker) -> bool:
         return worker.is_alive
+
+
+@admin.register(WorkerCount)
+class WorkerCountAdmin(ReadOnly, admin.ModelAdmin):
+    """How many workers were alive and busy, every five minutes of the last week."""
+
+    list_display = ("at", "alive", "busy")
+    date_hierarchy = "at"
+
+
+@admin.register(AuditVerification)
+class VerificationAdmin(ReadOnly, admin.ModelAdmin):
+    """Whether the audit trail was whole when it was last verified."""
+
+    list_display = ("at", "sentence", "took_s")
 
 
 @admin.register(AuditEvent)

@@ -16,6 +16,7 @@ from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 from apps.optimization.api_criteria import DefaultCriteriaView
 from apps.optimization.api_side_by_side import CompareFileView, CompareView, TrendView
+from lathe.operations.api import OperationsView, ResumeView, VerifyTrailView
 
 app_name = "api"
 
@@ -38,6 +39,9 @@ urlpatterns = [
     path("compare/", CompareView.as_view(), name="compare"),
     path("compare/csv/", CompareFileView.as_view(), name="compare-csv"),
     path("trends/", TrendView.as_view(), name="trend"),
+    path("operations/", OperationsView.as_view(), name="operations"),
+    path("operations/resume/", ResumeView.as_view(), name="operations-resume"),
+    path("operations/verify-trail/", VerifyTrailView.as_view(), name="operations-verify-trail"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
     path("criteria/defaults/", DefaultCriteriaView.as_view(), name="default-criteria"),

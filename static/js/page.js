@@ -52,6 +52,12 @@ document.addEventListener("change", (event) => {
   chosen.textContent = count ? `${count} chosen` : "";
 });
 
+// A box above a column ticks all boxes of the name that it gives.
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset.ticks;
+  for (const box of name ? event.target.closest("table").querySelectorAll(`input[name="${name}"]`) : []) box.checked = event.target.checked;
+});
+
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit();
 });

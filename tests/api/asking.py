@@ -68,6 +68,7 @@ def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
         "criteria_set": world.criteria.pk,
         "team_default": world.criteria.pk,
         "upload": str(world.upload.pk),
+        "sessions": [str(world.session.pk)],
     }
     body = copy.deepcopy(example)
     return {**body, **{name: value for name, value in ids.items() if name in body}}

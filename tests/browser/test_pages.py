@@ -63,6 +63,7 @@ PAGES = {
     "document": "/docs/user-guide/",
     "errors": "/docs/errors/",
     "styleguide": "/styleguide/",
+    "operations": "/operations/",
     "not-found": "/models/999999/",
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}

@@ -18,7 +18,7 @@ from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("accounts:", "guide:", "models:", "notifications:", "optimization:")
+PAGES = ("accounts:", "guide:", "models:", "notifications:", "operations:", "optimization:")
 API = "api:"
 
 
@@ -36,6 +36,8 @@ class Door(Enum):
     OWN = "login 404 403 403 in"
     MINE = "login 404 404 404 in"
     """Of the one person who made it: here the owner."""
+    OPERATE = "login 403 403 403 403"
+    """For operators, whatever their role: tests/lathe/test_operations.py."""
 
     def expected(self, person: str) -> str:
         return self.value.split()[PEOPLE.index(person)]
@@ -142,6 +144,9 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:retention": ("POST", Door.OWN_HERE),
     "optimization:workers": ("GET", Door.PRIVATE),
     "optimization:audit": ("GET", Door.PRIVATE),
+    "operations:page": ("GET", Door.OPERATE),
+    "operations:resume": ("POST", Door.OPERATE),
+    "operations:verify": ("POST", Door.OPERATE),
 }
 ELSEWHERE = {
     "guide:styleguide": "for operators, whatever their role: tests/guide/test_styleguide.py",
@@ -268,6 +273,7 @@ def test_a_page_opens_for_whom_the_table_says(
     assert outcome(response.status_code, response.headers.get("Location", "")) == door.expected(person)
 
 
+VERBS = ("get", "post", "put", "patch", "delete")
 SAFE = ("get", "head", "options")
 OF_NO_ROW = (
     "api:api-root",
@@ -315,7 +321,7 @@ def api_endpoints() -> list[tuple[str, str]]:
     for name, view in addresses():
         if not name.startswith(API):
             continue
-        methods = getattr(view, "actions", None) or {"get": None}
+        methods = getattr(view, "actions", None) or [name for name in VERBS if hasattr(view.cls, name)]
         found.extend((name, method) for method in methods if method != "head")
     return sorted(set(found))
 
@@ -327,6 +333,8 @@ def api_door(name: str, method: str) -> Door:
         return notification_door(name, method)
     if (name, method) in PEOPLE_DOORS:
         return PEOPLE_DOORS[name, method]
+    if name.startswith("api:operations"):
+        return Door.OPERATE
     if name in ("api:session-preview", "api:criteria-check"):
         return Door.READ
     if method in SAFE:
@@ -345,6 +353,9 @@ def notification_door(name: str, method: str) -> Door:
 
 
 PEOPLE_DOORS = {
+    ("api:me", "patch"): Door.PRIVATE,
+    ("api:default-criteria", "patch"): Door.PRIVATE,
+    ("api:storage", "patch"): Door.OWN_HERE,
     ("api:member-detail", "get"): Door.READ,
     ("api:member-detail", "patch"): Door.OWN,
     ("api:member-detail", "delete"): Door.OWN,
@@ -365,7 +376,7 @@ PEOPLE_DOORS = {
     ("api:alias-detail", "patch"): Door.OWN,
     ("api:approval-withdraw", "post"): Door.OWN,
 }
-"""Of the routes about people and about what acts for them."""
+"""Of the routes about people, what acts for them, and what is theirs or their team's."""
 NEW_HERE = ("api:model-list", "api:dataset-list", "api:criteria-list", "api:upload-list")
 
 

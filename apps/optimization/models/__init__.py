@@ -1,11 +1,17 @@
 """Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
-from apps.audit.models import AuditEvent, AuditHead
+from apps.audit.models import AuditEvent, AuditHead, AuditVerification
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
 from apps.optimization.models.experience import Experience, SessionFingerprint
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
-from apps.optimization.models.operation import LONGEST_STEP_MINUTES, MEASURING_QUEUES, PipelineSettings, Worker
+from apps.optimization.models.operation import (
+    LONGEST_STEP_MINUTES,
+    MEASURING_QUEUES,
+    PipelineSettings,
+    Worker,
+    WorkerCount,
+)
 from apps.optimization.models.retention import RetentionPolicy
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.step import SessionStep
@@ -16,6 +22,7 @@ __all__ = [
     "AnalysisReport",
     "AuditEvent",
     "AuditHead",
+    "AuditVerification",
     "Candidate",
     "CriteriaSet",
     "DefaultCriteria",
@@ -28,4 +35,5 @@ __all__ = [
     "SessionFingerprint",
     "SessionStep",
     "Worker",
+    "WorkerCount",
 ]

@@ -1,6 +1,7 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
+from apps.optimization.services.bulk import ItemOutcome, act_on_each
 from apps.optimization.services.card import card_text
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
@@ -29,11 +30,13 @@ __all__ = [
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
+    "ItemOutcome",
     "PlannerErrors",
     "SessionPreview",
     "SessionReport",
     "Storage",
     "TechniqueStatus",
+    "act_on_each",
     "alternatives",
     "candidate_file",
     "card_text",
