@@ -30,6 +30,7 @@ from apps.optimization.models import (
     LogEntry,
     OptimizationSession,
     PipelineSettings,
+    ReportLink,
     RetentionPolicy,
     SessionFingerprint,
     SessionStep,
@@ -149,6 +150,17 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin):
         return worker.is_alive
 
 
+@admin.register(ReportLink)
+class ReportLinkAdmin(ReadOnly, admin.ModelAdmin):
+    """Public links to reports. Members make and revoke them; the pipeline settings switch all of them off."""
+
+    list_display = ("session", "created_by", "created_at", "expires_at", "revoked_at")
+    list_filter = ("created_at", "expires_at")
+    search_fields = ("session__id", "created_by__email")
+    list_select_related = ("session__version__model", "created_by")
+    exclude = ("token_digest",)
+
+
 @admin.register(WorkerCount)
 class WorkerCountAdmin(ReadOnly, admin.ModelAdmin):
     """How many workers were alive and busy, every five minutes of the last week."""
@@ -261,6 +273,7 @@ class PipelineSettingsForm(forms.ModelForm):
             "disabled_techniques",
             "paused_queues",
             "share_experience",
+            "public_links",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

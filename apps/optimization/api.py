@@ -28,6 +28,7 @@ from apps.models.serializers import AliasRequestSerializer
 from apps.optimization import services
 from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
+from apps.optimization.api_sharing import ReportLinkViewSet
 from apps.optimization.cards import card_response
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
@@ -520,6 +521,7 @@ class StorageView(APIView):
 routes = [
     ("criteria", CriteriaViewSet, "criteria"),
     ("sessions", SessionViewSet, "session"),
+    ("report-links", ReportLinkViewSet, "report-link"),
     ("techniques", TechniqueViewSet, "technique"),
     ("workers", WorkerViewSet, "worker"),
     ("audit", AuditViewSet, "audit"),

@@ -29,6 +29,7 @@ document.addEventListener("click", (event) => {
     const open = side.toggleAttribute("data-open");
     control.setAttribute("aria-expanded", String(open));
   }
+  if (control.dataset.action === "print") print();
   if (control.dataset.action === "copy") {
     navigator.clipboard.writeText(document.getElementById(control.dataset.target).textContent.trim());
     control.textContent = "Copied";
@@ -69,6 +70,16 @@ document.addEventListener("lathe:error", (event) => {
   notice.textContent = event.detail.message;
   place.replaceChildren(notice);
   place.hidden = false;
+});
+
+// Paper cannot be unfolded: a print has everything, and the page is as before afterwards.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("main details:not([open])")];
+  for (const fold of folded) fold.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const fold of folded) fold.open = false;
 });
 
 // After a failed submit, the first invalid field gets the focus. A URL with a fragment opens the element that hides

@@ -34,6 +34,7 @@ def address(path: str, world: World) -> str:
         "uploads": world.upload.pk,
         "criteria": world.criteria.pk,
         "sessions": world.session.pk,
+        "report-links": world.link.pk,
         "audit": world.event.sequence,
         "members": world.membership.pk,
         "invitations": world.invitation.pk,
@@ -68,6 +69,7 @@ def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
         "criteria_set": world.criteria.pk,
         "team_default": world.criteria.pk,
         "upload": str(world.upload.pk),
+        "session": str(world.session.pk),
         "sessions": [str(world.session.pk)],
     }
     body = copy.deepcopy(example)

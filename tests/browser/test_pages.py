@@ -32,6 +32,7 @@ PAGES = {
     "compare-empty": "/compare/",
     "session": "{session}",
     "report": "{session}report/",
+    "report-links": "{session}links/",
     "models": "/models/",
     "model-upload": "/models/upload/",
     "model": "/models/3/",

@@ -125,6 +125,8 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:report-links": ("GET", Door.READ),
+    "optimization:report-link-revoke": ("POST", Door.WRITE),
     "optimization:session-log-text": ("GET", Door.READ),
     "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
@@ -150,6 +152,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
 }
 ELSEWHERE = {
     "guide:styleguide": "for operators, whatever their role: tests/guide/test_styleguide.py",
+    "optimization:shared-report": "opened by its link's token: tests/optimization/test_sharing.py",
     "notifications:unsubscribe": "opened by the token of a mail: tests/notifications/test_outbox.py",
     "accounts:invitation-accept": "opened by its link's token, not by a role: tests/accounts/test_teams.py",
     "accounts:token-revoke": "only one's own, whatever the role: tests/accounts/test_tokens.py",
@@ -171,6 +174,8 @@ def arguments(name: str, world: World) -> list[Any]:
         return [world.model.pk, world.version.number]
     if name in ("models:alias-undo", "models:alias-protect"):
         return [world.model.pk, world.alias.name]
+    if name == "optimization:report-link-revoke":
+        return [world.session.pk, world.link.pk]
     if name in ("accounts:service-token-revoke", "api:service-account-token"):
         return [world.service.pk, world.service_token.token_key]
     owners = {
@@ -220,6 +225,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:session-compare": None,
         "api:session-preview": None,
         "api:session": world.session.pk,
+        "api:report-link": world.link.pk,
         "api:audit": world.event.sequence,
         "notifications:follow": world.entry.pk,
         "notifications:channel": world.channel.pk,
@@ -309,6 +315,7 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:alias-detail": {"protected": True},
         "api:session-rollback": {"reason": "It was slower in production."},
         "api:notification-channel-list": {"medium": "webhook", "name": "new", "address": "https://hooks.example.org/"},
+        "api:report-link-list": {"session": str(world.session.pk), "days": 7},
         "api:upload-list": {"filename": "new.onnx", "size_bytes": 3},
         "api:version-list": {"model": world.model.pk, "upload": str(world.upload.pk)},
         "api:version-detail": {"description": "new"},

@@ -51,6 +51,7 @@ from apps.optimization.models import (
     CriteriaSet,
     LogEntry,
     OptimizationSession,
+    ReportLink,
     SessionStep,
     Worker,
 )
@@ -91,6 +92,8 @@ class World:
     """Of the one who built the world."""
     login: Login
     """Of the one who built the world."""
+    link: ReportLink
+    """To the report of the session."""
 
 
 def stored(content: bytes) -> Blob:
@@ -150,7 +153,8 @@ def build(team: Team, by: User) -> World:
     login = Login.objects.create(
         session_id=session_of_browser.session_key, user=by, address="203.0.113.7", device="Firefox on Linux"
     )
-    return World(*rows, channel, entry, delivery, request, service, service_token, token, login)
+    link = ReportLink.objects.create(session=session, token_digest="1" * 64, created_by=by, expires_at=later)
+    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link)
 
 
 def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:

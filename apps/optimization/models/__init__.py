@@ -14,6 +14,7 @@ from apps.optimization.models.operation import (
 )
 from apps.optimization.models.retention import RetentionPolicy
 from apps.optimization.models.session import OptimizationSession
+from apps.optimization.models.sharing import ReportLink
 from apps.optimization.models.step import SessionStep
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",
+    "ReportLink",
     "RetentionPolicy",
     "SessionFingerprint",
     "SessionStep",

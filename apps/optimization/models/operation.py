@@ -173,6 +173,12 @@ class PipelineSettings(models.Model):
         help_text=_("Let every team's predictions start from the measurements of all teams, not only from its own."),
     )
 
+    public_links = models.BooleanField(
+        default=True,
+        help_text=_(
+            "Let members share the report of a session by a public link that expires. Switched off, no such link opens."
+        ),
+    )
     reuse_artifacts = models.BooleanField(
         default=True,
         help_text=_(

@@ -21,11 +21,13 @@ from apps.optimization.services.preview import (
 from apps.optimization.services.promotion import promote, promotion_rollback
 from apps.optimization.services.removal import session_delete
 from apps.optimization.services.report import SessionReport, front_of_session, package_of, report
+from apps.optimization.services.sharing import LINK_DAYS, links_are_on, opened_link, revoke_link, share_report
 from apps.optimization.services.start import session_start, wanted_criteria
 from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
 from apps.optimization.services.taking import decision_step, decisions_of, latest_packaging, session_take
 
 __all__ = [
+    "LINK_DAYS",
     "Alternatives",
     "AnalysedLayers",
     "BrokenHere",
@@ -51,6 +53,8 @@ __all__ = [
     "keep_for",
     "latest_packaging",
     "layers_of",
+    "links_are_on",
+    "opened_link",
     "package_of",
     "parse_edits",
     "planner_errors",
@@ -58,6 +62,7 @@ __all__ = [
     "promote",
     "promotion_rollback",
     "report",
+    "revoke_link",
     "session_cancel",
     "session_compare",
     "session_continue",
@@ -67,6 +72,7 @@ __all__ = [
     "session_retry",
     "session_start",
     "session_take",
+    "share_report",
     "storage_of",
     "technique_statuses",
     "techniques_broken",
