@@ -32,6 +32,7 @@ from apps.optimization.models import (
     PipelineSettings,
     ReportLink,
     RetentionPolicy,
+    SessionComment,
     SessionFingerprint,
     SessionStep,
     Worker,
@@ -148,6 +149,14 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(boolean=True)
     def alive(self, worker: Worker) -> bool:
         return worker.is_alive
+
+
+@admin.register(SessionComment)
+class CommentAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("session", "author", "created_at", "edited_at")
+    list_filter = ("created_at",)
+    search_fields = ("session__id", "author__email", "text")
+    list_select_related = ("session__version__model", "author")
 
 
 @admin.register(ReportLink)

@@ -26,6 +26,7 @@ from apps.models.download import blob_response
 from apps.models.models import AliasRequest
 from apps.models.serializers import AliasRequestSerializer
 from apps.optimization import services
+from apps.optimization.api_comments import CommentViewSet
 from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
 from apps.optimization.api_sharing import ReportLinkViewSet
@@ -521,6 +522,7 @@ class StorageView(APIView):
 routes = [
     ("criteria", CriteriaViewSet, "criteria"),
     ("sessions", SessionViewSet, "session"),
+    ("comments", CommentViewSet, "comment"),
     ("report-links", ReportLinkViewSet, "report-link"),
     ("techniques", TechniqueViewSet, "technique"),
     ("workers", WorkerViewSet, "worker"),

@@ -85,6 +85,15 @@ class DefaultOfAnotherTeam(UserError):
     sentence = "{name} belongs to another team. Choose criteria of {team}, or a built-in profile, as its default."
 
 
+# --- comments ---------------------------------------------------------------------------------------------------------
+
+
+class CommentOfAnother(UserError):
+    code = "comment.of_another"
+    status = 403
+    sentence = "Somebody else wrote this comment, and only they can change or delete it. Write one of your own."
+
+
 # --- public links to reports ------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@ from django.urls import path
 
 from apps.optimization.views import (
     audit,
+    comments,
     comparing,
     continuing,
     criteria,
@@ -36,6 +37,9 @@ urlpatterns = [
     path("sessions/<uuid:pk>/continue/", continuing.continue_with, name="session-continue"),
     path("sessions/<uuid:pk>/delete/", sessions.delete, name="session-delete"),
     path("sessions/<uuid:pk>/report/", report.report, name="report"),
+    path("sessions/<uuid:pk>/comments/", comments.write, name="comment-write"),
+    path("sessions/<uuid:pk>/comments/<int:comment>/edit/", comments.edit, name="comment-edit"),
+    path("sessions/<uuid:pk>/comments/<int:comment>/delete/", comments.delete, name="comment-delete"),
     path("sessions/<uuid:pk>/links/", sharing.links, name="report-links"),
     path("sessions/<uuid:pk>/links/<int:link>/revoke/", sharing.revoke, name="report-link-revoke"),
     path("shared/<str:token>/", sharing.shared, name="shared-report"),

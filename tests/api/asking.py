@@ -35,6 +35,7 @@ def address(path: str, world: World) -> str:
         "criteria": world.criteria.pk,
         "sessions": world.session.pk,
         "report-links": world.link.pk,
+        "comments": world.comment.pk,
         "audit": world.event.sequence,
         "members": world.membership.pk,
         "invitations": world.invitation.pk,

@@ -141,7 +141,7 @@ def test_a_made_up_address_opens_nothing(stranger_anywhere: Client, everything: 
 def test_without_a_verdict_there_is_nothing_to_share(client: Client, everything: World, engineer: User) -> None:
     OptimizationSession.objects.update(verdict=None, status="running")
     client.force_login(engineer)
-    assert client.post(links_page(everything.session), {"days": 7}).status_code == 409
+    assert client.post(links_page(everything.session), {"days": 7}).status_code == 404
     assert not ReportLink.objects.exists()
 
 

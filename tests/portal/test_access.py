@@ -125,6 +125,9 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:comment-write": ("POST", Door.WRITE),
+    "optimization:comment-edit": ("GET", Door.OWN),
+    "optimization:comment-delete": ("POST", Door.OWN),
     "optimization:report-links": ("GET", Door.READ),
     "optimization:report-link-revoke": ("POST", Door.WRITE),
     "optimization:session-log-text": ("GET", Door.READ),
@@ -174,6 +177,8 @@ def arguments(name: str, world: World) -> list[Any]:
         return [world.model.pk, world.version.number]
     if name in ("models:alias-undo", "models:alias-protect"):
         return [world.model.pk, world.alias.name]
+    if name in ("optimization:comment-edit", "optimization:comment-delete"):
+        return [world.session.pk, world.comment.pk]
     if name == "optimization:report-link-revoke":
         return [world.session.pk, world.link.pk]
     if name in ("accounts:service-token-revoke", "api:service-account-token"):
@@ -196,6 +201,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "optimization:session-choices": None,
         "optimization:session-decides": None,
         "optimization:session": world.session.pk,
+        "optimization:comment-write": world.session.pk,
         "optimization:report": world.session.pk,
         "optimization:criteria-new": None,
         "optimization:criteria": world.criteria.pk,
@@ -226,6 +232,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:session-preview": None,
         "api:session": world.session.pk,
         "api:report-link": world.link.pk,
+        "api:comment": world.comment.pk,
         "api:audit": world.event.sequence,
         "notifications:follow": world.entry.pk,
         "notifications:channel": world.channel.pk,
@@ -315,6 +322,8 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:alias-detail": {"protected": True},
         "api:session-rollback": {"reason": "It was slower in production."},
         "api:notification-channel-list": {"medium": "webhook", "name": "new", "address": "https://hooks.example.org/"},
+        "api:comment-list": {"session": str(world.session.pk), "text": "Well done."},
+        "api:comment-detail": {"text": "Well done."},
         "api:report-link-list": {"session": str(world.session.pk), "days": 7},
         "api:upload-list": {"filename": "new.onnx", "size_bytes": 3},
         "api:version-list": {"model": world.model.pk, "upload": str(world.upload.pk)},
@@ -382,6 +391,8 @@ PEOPLE_DOORS = {
     ("api:service-account-token", "delete"): Door.OWN,
     ("api:alias-detail", "patch"): Door.OWN,
     ("api:approval-withdraw", "post"): Door.OWN,
+    ("api:comment-detail", "patch"): Door.OWN,  # the owner wrote it
+    ("api:comment-detail", "delete"): Door.OWN,
 }
 """Of the routes about people, what acts for them, and what is theirs or their team's."""
 NEW_HERE = ("api:model-list", "api:dataset-list", "api:criteria-list", "api:upload-list")

@@ -52,6 +52,7 @@ from apps.optimization.models import (
     LogEntry,
     OptimizationSession,
     ReportLink,
+    SessionComment,
     SessionStep,
     Worker,
 )
@@ -94,6 +95,8 @@ class World:
     """Of the one who built the world."""
     link: ReportLink
     """To the report of the session."""
+    comment: SessionComment
+    """On the session, by the one who built the world."""
 
 
 def stored(content: bytes) -> Blob:
@@ -154,7 +157,8 @@ def build(team: Team, by: User) -> World:
         session_id=session_of_browser.session_key, user=by, address="203.0.113.7", device="Firefox on Linux"
     )
     link = ReportLink.objects.create(session=session, token_digest="1" * 64, created_by=by, expires_at=later)
-    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link)
+    comment = SessionComment.objects.create(session=session, author=by, text="Good enough for **production**.")
+    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link, comment)
 
 
 def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:

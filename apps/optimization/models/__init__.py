@@ -1,6 +1,7 @@
 """Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
 from apps.audit.models import AuditEvent, AuditHead, AuditVerification
+from apps.optimization.models.comments import LONGEST_COMMENT, SessionComment
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
 from apps.optimization.models.experience import Experience, SessionFingerprint
@@ -18,6 +19,7 @@ from apps.optimization.models.sharing import ReportLink
 from apps.optimization.models.step import SessionStep
 
 __all__ = [
+    "LONGEST_COMMENT",
     "LONGEST_STEP_MINUTES",
     "MEASURING_QUEUES",
     "AnalysisReport",
@@ -34,6 +36,7 @@ __all__ = [
     "PipelineSettings",
     "ReportLink",
     "RetentionPolicy",
+    "SessionComment",
     "SessionFingerprint",
     "SessionStep",
     "Worker",

@@ -3,6 +3,7 @@
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
 from apps.optimization.services.bulk import ItemOutcome, act_on_each
 from apps.optimization.services.card import card_text
+from apps.optimization.services.comments import comment_delete, comment_edit, comment_write, require_own_comment
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
@@ -45,6 +46,9 @@ __all__ = [
     "check_continuable",
     "checked",
     "checked_with_rows",
+    "comment_delete",
+    "comment_edit",
+    "comment_write",
     "decision_step",
     "decisions_of",
     "drafts_for",
@@ -62,6 +66,7 @@ __all__ = [
     "promote",
     "promotion_rollback",
     "report",
+    "require_own_comment",
     "revoke_link",
     "session_cancel",
     "session_compare",

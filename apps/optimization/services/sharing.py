@@ -70,11 +70,10 @@ def opened_link(token: str) -> tuple[ReportLink, SessionReport]:
 
 
 def _without_people(made: SessionReport) -> SessionReport:
-    """The report without the names of members and whom it was shown to, which are the team's own business."""
-    decisions = [line for line in made.decisions if not line.action.startswith("report.")]
+    """The report without the names of members, which are the team's own business."""
     return made.model_copy(
         update={
-            "decisions": tuple(_by_somebody(decisions, "actor")),
+            "decisions": tuple(_by_somebody(made.decisions, "actor")),
             "delivered": tuple(_by_somebody(made.delivered, "by")),
             "requests": tuple(_by_somebody(made.requests, "by")),
         }

@@ -27,6 +27,7 @@ from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import CompareForm, SessionForm, WhatIfForm
+from apps.optimization.forms_comments import CommentForm
 from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
@@ -174,13 +175,25 @@ def decides(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 def detail(request: MemberRequest, pk: UUID) -> HttpResponse:
-    session = visible_session(request, pk)
+    return detail_page(request, visible_session(request, pk))
+
+
+def detail_page(
+    request: MemberRequest,
+    session: OptimizationSession,
+    *,
+    comment_form: CommentForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page of one session, possibly with a comment that has errors."""
     context = {
         "session": session,
         "live": live.read(session),
         "writes": writes(request, session.team),
+        "reader_id": request.user.pk,
+        "form": comment_form or CommentForm(),
     }
-    return render(request, "optimization/session_detail.html", context)
+    return render(request, "optimization/session_detail.html", context, status=status)
 
 
 @require_safe
