@@ -15,6 +15,7 @@ from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit.models import AuditEvent
+from apps.bulk import act_on_each
 from apps.optimization import criteria, services
 from apps.optimization import messages as messages_of_work
 from apps.optimization.errors import CriteriaContradictory, CriteriaInvalid
@@ -87,7 +88,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
         done: str,
     ) -> None:
         """Applies `act` to each session and reports each failure. Operators can act on sessions of any team."""
-        outcomes = services.act_on_each(sessions, lambda session: act(session, request.user, as_operator=True))
+        outcomes = act_on_each(sessions, lambda session: act(session, request.user, as_operator=True))
         for one in outcomes:
             if not one.done:
                 self.message_user(request, f"{one.title}: {one.message}", messages.ERROR)

@@ -35,8 +35,9 @@ class NewReportLinkSerializer(ReportLinkSerializer):
 
     address = serializers.URLField(read_only=True)
 
-    class Meta(ReportLinkSerializer.Meta):
-        fields = (*ReportLinkSerializer.Meta.fields, "address")  # type: ignore[assignment]
+    class Meta:
+        model = ReportLink
+        fields = (*ReportLinkSerializer.Meta.fields, "address")
         read_only_fields = fields
 
 

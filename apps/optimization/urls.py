@@ -2,6 +2,7 @@ from django.urls import path
 
 from apps.optimization.views import (
     audit,
+    bulk,
     comments,
     comparing,
     continuing,
@@ -30,6 +31,7 @@ urlpatterns = [
     path("sessions/new/decides/", sessions.decides, name="session-decides"),
     path("sessions/new/choices/", sessions.choices, name="session-choices"),
     path("sessions/new/compare/", comparing.new, name="session-compare"),
+    path("sessions/bulk/", bulk.bulk, name="session-bulk"),
     path("sessions/<uuid:pk>/", sessions.detail, name="session-detail"),
     path("sessions/<uuid:pk>/cancel/", sessions.cancel, name="session-cancel"),
     path("sessions/<uuid:pk>/retry/", sessions.retry, name="session-retry"),

@@ -1,7 +1,7 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
-from apps.optimization.services.bulk import ItemOutcome, act_on_each
+from apps.optimization.services.bulk import SESSION_ACTS
 from apps.optimization.services.card import card_text
 from apps.optimization.services.comments import comment_delete, comment_edit, comment_write, require_own_comment
 from apps.optimization.services.comparing import session_compare
@@ -29,17 +29,16 @@ from apps.optimization.services.taking import decision_step, decisions_of, lates
 
 __all__ = [
     "LINK_DAYS",
+    "SESSION_ACTS",
     "Alternatives",
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
-    "ItemOutcome",
     "PlannerErrors",
     "SessionPreview",
     "SessionReport",
     "Storage",
     "TechniqueStatus",
-    "act_on_each",
     "alternatives",
     "candidate_file",
     "card_text",

@@ -1,47 +1,54 @@
-"""One action on many rows: each is checked and recorded by itself, and one that fails does not hold up the others."""
+"""What can be done to several sessions at once. Each is checked and recorded as if it were the only one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
-
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import Model
-
-from apps.agents.contracts.values import Value
-from apps.errors import UserError
-
-Row = TypeVar("Row", bound=Model)
-REFUSED = "request.permission_denied"
-"""The code of a refusal by role, as the API gives it."""
+from apps.agents.contracts.state import Status
+from apps.bulk import Act
+from apps.optimization.models import OptimizationSession
+from apps.optimization.services.lifecycle import session_cancel, session_resume
+from apps.optimization.services.removal import session_delete
 
 
-class ItemOutcome(Value):
-    """What became of one row: done, or the reason why not."""
-
-    id: str
-    title: str
-    code: str | None = None
-    message: str | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.code is None
+def _not_cancellable(session: OptimizationSession) -> str:
+    return "" if session.is_active else f"It has ended: {session.status}."
 
 
-def act_on_each(rows: Iterable[Row], act: Callable[[Row], object]) -> tuple[ItemOutcome, ...]:
-    """Applies `act` to each row, in a transaction of its own. Expected failures become outcomes; bugs are raised."""
-    return tuple(_outcome(row, act) for row in rows)
+def _not_resumable(session: OptimizationSession) -> str:
+    stopped = session.status in (Status.FAILED, Status.CANCELLED)
+    return "" if stopped else f"It is {session.status}. Only failed and cancelled sessions can be resumed."
 
 
-def _outcome(row: Row, act: Callable[[Row], object]) -> ItemOutcome:
-    pk, title = str(row.pk), str(row)  # a deleted row no longer knows its key
-    try:
-        with transaction.atomic():
-            act(row)
-    except UserError as error:
-        return ItemOutcome(id=pk, title=title, code=error.code, message=error.message)
-    except PermissionDenied as error:
-        return ItemOutcome(id=pk, title=title, code=REFUSED, message=str(error))
-    return ItemOutcome(id=pk, title=title)
+def _not_deletable(session: OptimizationSession) -> str:
+    return f"It is {session.status}. Cancel it first." if session.is_active else ""
+
+
+SESSION_ACTS: dict[str, Act[OptimizationSession]] = {
+    act.name: act
+    for act in (
+        Act(
+            "cancel",
+            "Cancel",
+            "being cancelled",
+            "No further step starts, and running ones stop. Results measured so far remain.",
+            _not_cancellable,
+            session_cancel,
+        ),
+        Act(
+            "resume",
+            "Resume",
+            "resumed",
+            "Completed steps stay, and what failed or was stopped is repeated.",
+            _not_resumable,
+            session_resume,
+        ),
+        Act(
+            "delete",
+            "Delete",
+            "deleted",
+            "Reports, log and files go for good. Promoted versions and the audit trail stay.",
+            _not_deletable,
+            session_delete,
+            danger=True,
+        ),
+    )
+}

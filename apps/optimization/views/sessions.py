@@ -71,6 +71,7 @@ def history(request: MemberRequest) -> HttpResponse:
         "moving": any(session.is_active for session in page),
         "waits": waits_of(page),
         "writes": writes(request, request.team),
+        "acts": services.SESSION_ACTS.values(),
     }
     return render(request, template, context)
 

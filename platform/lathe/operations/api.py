@@ -12,8 +12,9 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.agents.contracts.values import Value
-from apps.api import RowNotFound, answers, example, refuse_unknown
-from apps.optimization import attendance, services
+from apps.api import answers, example, refuse_unknown, rows_of
+from apps.bulk import BulkOutcomes
+from apps.optimization import attendance
 from lathe.operations import acts, store, work
 from lathe.operations.access import ACT, require_operator
 from lathe.operations.now import Now, now
@@ -44,11 +45,6 @@ class ResumeSerializer(serializers.Serializer[None]):
     """The failed sessions to resume."""
 
     sessions = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=work.MOST_FAILED)
-
-
-class Resumed(Value):
-    outcomes: tuple[services.ItemOutcome, ...]
-    """One for each session: `code` and `message` are null if it was resumed."""
 
 
 @extend_schema(tags=["operations"])
@@ -87,17 +83,15 @@ class ResumeView(APIView):
     @extend_schema(
         summary="Resume failed sessions of any team",
         request=ResumeSerializer,
-        responses=Resumed,
+        responses=BulkOutcomes,
         examples=[example("One of them", {"sessions": ["0b2c6f1e-5f0a-4a4e-9f59-0d8c8ad9e0c1"]})],
     )
     def post(self, request: Request) -> Response:
         """Each is resumed by itself: one that cannot be does not hold up the others."""
         require_operator(member(request), ACT)
-        asked = set(answers(ResumeSerializer, request)["sessions"])
-        found = list(work.failed().filter(pk__in=asked))
-        if len(found) < len(asked):
-            raise RowNotFound("sessions")
-        return Response(Resumed(outcomes=acts.resume(found, member(request))).model_dump(mode="json"))
+        asked = answers(ResumeSerializer, request)["sessions"]
+        found = rows_of(work.failed(), "sessions", asked)
+        return Response(BulkOutcomes(outcomes=acts.resume(found, member(request))).model_dump(mode="json"))
 
 
 @extend_schema(tags=["operations"])
