@@ -9,6 +9,7 @@ from rest_framework.routers import DefaultRouter
 
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
+from apps.accounts.api_lists import ListColumnsView
 from apps.guide.api import FindView
 from apps.models.api import routes as store_routes
 from apps.notifications.api import routes as notification_routes
@@ -34,6 +35,7 @@ for prefix, viewset, basename in routes:
 
 urlpatterns = [
     path("find/", FindView.as_view(), name="find"),
+    path("list-columns/", ListColumnsView.as_view(), name="list-columns"),
     path("me/", MeView.as_view(), name="me"),
     path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("compare/", CompareView.as_view(), name="compare"),

@@ -40,6 +40,12 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// The list's filters change the address without loading the page, and what is saved is the present address.
+document.addEventListener("submit", (event) => {
+  const query = event.target.querySelector("[data-address-query]");
+  if (query) query.value = location.search.slice(1);
+});
+
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();

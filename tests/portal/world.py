@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from apps.accounts import service_accounts
-from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, Team, TokenScope, User
+from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, SavedFilter, Team, TokenScope, User
 from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.reports.model import ModelSummary
@@ -95,6 +95,8 @@ class World:
     """Of the one who built the world."""
     link: ReportLink
     """To the report of the session."""
+    saved: SavedFilter
+    """Of the one who built the world, shared with the team."""
     comment: SessionComment
     """On the session, by the one who built the world."""
 
@@ -158,7 +160,10 @@ def build(team: Team, by: User) -> World:
     )
     link = ReportLink.objects.create(session=session, token_digest="1" * 64, created_by=by, expires_at=later)
     comment = SessionComment.objects.create(session=session, author=by, text="Good enough for **production**.")
-    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link, comment)
+    saved = SavedFilter.objects.create(
+        team=team, user=by, listing="sessions", name="Failed", query="status=failed", shared=True
+    )
+    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link, saved, comment)
 
 
 def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:

@@ -39,7 +39,7 @@ def listing(request: MemberRequest) -> HttpResponse:
     """The current team's data sets. HTMX requests get only the results."""
     search = request.GET.get("search", "").strip()
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
-    found = datasets.search(search).select_related("blob")
+    found = datasets.search(search).select_related("blob", "created_by")
     if wants_csv(request):
         return csv_of_rows("data-sets", DATASETS, found)
     context = {

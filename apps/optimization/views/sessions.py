@@ -58,10 +58,12 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 def history(request: MemberRequest) -> HttpResponse:
     """The current team's sessions. HTMX requests get only the results."""
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
-    rows = sessions.select_related("version__model", "compared__model", "dataset").with_gains().defer(*LONG)
+    rows = (
+        sessions.select_related("version__model", "compared__model", "dataset", "created_by").with_gains().defer(*LONG)
+    )
     chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
     if wants_csv(request):
-        return csv_of_rows("sessions", SESSIONS, chosen.qs.select_related("created_by"))
+        return csv_of_rows("sessions", SESSIONS, chosen.qs)
     page = KeyedPaginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
     context = {
