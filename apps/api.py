@@ -65,6 +65,15 @@ def row_of(rows: QuerySet[Row], field: str, pk: Any) -> Row:
     return row
 
 
+def rows_of(rows: QuerySet[Row], field: str, keys: Iterable[Any]) -> list[Row]:
+    """Those of `rows` with these keys, which the request gave as `field`. Raises `RowNotFound` if one is missing."""
+    wanted = set(keys)
+    found = list(rows.filter(pk__in=wanted))
+    if len(found) < len(wanted):
+        raise RowNotFound(field)
+    return found
+
+
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:
     """Raises DRF's `ValidationError` for a query parameter that is not in `known`. The message lists those."""
     if unknown := sorted(set(request.query_params) - set(known)):

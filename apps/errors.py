@@ -53,6 +53,21 @@ class QueueAway(UserError):
     sentence = "The queue to the workers does not answer, so nothing was started. Try again in a moment."
 
 
+class BulkActUnknown(UserError):
+    code = "bulk.act_unknown"
+    sentence = "“{name}” cannot be done to several rows at once. Choose one of: {choices}."
+
+
+class BulkEmpty(UserError):
+    code = "bulk.empty"
+    sentence = "Nothing is chosen, or what is chosen is no longer there. Tick at least one row of the list."
+
+
+class BulkTooMany(UserError):
+    code = "bulk.too_many"
+    sentence = "{given} rows are chosen, and at most {most} can be handled at once. Choose fewer."
+
+
 class ListTooLong(UserError):
     code = "list.too_long"
     sentence = (

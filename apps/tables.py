@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -13,6 +14,30 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from apps.errors import ListTooLong
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A column of a list's page that members can choose."""
+
+    name: str
+    label: str
+    usual: bool = True
+    """Whether those see it who have chosen nothing."""
+
+
+_offered: dict[str, tuple[Choice, ...]] = {}
+
+
+def offer(listing: str, *choices: Choice) -> None:
+    """Lets members choose among these columns of a list's page, beside its first one."""
+    _offered[listing] = choices
+
+
+def choices_of(listing: str) -> tuple[Choice, ...]:
+    """The columns of a list's page that can be chosen, in their order."""
+    return _offered[listing]
+
 
 LONGEST = 100_000
 """Rows of a file at most, so that a request's time and memory are bounded."""

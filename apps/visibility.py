@@ -19,6 +19,9 @@ class Member(Protocol):
     def is_authenticated(self) -> Literal[True]: ...
 
     @property
+    def pk(self) -> Any: ...
+
+    @property
     def standing(self) -> Any: ...
 
 

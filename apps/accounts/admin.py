@@ -10,9 +10,10 @@ from django.http import HttpRequest
 
 from apps.accounts.audited import Audited
 from apps.accounts.logins import end_login
-from apps.accounts.models import ApiToken, Invitation, Login, Membership, Team, User
+from apps.accounts.models import ApiToken, Invitation, ListColumns, Login, Membership, SavedFilter, Team, User
 from apps.accounts.services import tell_code_permission
 from apps.accounts.tokens import end_tokens_for
+from apps.admin import ReadOnly
 from apps.audit import trail
 
 # The one provider there may be is in the environment, and tokens of it are not kept.
@@ -81,6 +82,21 @@ class TeamAdmin(Audited, admin.ModelAdmin):
     @staticmethod
     def _tell(by: User, action: str, member: Membership, data: dict[str, str]) -> None:
         trail.record(action, actor=by, team=member.team, subject=member.user.email, data=data)
+
+
+@admin.register(SavedFilter)
+class SavedFilterAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("name", "listing", "team", "user", "shared", "created_at")
+    list_filter = ("listing", "shared", "team")
+    search_fields = ("name", "user__email", "query")
+    list_select_related = ("team", "user")
+
+
+@admin.register(ListColumns)
+class ListColumnsAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("user", "listing", "columns")
+    list_filter = ("listing",)
+    list_select_related = ("user",)
 
 
 @admin.register(Invitation)

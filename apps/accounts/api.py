@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from apps.accounts import services
 from apps.accounts.api_automation import routes as automation_routes
+from apps.accounts.api_lists import list_routes
 from apps.accounts.api_people import routes as people_routes
 from apps.accounts.models import Membership, Team
 from apps.accounts.requests import member
@@ -51,4 +52,4 @@ class MeView(APIView):
         return Response(MeSerializer(member(request)).data)
 
 
-routes = [("teams", TeamViewSet, "team"), *people_routes, *automation_routes]
+routes = [("teams", TeamViewSet, "team"), *people_routes, *automation_routes, *list_routes]

@@ -110,6 +110,34 @@ class ServiceAccountDisabled(UserError):
     sentence = "“{name}” is disabled, so a token of it would open nothing. Enable it first."
 
 
+class ListUnknown(UserError):
+    code = "list.unknown"
+    status = 404
+    sentence = "There is no list “{name}” with filters and columns. Choose one of: {choices}."
+
+
+class ColumnUnknown(UserError):
+    code = "list.column_unknown"
+    sentence = "This list has no column “{name}”. Choose from: {choices}."
+
+
+class FilterEmpty(UserError):
+    code = "filter.empty"
+    sentence = "This filter narrows nothing. Set a filter in the list first, then save it."
+
+
+class FilterNameTaken(UserError):
+    code = "filter.name_taken"
+    status = 409
+    sentence = "You have already saved a filter “{name}” for this list. Delete that one, or choose another name."
+
+
+class FilterOfAnother(UserError):
+    code = "filter.of_another"
+    status = 403
+    sentence = "Somebody else shares this filter. Only they and the owners of the team can delete it."
+
+
 class NoTeam(UserError):
     code = "team.none"
     status = 403

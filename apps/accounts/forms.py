@@ -28,6 +28,12 @@ class InvitationForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices, initial=Role.ENGINEER)
 
 
+class SavedFilterForm(forms.Form):
+    name = forms.CharField(max_length=80)
+    query = forms.CharField(max_length=2000, required=False)
+    shared = forms.BooleanField(required=False)
+
+
 class TimeZoneForm(forms.Form):
     time_zone = forms.CharField(
         label="Time zone",

@@ -13,7 +13,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
-from apps.accounts.querysets import InvitationQuerySet, LoginQuerySet, MembershipQuerySet, TeamQuerySet
+from apps.accounts.querysets import (
+    InvitationQuerySet,
+    LoginQuerySet,
+    MembershipQuerySet,
+    SavedFilterQuerySet,
+    TeamQuerySet,
+)
 from apps.audit import trail
 
 INVITATION_LIFETIME = timedelta(days=7)
@@ -260,3 +266,41 @@ class Login(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user.email}: {self.device}" + (f", {self.address}" if self.address else "")
+
+
+class SavedFilter(models.Model):
+    """A filter of a list under a name: of one member, or shared with the team."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="saved_filters")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_filters")
+    listing = models.CharField(max_length=20)
+    name = models.CharField(max_length=80)
+    query = models.TextField(max_length=2000)
+    """What stands after the question mark of the list's address."""
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = SavedFilterQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name", "pk")
+        constraints = (
+            models.UniqueConstraint(fields=("team", "user", "listing", "name"), name="saved_filter_name_unique"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ListColumns(models.Model):
+    """The columns that a member sees in a list, if they are not the usual ones."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    listing = models.CharField(max_length=20)
+    columns = models.JSONField(default=list)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("user", "listing"), name="one_choice_of_columns_per_list"),)
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.listing}"

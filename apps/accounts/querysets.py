@@ -33,6 +33,14 @@ class MembershipQuerySet(TeamOwnedQuerySet[Row]):
         return self.filter(user__service_of=None).select_related("user", "team")
 
 
+class SavedFilterQuerySet(TeamOwnedQuerySet[Row]):
+    def visible_to(self, user: Member | AnonymousUser) -> Self:
+        """One's own, and those that others share with a team of `user`."""
+        if not user.is_authenticated:
+            return self.none()
+        return super().visible_to(user).filter(models.Q(user=user.pk) | models.Q(shared=True))
+
+
 class LoginQuerySet(models.QuerySet[Row]):
     def live(self) -> Self:
         """Those whose session has not expired."""

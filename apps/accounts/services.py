@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from hashlib import sha256
 from smtplib import SMTPException
 from typing import TYPE_CHECKING
@@ -83,6 +84,12 @@ def require_role(user: User | AnonymousUser, team: Team, role: Role) -> Membersh
     if member is None or not member.may(role):
         raise PermissionDenied(f"This needs the role {role.label.lower()} in the team {team.name}.")
     return member
+
+
+def require_writers(user: User, teams: Iterable[Team]) -> None:
+    """Raises `PermissionDenied` unless `user` may change rows of all of `teams`."""
+    for team in teams:
+        require_role(user, team, Role.ENGINEER)
 
 
 def owners_of(team: Team) -> QuerySet[Membership]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.accounts.views import account, invitations, logins, service_accounts, team, tokens
+from apps.accounts.views import account, invitations, lists, logins, service_accounts, team, tokens
 
 app_name = "accounts"
 
@@ -27,6 +27,9 @@ urlpatterns = [
     path("account/logins/end-others/", logins.end_others, name="logins-end-others"),
     path("account/logins/<int:pk>/end/", logins.end, name="login-end"),
     path("account/time-zone/", account.time_zone, name="time-zone"),
+    path("lists/<slug:listing>/filters/", lists.save_filter, name="filter-save"),
+    path("lists/filters/<int:pk>/delete/", lists.delete_filter, name="filter-delete"),
+    path("lists/<slug:listing>/columns/", lists.choose_columns, name="list-columns"),
     path("tokens/", tokens.tokens, name="tokens"),
     path("tokens/create/", tokens.create_token, name="token-create"),
     path("tokens/<str:key>/revoke/", tokens.revoke_token, name="token-revoke"),

@@ -45,6 +45,35 @@ class AuditHead(models.Model):
         return f"#{self.sequence}"
 
 
+class AuditVerification(models.Model):
+    """The result of the last verification of the whole chain, so that pages need not scan it: one row."""
+
+    at = models.DateTimeField(default=timezone.now)
+    events = models.PositiveBigIntegerField(default=0)
+    """How many events there were."""
+    took_s = models.FloatField(default=0.0)
+    broken_at = models.PositiveBigIntegerField(null=True)
+    """The first event at which the chain is broken; empty if it is whole."""
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        app_label = APP_LABEL
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def whole(self) -> bool:
+        return self.broken_at is None
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        if self.whole:
+            return f"The audit trail is intact: {self.events} events."
+        return f"The audit trail is broken at event {self.broken_at}: {self.reason}."
+
+
 class AuditEvent(models.Model):
     """One action of a member or an agent, with its reason.
 

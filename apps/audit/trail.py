@@ -116,7 +116,8 @@ class BrokenLink:
 
 
 def verify() -> BrokenLink | None:
-    """Verifies the whole chain in order. Returns `None` if every link is valid."""
+    """Verifies the whole chain in order. Returns `None` if every link is valid. Events may be added meanwhile."""
+    before = _head()
     sequence, digest = 0, GENESIS
     numbers: Counter[int] = Counter()
     for event in AuditEvent.objects.in_order().iterator(chunk_size=500):
@@ -131,7 +132,14 @@ def verify() -> BrokenLink | None:
         if event.number != (numbers[event.team_id] if event.team_id is not None else None):
             return BrokenLink(event.sequence, f"its team's number should not be {event.number}")
         sequence, digest = event.sequence, event.digest
-    head = AuditHead.objects.filter(pk=1).first() or AuditHead()
-    if (head.sequence, head.digest) != (sequence, digest):
-        return BrokenLink(sequence + 1, f"the chain should end with event {head.sequence} and ends with {sequence}")
+        if sequence == before.sequence and digest != before.digest:
+            return BrokenLink(sequence, "the end of the chain was kept with another digest")
+    after = _head()
+    ended = before.sequence <= sequence <= after.sequence
+    if not ended or (sequence == after.sequence and digest != after.digest):
+        return BrokenLink(sequence + 1, f"the chain should end with event {after.sequence} and ends with {sequence}")
     return None
+
+
+def _head() -> AuditHead:
+    return AuditHead.objects.filter(pk=1).first() or AuditHead()

@@ -61,15 +61,19 @@ PAGES = (
     ("Time zone", "The zone of all times", "accounts:time-zone"),
     ("Documentation", "All documents", "guide:documents"),
 )
+OPERATORS_PAGES = (
+    ("Operations", "Queues, failed sessions, disks, the whole audit trail", "operations:page"),
+    ("Admin", "Every row, and the settings of the installation", "admin:index"),
+)
 
 
 def find(user: User, words: str) -> list[FoundKind]:
     """What contains all of `words`, by kind. Without words, the pages."""
     wanted = storable(words[:LONGEST]).split()
     if not wanted:
-        return [FoundKind("Pages", tuple(_pages([])))]
+        return [FoundKind("Pages", tuple(_pages(user, [])))]
     sources = (
-        ("Pages", _pages(wanted)),
+        ("Pages", _pages(user, wanted)),
         ("Models", _models(user, wanted)),
         ("Data sets", _datasets(user, wanted)),
         ("Sessions", _sessions(user, wanted)),
@@ -80,8 +84,8 @@ def find(user: User, words: str) -> list[FoundKind]:
     return [kind for kind in found if kind.findings]
 
 
-def _pages(wanted: list[str]) -> Iterator[Finding]:
-    for title, detail, name in PAGES:
+def _pages(user: User, wanted: list[str]) -> Iterator[Finding]:
+    for title, detail, name in (*PAGES, *(OPERATORS_PAGES if user.is_staff else ())):
         if _has(f"{title} {detail}", wanted):
             yield Finding(title, detail, reverse(name))
 

@@ -17,6 +17,7 @@ CHAPTERS = {
     "models:dataset": "user-guide#add-a-data-set",
     "models:": "user-guide#upload-a-model",
     "notifications:": "notifications",
+    "operations:": "monitoring#the-page-of-operators",
     "accounts:token": "api#a-token",
     "accounts:": "user-guide#log-in",
 }

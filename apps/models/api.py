@@ -22,6 +22,7 @@ from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example, row_of
 from apps.models import services
 from apps.models.api_aliases import routes as alias_routes
+from apps.models.api_bulk import BulkDataSets
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
 from apps.models.filters import DataSetFilter, ModelFilter, VersionFilter
@@ -223,7 +224,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         examples=[example("Another name", {"name": "Fashion-MNIST test, cleaned"})],
     ),
 )
-class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DataSet]):
+class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkDataSets):
     """Data sets for calibration and evaluation. A new one is `pending` until a worker has checked it."""
 
     serializer_class = DataSetSerializer

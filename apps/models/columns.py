@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.models.models import DataSet, ModelVersion, RegisteredModel
-from apps.tables import Columns
+from apps.tables import Choice, Columns, offer
 
 
 def _newest(model: RegisteredModel) -> ModelVersion | None:
@@ -50,3 +50,25 @@ DATASETS: Columns[DataSet] = {
     "size_bytes": lambda dataset: dataset.blob.size_bytes,
     "created_at": lambda dataset: dataset.created_at,
 }
+
+offer(
+    "models",
+    Choice("newest", "Newest version"),
+    Choice("versions", "Versions", usual=False),
+    Choice("format", "Format", usual=False),
+    Choice("parameters", "Parameters"),
+    Choice("size", "Size"),
+    Choice("aliases", "Aliases"),
+    Choice("tags", "Tags"),
+    Choice("created", "Created", usual=False),
+)
+offer(
+    "datasets",
+    Choice("status", "Status"),
+    Choice("kind", "Kind"),
+    Choice("task", "Task"),
+    Choice("examples", "Examples"),
+    Choice("size", "Size"),
+    Choice("added", "Added"),
+    Choice("added_by", "Added by", usual=False),
+)

@@ -30,6 +30,7 @@ urlpatterns = [
     path("models/<int:pk>/versions/<int:number>/", include(version_urls)),
     path("datasets/", datasets.listing, name="dataset-list"),
     path("datasets/upload/", datasets.upload, name="dataset-upload"),
+    path("datasets/bulk/", datasets.bulk, name="dataset-bulk"),
     path("datasets/<int:pk>/", datasets.detail, name="dataset-detail"),
     path("datasets/<int:pk>/status/", datasets.status, name="dataset-status"),
     path("datasets/<int:pk>/describe/", datasets.describe, name="dataset-describe"),

@@ -65,6 +65,9 @@ APPROVAL_DECIDED = Kind(
     "Your request to move a protected alias was approved or rejected, or is out of date.",
     mailed=True,
 )
+COMMENT_MENTIONED = Kind(
+    "comment.mentioned", "Mentioned in a comment", "Somebody mentions you in a comment on a session.", mailed=True
+)
 UPLOAD_REFUSED = Kind("upload.refused", "Upload refused", "A model or data set failed its checks.", "bad", True)
 WORKER_LOST = Kind("worker.lost", "Worker lost", "A worker fell silent while it ran a step of a session.", "warn")
 QUEUE_SLOW = Kind("queue.slow", "Long wait", "A step of a session has waited long for a worker.", "warn")
@@ -116,6 +119,7 @@ KINDS = {
         MODEL_DECAYED,
         APPROVAL_ASKED,
         APPROVAL_DECIDED,
+        COMMENT_MENTIONED,
         UPLOAD_REFUSED,
         QUEUE_SLOW,
         SESSION_SLOW,

@@ -158,6 +158,19 @@ def _decided(event: AuditEvent) -> Story:
     )
 
 
+def _mentioned(event: AuditEvent) -> Story:
+    session = reverse("optimization:session-detail", args=[event.session_id])
+    person, comment = event.data["user"], event.data["comment"]
+    return Story(
+        kinds.COMMENT_MENTIONED,
+        f"{event.subject}: {event.actor} mentions you in a comment",
+        path=f"{session}#comment-{comment}",
+        concerns=person,
+        only=person,
+        data={"session": str(event.session_id), "comment": comment},
+    )
+
+
 def _of_request(event: AuditEvent) -> dict[str, Any]:
     return {name: value for name, value in event.data.items() if name != "user"}
 
@@ -175,6 +188,7 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "alias.request_approved": _decided,
     "alias.request_rejected": _decided,
     "alias.request_stale": _decided,
+    "comment.mentioned": _mentioned,
     "upload.refused": _refused,
     "room.low": _room_low,
     "notification.given_up": _given_up,

@@ -10,9 +10,10 @@ import dramatiq
 from django.core.management import call_command
 
 from apps.accounts.models import KeptAnswer
+from apps.audit import verification
 from apps.notifications import outbox
-from apps.optimization import pipeline, retention, runner, watching
-from apps.optimization.messages import ADVANCE, RUN_STEP, RUN_STEP_ON_GPU, TIDY_UP
+from apps.optimization import attendance, pipeline, retention, runner, watching
+from apps.optimization.messages import ADVANCE, RUN_STEP, RUN_STEP_ON_GPU, TIDY_UP, VERIFY_TRAIL
 from apps.optimization.models import LONGEST_STEP_MINUTES
 
 STEP_TIME_LIMIT_MS = (LONGEST_STEP_MINUTES + 60) * 60 * 1000
@@ -41,10 +42,18 @@ def run_step_on_gpu(step_id: int) -> None:
 @dramatiq.actor(**TIDY_UP.declared, max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
 def tidy_up() -> None:
     """Removes what teams no longer keep under their retention, old notifications, kept answers and expired logins.
-    Looks whether disk and quotas suffice.
+    Looks whether disk and quotas suffice, and once a day whether the audit trail is whole.
     """
     retention.apply_all()
     outbox.prune()
     watching.look_at_room()
     KeptAnswer.objects.forget_old()
+    attendance.forget_old()
     call_command("clearsessions")
+    verification.keep_fresh()
+
+
+@dramatiq.actor(**VERIFY_TRAIL.declared, max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
+def verify_trail() -> None:
+    """Verifies the audit trail now, because an operator asked for it."""
+    verification.verified()

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -16,13 +15,14 @@ from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit.models import AuditEvent
-from apps.errors import UserError
+from apps.bulk import act_on_each
 from apps.optimization import criteria, services
 from apps.optimization import messages as messages_of_work
 from apps.optimization.errors import CriteriaContradictory, CriteriaInvalid
 from apps.optimization.models import (
     MEASURING_QUEUES,
     AnalysisReport,
+    AuditVerification,
     Candidate,
     CriteriaSet,
     DefaultCriteria,
@@ -31,10 +31,13 @@ from apps.optimization.models import (
     LogEntry,
     OptimizationSession,
     PipelineSettings,
+    ReportLink,
     RetentionPolicy,
+    SessionComment,
     SessionFingerprint,
     SessionStep,
     Worker,
+    WorkerCount,
 )
 
 
@@ -85,14 +88,11 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
         done: str,
     ) -> None:
         """Applies `act` to each session and reports each failure. Operators can act on sessions of any team."""
-        moved = 0
-        for session in sessions:
-            try:
-                act(session, request.user, as_operator=True)
-            except (UserError, PermissionDenied) as error:
-                self.message_user(request, f"{session}: {error}", messages.ERROR)
-            else:
-                moved += 1
+        outcomes = act_on_each(sessions, lambda session: act(session, request.user, as_operator=True))
+        for one in outcomes:
+            if not one.done:
+                self.message_user(request, f"{one.title}: {one.message}", messages.ERROR)
+        moved = sum(one.done for one in outcomes)
         if moved:
             self.message_user(request, f"{moved} session{'s' if moved > 1 else ''} {done}.", messages.SUCCESS)
 
@@ -150,6 +150,40 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin):
     @admin.display(boolean=True)
     def alive(self, worker: Worker) -> bool:
         return worker.is_alive
+
+
+@admin.register(SessionComment)
+class CommentAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("session", "author", "created_at", "edited_at")
+    list_filter = ("created_at",)
+    search_fields = ("session__id", "author__email", "text")
+    list_select_related = ("session__version__model", "author")
+
+
+@admin.register(ReportLink)
+class ReportLinkAdmin(ReadOnly, admin.ModelAdmin):
+    """Public links to reports. Members make and revoke them; the pipeline settings switch all of them off."""
+
+    list_display = ("session", "created_by", "created_at", "expires_at", "revoked_at")
+    list_filter = ("created_at", "expires_at")
+    search_fields = ("session__id", "created_by__email")
+    list_select_related = ("session__version__model", "created_by")
+    exclude = ("token_digest",)
+
+
+@admin.register(WorkerCount)
+class WorkerCountAdmin(ReadOnly, admin.ModelAdmin):
+    """How many workers were alive and busy, every five minutes of the last week."""
+
+    list_display = ("at", "alive", "busy")
+    date_hierarchy = "at"
+
+
+@admin.register(AuditVerification)
+class VerificationAdmin(ReadOnly, admin.ModelAdmin):
+    """Whether the audit trail was whole when it was last verified."""
+
+    list_display = ("at", "sentence", "took_s")
 
 
 @admin.register(AuditEvent)
@@ -249,6 +283,7 @@ class PipelineSettingsForm(forms.ModelForm):
             "disabled_techniques",
             "paused_queues",
             "share_experience",
+            "public_links",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

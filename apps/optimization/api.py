@@ -26,8 +26,11 @@ from apps.models.download import blob_response
 from apps.models.models import AliasRequest
 from apps.models.serializers import AliasRequestSerializer
 from apps.optimization import services
+from apps.optimization.api_bulk import BulkSessions
+from apps.optimization.api_comments import CommentViewSet
 from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
+from apps.optimization.api_sharing import ReportLinkViewSet
 from apps.optimization.cards import card_response
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
@@ -183,7 +186,7 @@ EXAMPLE_EDITED = {
         examples=[example("Back", {"reason": "Worse on night images"})],
     ),
 )
-class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[OptimizationSession]):
+class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkSessions):
     """Optimization sessions: start one, watch it (`status`, `progress`, `log`), fetch its report and package."""
 
     serializer_class = SessionSerializer
@@ -520,6 +523,8 @@ class StorageView(APIView):
 routes = [
     ("criteria", CriteriaViewSet, "criteria"),
     ("sessions", SessionViewSet, "session"),
+    ("comments", CommentViewSet, "comment"),
+    ("report-links", ReportLinkViewSet, "report-link"),
     ("techniques", TechniqueViewSet, "technique"),
     ("workers", WorkerViewSet, "worker"),
     ("audit", AuditViewSet, "audit"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from apps.audit.models import AuditEvent
 from apps.optimization.models import CriteriaSet, OptimizationSession
-from apps.tables import Columns
+from apps.tables import Choice, Columns, offer
 
 
 def _annotated(name: str) -> Any:
@@ -49,3 +49,15 @@ EVENTS: Columns[AuditEvent] = {
     "session": lambda event: event.session_id,
     "digest": lambda event: event.digest,
 }
+
+offer(
+    "sessions",
+    Choice("dataset", "Data set"),
+    Choice("objective", "Objective"),
+    Choice("status", "Status"),
+    Choice("faster", "Faster"),
+    Choice("smaller", "Smaller"),
+    Choice("started", "Started"),
+    Choice("finished", "Finished", usual=False),
+    Choice("started_by", "Started by", usual=False),
+)

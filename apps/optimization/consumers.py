@@ -25,4 +25,6 @@ class SessionConsumer(LivePage):
         pk = self.scope["url_route"]["kwargs"]["pk"]
         sessions = OptimizationSession.objects.visible_to(user).select_related("team", "version__model")
         session = sessions.filter(pk=pk).first()
-        return live.fragments(session, writes=may(user, session.team, Role.ENGINEER)) if session else None
+        if session is None:
+            return None
+        return live.fragments(session, writes=may(user, session.team, Role.ENGINEER), reader_id=user.pk)

@@ -85,6 +85,38 @@ class DefaultOfAnotherTeam(UserError):
     sentence = "{name} belongs to another team. Choose criteria of {team}, or a built-in profile, as its default."
 
 
+# --- comments ---------------------------------------------------------------------------------------------------------
+
+
+class CommentOfAnother(UserError):
+    code = "comment.of_another"
+    status = 403
+    sentence = "Somebody else wrote this comment, and only they can change or delete it. Write one of your own."
+
+
+# --- public links to reports ------------------------------------------------------------------------------------------
+
+
+class ReportLinksOff(UserError):
+    code = "report.links_off"
+    status = 403
+    sentence = "The operators of this installation have switched public links to reports off. Share the file instead."
+
+
+class ReportLinkRevoked(UserError):
+    code = "report.link_revoked"
+    status = 409
+    sentence = "This link was revoked already, so nobody can open it."
+
+
+class ReportLinkUnusable(UserError):
+    code = "report.link_unusable"
+    status = 404
+    sentence = (
+        "This link opens no report: it has expired, was revoked, or is incomplete. Ask whoever sent it for a new one."
+    )
+
+
 # --- starting a session ----------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -36,10 +37,9 @@ def _workers(now: datetime) -> Iterator[Metric]:
         labels=["worker"],
     )
     for worker in Worker.objects.defer("machine"):
-        alive = now - worker.seen_at < WORKER_SILENCE
-        state = "silent" if not alive else "busy" if worker.current_step_id else "idle"
+        state = state_of(worker, now)
         counts.update((queue, state) for queue in worker.queues)
-        measured = worker.health.spread if alive and worker.health else None
+        measured = worker.health.spread if state != "silent" and worker.health else None
         if measured is not None:
             spread.add_metric([worker.name], measured)
     gauge = GaugeMetricFamily(
@@ -55,6 +55,29 @@ def _workers(now: datetime) -> Iterator[Metric]:
     yield spread
 
 
+def state_of(worker: Worker, now: datetime) -> str:
+    """One of `STATES`."""
+    alive = now - worker.seen_at < WORKER_SILENCE
+    return "silent" if not alive else "busy" if worker.current_step_id else "idle"
+
+
+@dataclass(frozen=True)
+class WaitingSteps:
+    """The steps that wait in one queue."""
+
+    steps: int
+    oldest_age_s: float
+    """Since the one that has waited longest was announced."""
+
+
+def waiting_steps(now: datetime) -> dict[str, WaitingSteps]:
+    """By queue; the queues in which none waits are left out."""
+    announced = Coalesce("enqueued_at", "created_at")
+    waiting = SessionStep.objects.waiting().select_related(None).order_by().values("queue")
+    rows = waiting.annotate(steps=Count("pk"), since=Min(announced))
+    return {row["queue"]: WaitingSteps(row["steps"], (now - row["since"]).total_seconds()) for row in rows}
+
+
 def _waiting(now: datetime) -> Iterator[Metric]:
     steps = GaugeMetricFamily("lathe_queue_steps", "Steps that wait in a queue.", labels=["queue"])
     age = GaugeMetricFamily(
@@ -62,13 +85,11 @@ def _waiting(now: datetime) -> Iterator[Metric]:
         "Seconds since the step that has waited longest was announced; 0 if none waits.",
         labels=["queue"],
     )
-    announced = Coalesce("enqueued_at", "created_at")
-    waiting = SessionStep.objects.waiting().select_related(None).order_by().values("queue")
-    found = {row["queue"]: row for row in waiting.annotate(steps=Count("pk"), since=Min(announced))}
+    found = waiting_steps(now)
     for queue in sorted({*MEASURING_QUEUES, *found}):
         row = found.get(queue)
-        steps.add_metric([queue], row["steps"] if row else 0)
-        age.add_metric([queue], (now - row["since"]).total_seconds() if row else 0)
+        steps.add_metric([queue], row.steps if row else 0)
+        age.add_metric([queue], row.oldest_age_s if row else 0)
     yield steps
     yield age
 

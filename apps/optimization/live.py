@@ -20,13 +20,21 @@ from apps.models import clock
 from apps.optimization.edited_plan import ShownEdit, shown
 from apps.optimization.fronts import Scatter, scatter_of
 from apps.optimization.lineage import Lineage, Link, exported_analyses, runtime_of_original
-from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
+from apps.optimization.models import (
+    Candidate,
+    EvaluationReport,
+    LogEntry,
+    OptimizationSession,
+    SessionComment,
+    SessionStep,
+)
 from apps.optimization.progress import Course, course_of
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
 
 LOG_LINES = 200
-FRAGMENTS = ("head", "edits", "candidates", "runtimes", "curves", "steps", "log", "front", "announcement")
+COMMENTS = 200
+FRAGMENTS = ("head", "edits", "candidates", "runtimes", "curves", "steps", "log", "front", "comments", "announcement")
 """The parts of the page that change. Each is a template `_session_NAME.html` whose root has a stable id, so a push
 swaps it.
 """
@@ -83,6 +91,8 @@ class LiveSession:
     """Its progress and the time that is left."""
     own_time_s: float
     waited_s: float
+    comments: list[SessionComment]
+    """The newest, in order."""
     edits: list[ShownEdit]
     """What became of the member's edits; empty before the plan."""
 
@@ -134,6 +144,7 @@ def read(session: OptimizationSession) -> LiveSession:
         course=course_of(session, steps, now),
         own_time_s=session.own_time_s(now),
         waited_s=session.waited_s(now),
+        comments=list(session.comments.select_related("author").order_by("-pk")[:COMMENTS])[::-1],
         edits=shown(Plan.model_validate(session.plan).edits) if session.plan and session.edits_body else [],
     )
 
@@ -194,7 +205,9 @@ def _primary(rows: list[CandidateRow], session: OptimizationSession) -> MetricCo
     return DatasetSpec.model_validate(session.dataset.spec).primary_metric
 
 
-def fragments(session: OptimizationSession, *, writes: bool) -> dict[str, str]:
-    """The rendered fragments of the page by name, with or without the controls for members who may write (`writes`)."""
-    reading = {"live": read(session), "writes": writes}
+def fragments(session: OptimizationSession, *, writes: bool, reader_id: int | None = None) -> dict[str, str]:
+    """The rendered fragments of the page by name, with or without the controls for members who may write (`writes`),
+    and with those for the reader's own comments.
+    """
+    reading = {"live": read(session), "writes": writes, "reader_id": reader_id}
     return {name: render_to_string(f"optimization/_session_{name}.html", reading) for name in FRAGMENTS}

@@ -20,6 +20,7 @@ ADVANCE = Recipient("advance", "default")
 RUN_STEP = Recipient("run_step", "cpu")
 RUN_STEP_ON_GPU = Recipient("run_step_on_gpu", "gpu")
 TIDY_UP = Recipient("tidy_up", "default")
+VERIFY_TRAIL = Recipient("verify_trail", "default")
 
 logger = logging.getLogger(__name__)
 

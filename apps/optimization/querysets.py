@@ -111,6 +111,10 @@ class StepQuerySet(SessionOwnedQuerySet[Row]):
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
 
 
+class ReportLinkQuerySet(SessionOwnedQuerySet[Row]):
+    pass
+
+
 class EvaluationQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "candidate__session__team"
 

@@ -9,6 +9,7 @@ from rest_framework.routers import DefaultRouter
 
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
+from apps.accounts.api_lists import ListColumnsView
 from apps.guide.api import FindView
 from apps.models.api import routes as store_routes
 from apps.notifications.api import routes as notification_routes
@@ -16,6 +17,7 @@ from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 from apps.optimization.api_criteria import DefaultCriteriaView
 from apps.optimization.api_side_by_side import CompareFileView, CompareView, TrendView
+from lathe.operations.api import OperationsView, ResumeView, VerifyTrailView
 
 app_name = "api"
 
@@ -33,11 +35,15 @@ for prefix, viewset, basename in routes:
 
 urlpatterns = [
     path("find/", FindView.as_view(), name="find"),
+    path("list-columns/", ListColumnsView.as_view(), name="list-columns"),
     path("me/", MeView.as_view(), name="me"),
     path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("compare/", CompareView.as_view(), name="compare"),
     path("compare/csv/", CompareFileView.as_view(), name="compare-csv"),
     path("trends/", TrendView.as_view(), name="trend"),
+    path("operations/", OperationsView.as_view(), name="operations"),
+    path("operations/resume/", ResumeView.as_view(), name="operations-resume"),
+    path("operations/verify-trail/", VerifyTrailView.as_view(), name="operations-verify-trail"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
     path("criteria/defaults/", DefaultCriteriaView.as_view(), name="default-criteria"),

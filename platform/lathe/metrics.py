@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 
-import dramatiq
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -29,8 +28,7 @@ from apps.notifications import gauges as outbox
 from apps.optimization import gauges as work
 from apps.outages import REDIS_AWAY
 from lathe import multiprocess, traffic
-from lathe.broker import Broker
-from lathe.env import QUEUES
+from lathe.broker import backlogs
 from lathe.errors import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
@@ -73,9 +71,7 @@ def _queues() -> Iterator[Metric]:
         "Seconds since the first message in line was sent; 0 if none waits.",
         labels=["queue"],
     )
-    broker = dramatiq.get_broker()
-    backlogs = {queue: broker.backlog(queue) for queue in QUEUES} if isinstance(broker, Broker) else {}
-    for queue, waiting in backlogs.items():
+    for queue, waiting in backlogs().items():
         depth.add_metric([queue], waiting.messages)
         later.add_metric([queue], waiting.delayed)
         age.add_metric([queue], waiting.oldest_age_s)

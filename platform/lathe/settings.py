@@ -274,6 +274,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "notifications", "description": "What you are told, where you are told it, and whether it arrived."},
         {"name": "storage", "description": "A team's storage, quota and retention."},
         {"name": "audit", "description": "Who did what, when, and why."},
+        {"name": "operations", "description": "The whole installation, for its operators."},
         {"name": "search", "description": "One search over pages, rows and documentation."},
     ],
     "COMPONENT_SPLIT_REQUEST": True,

@@ -43,6 +43,7 @@ urlpatterns = [
     path("", include("apps.models.urls")),
     path("", include("apps.optimization.urls")),
     path("", include("apps.guide.urls")),
+    path("", include("lathe.operations.urls")),
 ]
 
 handler400 = "lathe.errors.bad_request"

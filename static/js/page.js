@@ -29,6 +29,7 @@ document.addEventListener("click", (event) => {
     const open = side.toggleAttribute("data-open");
     control.setAttribute("aria-expanded", String(open));
   }
+  if (control.dataset.action === "print") print();
   if (control.dataset.action === "copy") {
     navigator.clipboard.writeText(document.getElementById(control.dataset.target).textContent.trim());
     control.textContent = "Copied";
@@ -37,6 +38,12 @@ document.addEventListener("click", (event) => {
     navigator.clipboard.writeText(location.href);
     control.textContent = "Copied";
   }
+});
+
+// The list's filters change the address without loading the page, and what is saved is the present address.
+document.addEventListener("submit", (event) => {
+  const query = event.target.querySelector("[data-address-query]");
+  if (query) query.value = location.search.slice(1);
 });
 
 document.addEventListener("submit", (event) => {
@@ -52,6 +59,12 @@ document.addEventListener("change", (event) => {
   chosen.textContent = count ? `${count} chosen` : "";
 });
 
+// A box above a column ticks all boxes of the name that it gives.
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset.ticks;
+  for (const box of name ? event.target.closest("table").querySelectorAll(`input[name="${name}"]`) : []) box.checked = event.target.checked;
+});
+
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit();
 });
@@ -63,6 +76,16 @@ document.addEventListener("lathe:error", (event) => {
   notice.textContent = event.detail.message;
   place.replaceChildren(notice);
   place.hidden = false;
+});
+
+// Paper cannot be unfolded: a print has everything, and the page is as before afterwards.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("main details:not([open])")];
+  for (const fold of folded) fold.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const fold of folded) fold.open = false;
 });
 
 // After a failed submit, the first invalid field gets the focus. A URL with a fragment opens the element that hides

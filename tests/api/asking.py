@@ -34,6 +34,9 @@ def address(path: str, world: World) -> str:
         "uploads": world.upload.pk,
         "criteria": world.criteria.pk,
         "sessions": world.session.pk,
+        "report-links": world.link.pk,
+        "comments": world.comment.pk,
+        "saved-filters": world.saved.pk,
         "audit": world.event.sequence,
         "members": world.membership.pk,
         "invitations": world.invitation.pk,
@@ -68,6 +71,9 @@ def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
         "criteria_set": world.criteria.pk,
         "team_default": world.criteria.pk,
         "upload": str(world.upload.pk),
+        "session": str(world.session.pk),
+        "datasets": [world.dataset.pk],
+        "sessions": [str(world.session.pk)],
     }
     body = copy.deepcopy(example)
     return {**body, **{name: value for name, value in ids.items() if name in body}}

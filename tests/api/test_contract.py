@@ -100,6 +100,11 @@ def make_ready(path: str, world: World) -> None:
         world.session.steps.filter(key="analyse").update(identity="a" * 64)
     if path.endswith("/take/"):
         make_takable(world.session)
+    if path.endswith("/sessions/bulk/"):
+        OptimizationSession.objects.update(status="failed")
+    if path.startswith("/api/v1/operations/"):
+        User.objects.update(is_staff=True, is_superuser=True)
+        OptimizationSession.objects.update(status="failed")
     if path.endswith("/signature/"):
         named = Signature(name="serving_embeddings", inputs=(), outputs=())
         summary = world.version.metadata.summary

@@ -32,6 +32,7 @@ PAGES = {
     "compare-empty": "/compare/",
     "session": "{session}",
     "report": "{session}report/",
+    "report-links": "{session}links/",
     "models": "/models/",
     "model-upload": "/models/upload/",
     "model": "/models/3/",
@@ -63,6 +64,7 @@ PAGES = {
     "document": "/docs/user-guide/",
     "errors": "/docs/errors/",
     "styleguide": "/styleguide/",
+    "operations": "/operations/",
     "not-found": "/models/999999/",
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}

@@ -102,5 +102,6 @@ def test_a_page_has_a_link_to_its_help(client: Client, viewer: User) -> None:
         "accounts",
         "models",
         "notifications",
+        "operations",
         "optimization",
     }

@@ -18,7 +18,7 @@ from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ("accounts:", "guide:", "models:", "notifications:", "optimization:")
+PAGES = ("accounts:", "guide:", "models:", "notifications:", "operations:", "optimization:")
 API = "api:"
 
 
@@ -36,6 +36,8 @@ class Door(Enum):
     OWN = "login 404 403 403 in"
     MINE = "login 404 404 404 in"
     """Of the one person who made it: here the owner."""
+    OPERATE = "login 403 403 403 403"
+    """For operators, whatever their role: tests/lathe/test_operations.py."""
 
     def expected(self, person: str) -> str:
         return self.value.split()[PEOPLE.index(person)]
@@ -63,6 +65,9 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "accounts:login-end": ("POST", Door.MINE),
     "accounts:time-zone": ("POST", Door.PRIVATE),
     "accounts:token-create": ("POST", Door.PRIVATE),
+    "accounts:filter-save": ("POST", Door.PRIVATE),
+    "accounts:filter-delete": ("POST", Door.OWN),
+    "accounts:list-columns": ("POST", Door.PRIVATE),
     "guide:find": ("GET", Door.PRIVATE),
     "guide:documents": ("GET", Door.PRIVATE),
     "guide:document": ("GET", Door.PRIVATE),
@@ -88,6 +93,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "models:version-file": ("GET", Door.READ),
     "models:dataset-list": ("GET", Door.PRIVATE),
     "models:dataset-upload": ("POST", Door.WRITE_HERE),
+    "models:dataset-bulk": ("GET", Door.WRITE_HERE),
     "models:dataset-detail": ("GET", Door.READ),
     "models:dataset-status": ("GET", Door.READ),
     "models:dataset-describe": ("POST", Door.WRITE),
@@ -108,6 +114,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:dashboard": ("GET", Door.PRIVATE),
     "optimization:session-list": ("GET", Door.PRIVATE),
     "optimization:session-new": ("POST", Door.WRITE_HERE),
+    "optimization:session-bulk": ("GET", Door.WRITE_HERE),
     "optimization:session-compare": ("POST", Door.WRITE_HERE),
     "optimization:compare": ("GET", Door.PRIVATE),
     "optimization:session-preview": ("GET", Door.PRIVATE),
@@ -123,6 +130,11 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:comment-write": ("POST", Door.WRITE),
+    "optimization:comment-edit": ("GET", Door.OWN),
+    "optimization:comment-delete": ("POST", Door.OWN),
+    "optimization:report-links": ("GET", Door.READ),
+    "optimization:report-link-revoke": ("POST", Door.WRITE),
     "optimization:session-log-text": ("GET", Door.READ),
     "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
@@ -142,9 +154,13 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:retention": ("POST", Door.OWN_HERE),
     "optimization:workers": ("GET", Door.PRIVATE),
     "optimization:audit": ("GET", Door.PRIVATE),
+    "operations:page": ("GET", Door.OPERATE),
+    "operations:resume": ("POST", Door.OPERATE),
+    "operations:verify": ("POST", Door.OPERATE),
 }
 ELSEWHERE = {
     "guide:styleguide": "for operators, whatever their role: tests/guide/test_styleguide.py",
+    "optimization:shared-report": "opened by its link's token: tests/optimization/test_sharing.py",
     "notifications:unsubscribe": "opened by the token of a mail: tests/notifications/test_outbox.py",
     "accounts:invitation-accept": "opened by its link's token, not by a role: tests/accounts/test_teams.py",
     "accounts:token-revoke": "only one's own, whatever the role: tests/accounts/test_tokens.py",
@@ -166,6 +182,10 @@ def arguments(name: str, world: World) -> list[Any]:
         return [world.model.pk, world.version.number]
     if name in ("models:alias-undo", "models:alias-protect"):
         return [world.model.pk, world.alias.name]
+    if name in ("optimization:comment-edit", "optimization:comment-delete"):
+        return [world.session.pk, world.comment.pk]
+    if name == "optimization:report-link-revoke":
+        return [world.session.pk, world.link.pk]
     if name in ("accounts:service-token-revoke", "api:service-account-token"):
         return [world.service.pk, world.service_token.token_key]
     owners = {
@@ -174,10 +194,12 @@ def arguments(name: str, world: World) -> list[Any]:
         "guide:file": "images/plan.png",
         "models:model-upload": None,
         "models:dataset-upload": None,
+        "models:dataset-bulk": None,
         "models:model": world.model.pk,
         "models:alias": world.model.pk,
         "models:dataset": world.dataset.pk,
         "optimization:session-new": None,
+        "optimization:session-bulk": None,
         "optimization:session-compare": None,
         "optimization:session-preview": None,
         "optimization:session-edit": None,
@@ -186,9 +208,13 @@ def arguments(name: str, world: World) -> list[Any]:
         "optimization:session-choices": None,
         "optimization:session-decides": None,
         "optimization:session": world.session.pk,
+        "optimization:comment-write": world.session.pk,
         "optimization:report": world.session.pk,
         "optimization:criteria-new": None,
         "optimization:criteria": world.criteria.pk,
+        "accounts:filter-save": "sessions",
+        "accounts:filter-delete": world.saved.pk,
+        "accounts:list-columns": "sessions",
         "accounts:invitation": world.invitation.pk,
         "accounts:member": world.membership.pk,
         "accounts:service-accounts": None,
@@ -208,13 +234,18 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:model": world.model.pk,
         "api:version": world.version.pk,
         "api:alias": world.alias.pk,
+        "api:dataset-bulk": None,
         "api:dataset": world.dataset.pk,
         "api:upload": world.upload.pk,
         "api:criteria-check": None,
         "api:criteria": world.criteria.pk,
+        "api:session-bulk": None,
         "api:session-compare": None,
         "api:session-preview": None,
         "api:session": world.session.pk,
+        "api:report-link": world.link.pk,
+        "api:comment": world.comment.pk,
+        "api:saved-filter": world.saved.pk,
         "api:audit": world.event.sequence,
         "notifications:follow": world.entry.pk,
         "notifications:channel": world.channel.pk,
@@ -268,12 +299,14 @@ def test_a_page_opens_for_whom_the_table_says(
     assert outcome(response.status_code, response.headers.get("Location", "")) == door.expected(person)
 
 
+VERBS = ("get", "post", "put", "patch", "delete")
 SAFE = ("get", "head", "options")
 OF_NO_ROW = (
     "api:api-root",
     "api:find",
     "api:compare",
     "api:default-criteria",
+    "api:list-columns",
     "api:me",
     "api:predictions",
     "api:storage",
@@ -295,6 +328,8 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:session-list": {**row, "criteria_set": world.criteria.pk},
         "api:session-compare": {**row, "compared": world.version.pk, "criteria_set": world.criteria.pk},
         "api:session-preview": {**row, "criteria_set": world.criteria.pk},
+        "api:session-bulk": {"act": "delete", "sessions": [str(world.session.pk)]},
+        "api:dataset-bulk": {"act": "delete", "datasets": [world.dataset.pk]},
         "api:session-take": {"candidate": "c02"},
         "api:invitation-list": {"email": "new@example.org"},
         "api:member-detail": {"role": "viewer"},
@@ -303,6 +338,11 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:alias-detail": {"protected": True},
         "api:session-rollback": {"reason": "It was slower in production."},
         "api:notification-channel-list": {"medium": "webhook", "name": "new", "address": "https://hooks.example.org/"},
+        "api:saved-filter-list": {"list": "sessions", "name": "new", "query": "status=failed"},
+        "api:list-columns": {"list": "sessions", "columns": ["status"]},
+        "api:comment-list": {"session": str(world.session.pk), "text": "Well done."},
+        "api:comment-detail": {"text": "Well done."},
+        "api:report-link-list": {"session": str(world.session.pk), "days": 7},
         "api:upload-list": {"filename": "new.onnx", "size_bytes": 3},
         "api:version-list": {"model": world.model.pk, "upload": str(world.upload.pk)},
         "api:version-detail": {"description": "new"},
@@ -315,7 +355,7 @@ def api_endpoints() -> list[tuple[str, str]]:
     for name, view in addresses():
         if not name.startswith(API):
             continue
-        methods = getattr(view, "actions", None) or {"get": None}
+        methods = getattr(view, "actions", None) or [name for name in VERBS if hasattr(view.cls, name)]
         found.extend((name, method) for method in methods if method != "head")
     return sorted(set(found))
 
@@ -327,6 +367,8 @@ def api_door(name: str, method: str) -> Door:
         return notification_door(name, method)
     if (name, method) in PEOPLE_DOORS:
         return PEOPLE_DOORS[name, method]
+    if name.startswith("api:operations"):
+        return Door.OPERATE
     if name in ("api:session-preview", "api:criteria-check"):
         return Door.READ
     if method in SAFE:
@@ -345,6 +387,12 @@ def notification_door(name: str, method: str) -> Door:
 
 
 PEOPLE_DOORS = {
+    ("api:me", "patch"): Door.PRIVATE,
+    ("api:list-columns", "patch"): Door.PRIVATE,
+    ("api:saved-filter-list", "post"): Door.PRIVATE,
+    ("api:saved-filter-detail", "delete"): Door.OWN,
+    ("api:default-criteria", "patch"): Door.PRIVATE,
+    ("api:storage", "patch"): Door.OWN_HERE,
     ("api:member-detail", "get"): Door.READ,
     ("api:member-detail", "patch"): Door.OWN,
     ("api:member-detail", "delete"): Door.OWN,
@@ -364,8 +412,10 @@ PEOPLE_DOORS = {
     ("api:service-account-token", "delete"): Door.OWN,
     ("api:alias-detail", "patch"): Door.OWN,
     ("api:approval-withdraw", "post"): Door.OWN,
+    ("api:comment-detail", "patch"): Door.OWN,  # the owner wrote it
+    ("api:comment-detail", "delete"): Door.OWN,
 }
-"""Of the routes about people and about what acts for them."""
+"""Of the routes about people, what acts for them, and what is theirs or their team's."""
 NEW_HERE = ("api:model-list", "api:dataset-list", "api:criteria-list", "api:upload-list")
 
 

@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from apps.accounts import service_accounts
-from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, Team, TokenScope, User
+from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, SavedFilter, Team, TokenScope, User
 from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.reports.model import ModelSummary
@@ -51,6 +51,8 @@ from apps.optimization.models import (
     CriteriaSet,
     LogEntry,
     OptimizationSession,
+    ReportLink,
+    SessionComment,
     SessionStep,
     Worker,
 )
@@ -91,6 +93,12 @@ class World:
     """Of the one who built the world."""
     login: Login
     """Of the one who built the world."""
+    link: ReportLink
+    """To the report of the session."""
+    saved: SavedFilter
+    """Of the one who built the world, shared with the team."""
+    comment: SessionComment
+    """On the session, by the one who built the world."""
 
 
 def stored(content: bytes) -> Blob:
@@ -150,7 +158,12 @@ def build(team: Team, by: User) -> World:
     login = Login.objects.create(
         session_id=session_of_browser.session_key, user=by, address="203.0.113.7", device="Firefox on Linux"
     )
-    return World(*rows, channel, entry, delivery, request, service, service_token, token, login)
+    link = ReportLink.objects.create(session=session, token_digest="1" * 64, created_by=by, expires_at=later)
+    comment = SessionComment.objects.create(session=session, author=by, text="Good enough for **production**.")
+    saved = SavedFilter.objects.create(
+        team=team, user=by, listing="sessions", name="Failed", query="status=failed", shared=True
+    )
+    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link, saved, comment)
 
 
 def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:

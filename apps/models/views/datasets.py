@@ -6,8 +6,10 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
+from apps.accounts.bulk_pages import bulk_page
 from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
@@ -15,6 +17,7 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, part_sizes
 from apps.errors import UserError
 from apps.models import dependents, services
+from apps.models.bulk import DATASET_ACTS
 from apps.models.columns import DATASETS
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.download import blob_response
@@ -36,16 +39,24 @@ def listing(request: MemberRequest) -> HttpResponse:
     """The current team's data sets. HTMX requests get only the results."""
     search = request.GET.get("search", "").strip()
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
-    found = datasets.search(search).select_related("blob")
+    found = datasets.search(search).select_related("blob", "created_by")
     if wants_csv(request):
         return csv_of_rows("data-sets", DATASETS, found)
     context = {
         "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "search": search,
+        "acts": DATASET_ACTS.values(),
         "writes": writes(request, request.team),
     }
     template = "models/_dataset_results.html" if request.htmx else "models/dataset_list.html"
     return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def bulk(request: MemberRequest) -> HttpResponse:
+    """What would happen to the chosen data sets; POST does it."""
+    rows = DataSet.objects.visible_to(request.user).filter(team=request.team or None).select_related("team", "blob")
+    return bulk_page(request, DATASET_ACTS, rows.order_by("name"), kind="data set", back=reverse("models:dataset-list"))
 
 
 @require_http_methods(["GET", "POST"])

@@ -1,21 +1,31 @@
 """Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
-from apps.audit.models import AuditEvent, AuditHead
+from apps.audit.models import AuditEvent, AuditHead, AuditVerification
+from apps.optimization.models.comments import LONGEST_COMMENT, SessionComment
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
 from apps.optimization.models.experience import Experience, SessionFingerprint
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
-from apps.optimization.models.operation import LONGEST_STEP_MINUTES, MEASURING_QUEUES, PipelineSettings, Worker
+from apps.optimization.models.operation import (
+    LONGEST_STEP_MINUTES,
+    MEASURING_QUEUES,
+    PipelineSettings,
+    Worker,
+    WorkerCount,
+)
 from apps.optimization.models.retention import RetentionPolicy
 from apps.optimization.models.session import OptimizationSession
+from apps.optimization.models.sharing import ReportLink
 from apps.optimization.models.step import SessionStep
 
 __all__ = [
+    "LONGEST_COMMENT",
     "LONGEST_STEP_MINUTES",
     "MEASURING_QUEUES",
     "AnalysisReport",
     "AuditEvent",
     "AuditHead",
+    "AuditVerification",
     "Candidate",
     "CriteriaSet",
     "DefaultCriteria",
@@ -24,8 +34,11 @@ __all__ = [
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",
+    "ReportLink",
     "RetentionPolicy",
+    "SessionComment",
     "SessionFingerprint",
     "SessionStep",
     "Worker",
+    "WorkerCount",
 ]

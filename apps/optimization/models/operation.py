@@ -128,6 +128,20 @@ class Worker(models.Model):
         return tuple(BrokenTechnique.model_validate(one) for one in self.machine.get("broken_techniques", ()))
 
 
+class WorkerCount(models.Model):
+    """How many workers were alive, and how many of them busy, at one moment. Where none is, no worker was alive."""
+
+    at = models.DateTimeField(primary_key=True)
+    alive = models.PositiveIntegerField()
+    busy = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ("at",)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.busy} of {self.alive} busy"
+
+
 class PipelineSettings(models.Model):
     """Settings that operators can change, effective immediately."""
 
@@ -159,6 +173,12 @@ class PipelineSettings(models.Model):
         help_text=_("Let every team's predictions start from the measurements of all teams, not only from its own."),
     )
 
+    public_links = models.BooleanField(
+        default=True,
+        help_text=_(
+            "Let members share the report of a session by a public link that expires. Switched off, no such link opens."
+        ),
+    )
     reuse_artifacts = models.BooleanField(
         default=True,
         help_text=_(

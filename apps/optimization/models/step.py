@@ -95,7 +95,10 @@ class SessionStep(models.Model):
     class Meta:
         ordering = ("pk",)
         constraints = (models.UniqueConstraint(fields=("session", "key"), name="step_key_unique_in_session"),)
-        indexes = (models.Index(fields=("status", "lease_expires_at"), name="step_stale_lookup"),)
+        indexes = (
+            models.Index(fields=("status", "lease_expires_at"), name="step_stale_lookup"),
+            models.Index(fields=("finished_at",), name="step_lately"),
+        )
 
     def __str__(self) -> str:
         return self.key

@@ -1,7 +1,9 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
+from apps.optimization.services.bulk import SESSION_ACTS
 from apps.optimization.services.card import card_text
+from apps.optimization.services.comments import comment_delete, comment_edit, comment_write, require_own_comment
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
@@ -20,11 +22,14 @@ from apps.optimization.services.preview import (
 from apps.optimization.services.promotion import promote, promotion_rollback
 from apps.optimization.services.removal import session_delete
 from apps.optimization.services.report import SessionReport, front_of_session, package_of, report
+from apps.optimization.services.sharing import LINK_DAYS, links_are_on, opened_link, revoke_link, share_report
 from apps.optimization.services.start import session_start, wanted_criteria
 from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
 from apps.optimization.services.taking import decision_step, decisions_of, latest_packaging, session_take
 
 __all__ = [
+    "LINK_DAYS",
+    "SESSION_ACTS",
     "Alternatives",
     "AnalysedLayers",
     "BrokenHere",
@@ -40,6 +45,9 @@ __all__ = [
     "check_continuable",
     "checked",
     "checked_with_rows",
+    "comment_delete",
+    "comment_edit",
+    "comment_write",
     "decision_step",
     "decisions_of",
     "drafts_for",
@@ -48,6 +56,8 @@ __all__ = [
     "keep_for",
     "latest_packaging",
     "layers_of",
+    "links_are_on",
+    "opened_link",
     "package_of",
     "parse_edits",
     "planner_errors",
@@ -55,6 +65,8 @@ __all__ = [
     "promote",
     "promotion_rollback",
     "report",
+    "require_own_comment",
+    "revoke_link",
     "session_cancel",
     "session_compare",
     "session_continue",
@@ -64,6 +76,7 @@ __all__ = [
     "session_retry",
     "session_start",
     "session_take",
+    "share_report",
     "storage_of",
     "technique_statuses",
     "techniques_broken",

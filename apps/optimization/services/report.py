@@ -264,10 +264,15 @@ def _inputs(session: OptimizationSession) -> dict[str, Any]:
     }
 
 
+_TALK = ("comment.", "report.")
+"""The beginnings of actions that say nothing about the result: comments, and whom the report was shown to."""
+
+
 def _audit_lines(session: OptimizationSession) -> tuple[AuditLine, ...]:
     return tuple(
         AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
         for event in session.audit_events.in_order()
+        if not event.action.startswith(_TALK)
     )
 
 

@@ -27,6 +27,7 @@ from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import CompareForm, SessionForm, WhatIfForm
+from apps.optimization.forms_comments import CommentForm
 from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
@@ -57,10 +58,12 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 def history(request: MemberRequest) -> HttpResponse:
     """The current team's sessions. HTMX requests get only the results."""
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
-    rows = sessions.select_related("version__model", "compared__model", "dataset").with_gains().defer(*LONG)
+    rows = (
+        sessions.select_related("version__model", "compared__model", "dataset", "created_by").with_gains().defer(*LONG)
+    )
     chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
     if wants_csv(request):
-        return csv_of_rows("sessions", SESSIONS, chosen.qs.select_related("created_by"))
+        return csv_of_rows("sessions", SESSIONS, chosen.qs)
     page = KeyedPaginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
     context = {
@@ -70,6 +73,7 @@ def history(request: MemberRequest) -> HttpResponse:
         "moving": any(session.is_active for session in page),
         "waits": waits_of(page),
         "writes": writes(request, request.team),
+        "acts": services.SESSION_ACTS.values(),
     }
     return render(request, template, context)
 
@@ -174,13 +178,25 @@ def decides(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 def detail(request: MemberRequest, pk: UUID) -> HttpResponse:
-    session = visible_session(request, pk)
+    return detail_page(request, visible_session(request, pk))
+
+
+def detail_page(
+    request: MemberRequest,
+    session: OptimizationSession,
+    *,
+    comment_form: CommentForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page of one session, possibly with a comment that has errors."""
     context = {
         "session": session,
         "live": live.read(session),
         "writes": writes(request, session.team),
+        "reader_id": request.user.pk,
+        "form": comment_form or CommentForm(),
     }
-    return render(request, "optimization/session_detail.html", context)
+    return render(request, "optimization/session_detail.html", context, status=status)
 
 
 @require_safe

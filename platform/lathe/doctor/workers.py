@@ -18,13 +18,14 @@ def reports() -> Iterator[Finding]:
         living = list(Worker.objects.alive())
     except DATABASE_AWAY:
         return
-    found = [one for worker in living for one in _of_one(worker)]
+    found = [one for worker in living for one in of_worker(worker)]
     yield from found
     if living and not found:
         yield ok("workers.reports", f"{len(living)} live workers run the same code, on clocks that agree.")
 
 
-def _of_one(worker: Worker) -> Iterator[Finding]:
+def of_worker(worker: Worker) -> Iterator[Finding]:
+    """What a live worker says and is not as it should be."""
     yield from _code(worker)
     if worker.clock_skew_s is not None and abs(worker.clock_skew_s) > LARGEST_SKEW_S:
         yield failed(

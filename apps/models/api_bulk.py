@@ -1,0 +1,43 @@
+"""The API's action on several data sets at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts.requests import member
+from apps.accounts.services import require_writers
+from apps.api import answers, example, rows_of
+from apps.bulk import MOST, BulkOutcomes
+from apps.models.bulk import DATASET_ACTS
+from apps.models.models import DataSet
+
+
+class DataSetBulkSerializer(serializers.Serializer[Any]):
+    """What to do to which data sets."""
+
+    act = serializers.ChoiceField(choices=tuple(DATASET_ACTS))
+    datasets = serializers.ListField(child=serializers.IntegerField(min_value=1), min_length=1, max_length=MOST)
+
+
+class BulkDataSets(viewsets.GenericViewSet[DataSet]):
+    """Adds the action to the data sets' routes."""
+
+    @extend_schema(
+        summary="Delete several data sets",
+        request=DataSetBulkSerializer,
+        responses=BulkOutcomes,
+        examples=[example("Two of them", {"act": "delete", "datasets": [4, 7]})],
+    )
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        """Each data set is handled by itself: one that sessions use stays, and does not hold up the others."""
+        asked = answers(DataSetBulkSerializer, request)
+        datasets = rows_of(self.get_queryset(), "datasets", asked["datasets"])
+        require_writers(member(request), {dataset.team for dataset in datasets})
+        return Response(BulkOutcomes.of(DATASET_ACTS[asked["act"]], datasets, member(request)).model_dump(mode="json"))

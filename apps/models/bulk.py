@@ -1,0 +1,30 @@
+"""What can be done to several data sets at once. Each is checked and recorded as if it were the only one."""
+
+from __future__ import annotations
+
+from apps.bulk import Act
+from apps.models import dependents
+from apps.models.datasets import delete_dataset
+from apps.models.models import DataSet
+
+
+def _not_deletable(dataset: DataSet) -> str:
+    count = dependents.count(datasets=[dataset])
+    return (
+        f"{count} session{'s use' if count > 1 else ' uses'} it. Delete those first, or it on its own page."
+        if count
+        else ""
+    )
+
+
+DATASET_ACTS: dict[str, Act[DataSet]] = {
+    "delete": Act(
+        "delete",
+        "Delete",
+        "deleted",
+        "The files go for good. The audit trail stays.",
+        _not_deletable,
+        delete_dataset,
+        danger=True,
+    )
+}

@@ -1,0 +1,129 @@
+"""Several rows at once: what will happen is shown first, and failures are told by item."""
+
+from __future__ import annotations
+
+from html import unescape
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from apps.accounts.models import User
+from apps.agents.contracts.state import Status
+from apps.audit.models import AuditEvent
+from apps.bulk import MOST
+from apps.models.models import DataSet
+from apps.optimization.models import OptimizationSession
+from tests.portal import world
+from tests.portal.world import World
+
+pytestmark = pytest.mark.django_db
+SESSIONS, DATASETS = "/sessions/bulk/", "/datasets/bulk/"
+
+
+@pytest.fixture
+def everything(team: Any, owner: User, engineer: User, viewer: User) -> World:
+    return world.build(team, owner)
+
+
+@pytest.fixture
+def running(everything: World) -> OptimizationSession:
+    """A second session, which runs."""
+    other = OptimizationSession.objects.get(pk=everything.session.pk)
+    other.pk, other.status, other.outcome, other.verdict = uuid4(), Status.RUNNING, "", None
+    other.save(force_insert=True)
+    return other
+
+
+def item(session: OptimizationSession) -> str:
+    return f"session:{session.pk}"
+
+
+def test_the_list_offers_it_to_those_who_may(client: Client, everything: World, engineer: User, viewer: User) -> None:
+    client.force_login(engineer)
+    assert f'formaction="{SESSIONS}"' in client.get("/sessions/").content.decode()
+    assert f'action="{DATASETS}"' in client.get("/datasets/").content.decode()
+    client.force_login(viewer)
+    assert f'formaction="{SESSIONS}"' not in client.get("/sessions/").content.decode()
+    assert f'action="{DATASETS}"' not in client.get("/datasets/").content.decode()
+    assert client.get(SESSIONS, {"act": "delete", "item": item(everything.session)}).status_code == 403
+
+
+def test_what_will_happen_is_shown_and_nothing_happens_yet(
+    client: Client, everything: World, running: OptimizationSession, engineer: User
+) -> None:
+    client.force_login(engineer)
+    answer = client.get(SESSIONS, {"act": "delete", "item": [item(everything.session), item(running)]})
+    html = unescape(answer.content.decode())
+    assert "Delete 1 session?" in html
+    assert "It is running. Cancel it first." in html
+    assert f'value="{item(everything.session)}"' in html
+    assert f'value="{item(running)}"' not in html
+    assert OptimizationSession.objects.count() == 2
+
+
+def test_each_is_checked_recorded_and_told_by_itself(
+    client: Client, everything: World, running: OptimizationSession, engineer: User
+) -> None:
+    client.force_login(engineer)
+    answer = client.post(SESSIONS, {"act": "delete", "item": [item(everything.session), item(running)]})
+    html = unescape(answer.content.decode())
+    assert "1 session deleted" in html
+    assert "1 could not be deleted:" in html
+    assert "session.move_refused" in html
+    assert list(OptimizationSession.objects.all()) == [running]
+    assert AuditEvent.objects.get(action="session.deleted").user_id == engineer.pk
+
+
+def test_sessions_are_cancelled_and_resumed(
+    client: Client, everything: World, running: OptimizationSession, engineer: User
+) -> None:
+    client.force_login(engineer)
+    assert (
+        "1 session being cancelled" in client.post(SESSIONS, {"act": "cancel", "item": item(running)}).content.decode()
+    )
+    running.refresh_from_db()
+    assert running.cancel_requested_at is not None
+    OptimizationSession.objects.filter(pk=running.pk).update(status=Status.FAILED, cancel_requested_at=None)
+    body = {"act": "resume", "sessions": [str(running.pk), str(everything.session.pk)]}
+    answer = client.post("/api/v1/sessions/bulk/", body, content_type="application/json")
+    codes = {one["id"]: one["code"] for one in answer.json()["outcomes"]}
+    assert codes == {str(running.pk): None, str(everything.session.pk): "session.move_refused"}
+
+
+def test_data_sets_that_are_used_stay(client: Client, everything: World, engineer: User) -> None:
+    used = everything.dataset
+    free = DataSet.objects.create(team=used.team, name="spare", blob=used.blob, filename="x.npz", spec=used.spec)
+    client.force_login(engineer)
+    both = {"act": "delete", "item": [f"data set:{used.pk}", f"data set:{free.pk}"]}
+    assert "1 session uses it" in client.get(DATASETS, both).content.decode()
+    html = client.post(DATASETS, both).content.decode()
+    assert "1 data set deleted" in html
+    assert "dataset.in_use" in html
+    assert list(DataSet.objects.all()) == [used]
+
+
+def test_rows_of_others_are_as_if_they_were_not_there(client: Client, everything: World, stranger: User) -> None:
+    client.force_login(stranger)
+    answer = client.post(SESSIONS, {"act": "delete", "item": item(everything.session)})
+    assert (answer.status_code, OptimizationSession.objects.count()) == (422, 1)
+    assert "Nothing is chosen" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"act": "delete"}, "bulk.empty"),
+        ({"act": "delete", "item": ["session:x", "session:" + "9" * 40]}, "bulk.empty"),
+        ({"act": "explode", "item": "session:x"}, "bulk.act_unknown"),
+        ({"act": "delete", "item": [f"session:{uuid4()}" for _ in range(MOST + 1)]}, "bulk.too_many"),
+    ],
+)
+def test_what_makes_no_sense_is_said(
+    client: Client, everything: World, engineer: User, query: dict[str, Any], code: str
+) -> None:
+    client.force_login(engineer)
+    answer = client.get(SESSIONS, query)
+    assert answer.status_code == 422
+    assert f"#{code}" in answer.content.decode()
