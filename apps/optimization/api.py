@@ -27,6 +27,7 @@ from apps.models.models import AliasRequest
 from apps.models.serializers import AliasRequestSerializer
 from apps.optimization import services
 from apps.optimization.api_criteria import CriteriaViewSet
+from apps.optimization.api_evidence import EvidenceActions
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
 from apps.optimization.cards import card_response
 from apps.optimization.default_criteria import named_or_default, precedence
@@ -183,7 +184,9 @@ EXAMPLE_EDITED = {
         examples=[example("Back", {"reason": "Worse on night images"})],
     ),
 )
-class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[OptimizationSession]):
+class SessionViewSet(
+    EvidenceActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[OptimizationSession]
+):
     """Optimization sessions: start one, watch it (`status`, `progress`, `log`), fetch its report and package."""
 
     serializer_class = SessionSerializer

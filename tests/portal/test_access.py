@@ -123,12 +123,16 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:session-answers": ("GET", Door.READ),
+    "optimization:session-answers-picture": ("GET", Door.READ),
+    "optimization:session-layer-table": ("GET", Door.READ),
     "optimization:session-log-text": ("GET", Door.READ),
     "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
     "optimization:session-card": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
     "optimization:session-file": ("GET", Door.READ),
+    "optimization:session-measure": ("POST", Door.WRITE),
     "optimization:session-take": ("POST", Door.WRITE),
     "optimization:session-promote": ("POST", Door.WRITE),
     "optimization:session-rollback": ("POST", Door.WRITE),
@@ -166,6 +170,8 @@ def arguments(name: str, world: World) -> list[Any]:
         return [world.model.pk, world.version.number]
     if name in ("models:alias-undo", "models:alias-protect"):
         return [world.model.pk, world.alias.name]
+    if name.endswith("session-answers-picture"):
+        return [world.session.pk, "c01", "3704.png"]
     if name in ("accounts:service-token-revoke", "api:service-account-token"):
         return [world.service.pk, world.service_token.token_key]
     owners = {

@@ -4,7 +4,7 @@ from apps.audit.models import AuditEvent, AuditHead
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
 from apps.optimization.models.experience import Experience, SessionFingerprint
-from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
+from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, KeptAnswers, LogEntry
 from apps.optimization.models.operation import LONGEST_STEP_MINUTES, MEASURING_QUEUES, PipelineSettings, Worker
 from apps.optimization.models.retention import RetentionPolicy
 from apps.optimization.models.session import OptimizationSession
@@ -21,6 +21,7 @@ __all__ = [
     "DefaultCriteria",
     "EvaluationReport",
     "Experience",
+    "KeptAnswers",
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",

@@ -1,13 +1,16 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
+from apps.optimization.services.answers import Picture, SessionAnswers, answered, example_picture, session_answers
 from apps.optimization.services.card import card_text
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
+from apps.optimization.services.layers import SessionLayers, session_layers
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
+from apps.optimization.services.matrices import MatrixOutcome, matrices_of, session_measure, speed_grid
 from apps.optimization.services.predictions import PlannerErrors, planner_errors
 from apps.optimization.services.preview import (
     BrokenHere,
@@ -29,12 +32,17 @@ __all__ = [
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
+    "MatrixOutcome",
+    "Picture",
     "PlannerErrors",
+    "SessionAnswers",
+    "SessionLayers",
     "SessionPreview",
     "SessionReport",
     "Storage",
     "TechniqueStatus",
     "alternatives",
+    "answered",
     "candidate_file",
     "card_text",
     "check_continuable",
@@ -44,10 +52,12 @@ __all__ = [
     "decisions_of",
     "drafts_for",
     "earlier_of",
+    "example_picture",
     "front_of_session",
     "keep_for",
     "latest_packaging",
     "layers_of",
+    "matrices_of",
     "package_of",
     "parse_edits",
     "planner_errors",
@@ -55,15 +65,19 @@ __all__ = [
     "promote",
     "promotion_rollback",
     "report",
+    "session_answers",
     "session_cancel",
     "session_compare",
     "session_continue",
     "session_delete",
+    "session_layers",
+    "session_measure",
     "session_preview",
     "session_resume",
     "session_retry",
     "session_start",
     "session_take",
+    "speed_grid",
     "storage_of",
     "technique_statuses",
     "techniques_broken",
