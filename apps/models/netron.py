@@ -51,13 +51,16 @@ def draws(version: ModelVersion) -> bool:
     return metadata is not None and metadata.format in DRAWN
 
 
-def page(version: ModelVersion) -> str:
-    """The page that draws the file of `version`. Relative URLs refer to Netron's static files."""
+def page(version: ModelVersion, node: str = "") -> str:
+    """The page that draws the file of `version`, with the node called `node` shown first. Relative URLs refer to
+    Netron's static files."""
     html = format_html(
-        '<base href="{}"><meta name="model-url" content="{}"><meta name="model-name" content="{}">',
+        '<base href="{}"><meta name="model-url" content="{}"><meta name="model-name" content="{}">'
+        '<meta name="model-node" content="{}">',
         static("vendor/netron/"),
         reverse("models:version-file", args=[version.model_id, version.number]),
         download_name(version),
+        node,
     )
     return _markup().replace("<head>", f"<head>\n{html}", 1)
 

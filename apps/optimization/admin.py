@@ -28,6 +28,7 @@ from apps.optimization.models import (
     DefaultCriteria,
     EvaluationReport,
     Experience,
+    KeptAnswers,
     LogEntry,
     OptimizationSession,
     PipelineSettings,
@@ -129,6 +130,13 @@ class EvaluationAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("candidate__session__id", "candidate__title")
     list_select_related = ("candidate",)
     readonly_fields = ("body",)
+
+
+@admin.register(KeptAnswers)
+class KeptAnswersAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("step", "blob")
+    search_fields = ("step__session__id", "step__key")
+    list_select_related = ("step", "blob")
 
 
 @admin.register(LogEntry)

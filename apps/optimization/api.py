@@ -29,6 +29,7 @@ from apps.optimization import services
 from apps.optimization.api_bulk import BulkSessions
 from apps.optimization.api_comments import CommentViewSet
 from apps.optimization.api_criteria import CriteriaViewSet
+from apps.optimization.api_evidence import EvidenceActions
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
 from apps.optimization.api_sharing import ReportLinkViewSet
 from apps.optimization.cards import card_response
@@ -186,7 +187,7 @@ EXAMPLE_EDITED = {
         examples=[example("Back", {"reason": "Worse on night images"})],
     ),
 )
-class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkSessions):
+class SessionViewSet(EvidenceActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkSessions):
     """Optimization sessions: start one, watch it (`status`, `progress`, `log`), fetch its report and package."""
 
     serializer_class = SessionSerializer

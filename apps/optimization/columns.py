@@ -1,11 +1,13 @@
-"""The columns of sessions, criteria and events in a CSV file."""
+"""The columns of sessions, criteria, changed predictions, layers and events in a CSV file."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from apps.agents.contracts.reports.answers import ChangedAnswer
 from apps.audit.models import AuditEvent
 from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.optimization.services.layers import LayerLine
 from apps.tables import Choice, Columns, offer
 
 
@@ -37,6 +39,32 @@ CRITERIA: Columns[CriteriaSet] = {
     "objective": lambda criteria: criteria.body.get("objective"),
     "limits": lambda criteria: [f"{name}={value}" for name, value in criteria.body.get("constraints", {}).items()],
     "created_at": lambda criteria: criteria.created_at,
+}
+CHANGED_ANSWERS: Columns[ChangedAnswer] = {
+    "example": lambda one: one.example,
+    "group": lambda one: one.group,
+    "label": lambda one: one.truth,
+    "turn": lambda one: one.turn.value,
+    "original": lambda one: one.original.label or one.original.numbers,
+    "original_score": lambda one: one.original.score,
+    "candidate": lambda one: one.candidate.label or one.candidate.numbers,
+    "candidate_score": lambda one: one.candidate.score,
+    "change": lambda one: one.change,
+    "texts": lambda one: one.excerpt.texts,
+    "values": lambda one: [f"{name}={value}" for name, value in one.excerpt.values],
+}
+LAYERS: Columns[LayerLine] = {
+    "layer": lambda line: line.layer.name,
+    "operator": lambda line: line.layer.op_type,
+    "time_ms": lambda line: line.layer.time_ms,
+    "time_share": lambda line: line.layer.time_share,
+    "macs": lambda line: line.layer.macs,
+    "weight_bytes": lambda line: line.layer.weight_bytes,
+    "sensitivity_sqnr_db": lambda line: line.layer.sqnr_db,
+    "original_precision": lambda line: line.original.precision if line.original else None,
+    "candidate_precision": lambda line: line.candidate.precision if line.candidate else None,
+    "candidate_bytes": lambda line: line.candidate.bytes if line.candidate else None,
+    "asked_in_float": lambda line: line.asked_in_float,
 }
 EVENTS: Columns[AuditEvent] = {
     "number": lambda event: event.number,

@@ -373,6 +373,34 @@ class NoCard(UserError):
     )
 
 
+class NoLayers(UserError):
+    code = "session.no_layers"
+    status = 404
+    sentence = "The layers are not known: the session is {status} and has not analysed its model."
+
+
+class NoAnswers(UserError):
+    code = "session.no_predictions"
+    status = 404
+    sentence = "There are no predictions example by example: {reason}"
+
+
+class NoPicture(UserError):
+    code = "session.no_picture"
+    status = 404
+    sentence = (
+        "There is no picture {name!r} with these predictions. Names stand in `excerpt.picture` of the examples shown."
+    )
+
+
+class SpeedGridInvalid(UserError):
+    code = "session.speed_grid_invalid"
+    sentence = (
+        "The speed cannot be measured like this: {reason}. Give up to 8 whole numbers each, such as 1, 8, 32 for batch "
+        "sizes and 1, 2 for threads."
+    )
+
+
 class NoReport(UserError):
     code = "session.no_report"
     status = 404

@@ -16,6 +16,7 @@ from apps.agents.contracts.job import Job, JobFailure, JobResult
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.contracts.step_jobs import HANDLERS, StepFacts, job_for
+from apps.agents.files import answers_file
 from apps.agents.measuring.scheduling.quiet import affordable_wait_s
 from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
@@ -226,6 +227,16 @@ def artifact_of(job: Job, result: JobResult) -> Artifact | None:
     if not kept:
         return None
     return Artifact(job.file(kept[0].path), kept[0].filename)
+
+
+def answers_of(job: Job, result: JobResult) -> Path | None:
+    """The file of both models' answers, if the job wrote one. It is read once, so that only what pages can show is
+    stored.
+    """
+    kept = next((job.file(file.path) for file in result.files if file.role == answers_file.ROLE), None)
+    if kept is not None:
+        answers_file.read_answers(kept)
+    return kept
 
 
 def ran_out_of_memory(failure: JobFailure) -> bool:

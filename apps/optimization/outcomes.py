@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from apps.agents.contracts.refinement import Refinement
-from apps.agents.contracts.reports import analysis, evaluation, optimization
+from apps.agents.contracts.reports import analysis, evaluation, optimization, speed_matrix
 from apps.agents.contracts.state import Plan, StepKind
+from apps.models.models import Blob
 from apps.optimization import watching, workers
-from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
+from apps.optimization.models import AnalysisReport, EvaluationReport, KeptAnswers, SessionStep
 from apps.optimization.regressions import tell_of_decay
 
 
@@ -28,11 +29,18 @@ def keep_report(step: SessionStep) -> None:
             Refinement.model_validate(body)
         case StepKind.OPTIMIZE:
             optimization.OptimizationResult.model_validate(body)
+        case StepKind.MATRIX:
+            speed_matrix.SpeedMatrix.model_validate(body)
         case StepKind.EVALUATE:
             report = _keep_evaluation(step)
             if not step.taken_from:
                 watching.look_at_timing(workers.note_timing(body))
                 tell_of_decay(step.session, report)
+
+
+def keep_answers(step: SessionStep, blob: Blob) -> None:
+    """Stores what both models answered when `step` judged a candidate."""
+    KeptAnswers.objects.update_or_create(step=step, defaults={"blob": blob})
 
 
 def _keep_evaluation(step: SessionStep) -> evaluation.EvaluationReport:

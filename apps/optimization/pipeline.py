@@ -27,7 +27,7 @@ from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.ids import bound_ids
-from apps.optimization import collecting, events, memory, messages, taking_over
+from apps.optimization import collecting, events, matrices, memory, messages, taking_over
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
@@ -58,6 +58,10 @@ def _advance(session: OptimizationSession) -> None:
         return
     if session.status == Status.QUEUED:
         session.begin()
+    if (measuring := matrices.asked_last(session)) is not None:
+        matrices.follow(session, measuring)
+        events.poke(session)
+        return
     try:
         state = session_state(session)
         decision = OptimizationManager().next(state)
@@ -207,6 +211,10 @@ def _finish_cancelling(session: OptimizationSession) -> None:
     """Cancels the session once none of its steps runs. The last step to stop calls this again."""
     _drop_queued(session)
     if session.steps.filter(status=Status.RUNNING).exists():
+        return
+    if (measuring := matrices.asked_last(session)) is not None:
+        matrices.follow(session, measuring)
+        events.poke(session)
         return
     if session.verdict is None:
         session.cancel()

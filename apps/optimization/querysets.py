@@ -119,6 +119,14 @@ class EvaluationQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "candidate__session__team"
 
 
+class KeptAnswersQuerySet(TeamOwnedQuerySet[Row]):
+    team_path = "step__session__team"
+
+    def of_candidates(self, session: UUID) -> Self:
+        """Those of a session's candidates, the latest of each candidate last."""
+        return self.filter(step__session=session).select_related("step", "blob").order_by("step_id")
+
+
 class FingerprintQuerySet(SessionOwnedQuerySet[Row]):
     def of_about(self, parameters: int, factor: int) -> Self:
         """Of models that have at most `factor` times as many parameters as `parameters`, or as few."""

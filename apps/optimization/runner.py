@@ -325,10 +325,14 @@ class StepRun:
             body = {**body, **signing.signed(artifact.path, job.scratch)}
         if artifact is not None and not self.step.keep_artifact(put_file(artifact.path), artifact.filename):
             raise ClaimLost
+        answers = jobs.answers_of(job, result)
+        stored = put_file(answers) if answers is not None else None
         with transaction.atomic():
             if not self.step.complete(body):
                 raise ClaimLost
             outcomes.keep_report(self.step)
+            if stored is not None:
+                outcomes.keep_answers(self.step, stored)
 
     def _without_file(self, error: StoreFileMissing) -> None:
         """A file that the step reads is missing or damaged. What a step has made is made again, and this step waits for

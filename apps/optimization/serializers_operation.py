@@ -126,6 +126,7 @@ class StorageSerializer(serializers.Serializer[Any]):
     candidates_bytes = serializers.IntegerField()
     checkpoints_bytes = serializers.IntegerField()
     packages_bytes = serializers.IntegerField()
+    answers_bytes = serializers.IntegerField()
     uploads_bytes = serializers.IntegerField()
     artifact_days = serializers.IntegerField(source="policy.artifact_days", allow_null=True)
     log_days = serializers.IntegerField(source="policy.log_days", allow_null=True)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from apps.optimization.views import (
+    answers,
     audit,
     bulk,
     comments,
@@ -8,6 +9,8 @@ from apps.optimization.views import (
     continuing,
     criteria,
     dashboard,
+    layers,
+    matrices,
     plan_edits,
     predictions,
     report,
@@ -45,12 +48,16 @@ urlpatterns = [
     path("sessions/<uuid:pk>/links/", sharing.links, name="report-links"),
     path("sessions/<uuid:pk>/links/<int:link>/revoke/", sharing.revoke, name="report-link-revoke"),
     path("shared/<str:token>/", sharing.shared, name="shared-report"),
+    path("sessions/<uuid:pk>/predictions/", answers.answers, name="session-answers"),
+    path("sessions/<uuid:pk>/predictions/<str:candidate>/<str:name>", answers.picture, name="session-answers-picture"),
+    path("sessions/<uuid:pk>/layers/", layers.layers, name="session-layer-table"),
     path("sessions/<uuid:pk>/log.txt", sessions.log_text, name="session-log-text"),
     path("sessions/<uuid:pk>/log.jsonl", sessions.log_lines, name="session-log-lines"),
     path("sessions/<uuid:pk>/recipe/", report.recipe, name="session-recipe"),
     path("sessions/<uuid:pk>/card/", report.card, name="session-card"),
     path("sessions/<uuid:pk>/package/", report.package, name="session-package"),
     path("sessions/<uuid:pk>/file/", report.candidate_file, name="session-file"),
+    path("sessions/<uuid:pk>/speed/", matrices.measure, name="session-measure"),
     path("sessions/<uuid:pk>/take/", report.take, name="session-take"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),

@@ -205,5 +205,9 @@ def test_a_session_hands_over_what_its_recipe_makes_again(
     assert winner.evaluation is not None
     assert winner.evaluation.primary.metric == metric
     assert winner.evaluation.size_bytes.original > 2 * winner.evaluation.size_bytes.candidate
+    answers = services.session_answers(session).answers
+    assert answers.examples == winner.evaluation.examples
+    assert sum(answers.histograms[0].candidate) >= answers.examples
+    assert all(one.excerpt.picture for one in answers.shown) or case.spec["kind"] != "images"
     assert not list(scratch.root().iterdir())
     assert made_again(session, case, tmp_path).same

@@ -135,12 +135,16 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:comment-delete": ("POST", Door.OWN),
     "optimization:report-links": ("GET", Door.READ),
     "optimization:report-link-revoke": ("POST", Door.WRITE),
+    "optimization:session-answers": ("GET", Door.READ),
+    "optimization:session-answers-picture": ("GET", Door.READ),
+    "optimization:session-layer-table": ("GET", Door.READ),
     "optimization:session-log-text": ("GET", Door.READ),
     "optimization:session-log-lines": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),
     "optimization:session-card": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
     "optimization:session-file": ("GET", Door.READ),
+    "optimization:session-measure": ("POST", Door.WRITE),
     "optimization:session-take": ("POST", Door.WRITE),
     "optimization:session-promote": ("POST", Door.WRITE),
     "optimization:session-rollback": ("POST", Door.WRITE),
@@ -186,6 +190,8 @@ def arguments(name: str, world: World) -> list[Any]:
         return [world.session.pk, world.comment.pk]
     if name == "optimization:report-link-revoke":
         return [world.session.pk, world.link.pk]
+    if name.endswith("session-answers-picture"):
+        return [world.session.pk, "c01", "3704.png"]
     if name in ("accounts:service-token-revoke", "api:service-account-token"):
         return [world.service.pk, world.service_token.token_key]
     owners = {

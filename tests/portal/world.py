@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from apps.accounts import service_accounts
 from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, SavedFilter, Team, TokenScope, User
 from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.reports.answers import Answers
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Plan, Status, StepKind
+from apps.agents.files.answers_file import write_answers
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models import storage
@@ -56,8 +60,9 @@ from apps.optimization.models import (
     SessionStep,
     Worker,
 )
-from apps.optimization.outcomes import keep_report
+from apps.optimization.outcomes import keep_answers, keep_report
 
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 REPORTS = Path(__file__).parent / "reports"
 
 
@@ -188,6 +193,15 @@ def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:
     return channel, entry, delivery
 
 
+def answers_content() -> bytes:
+    """The file of a judged candidate's answers, each example with a picture of one pixel."""
+    answers = Answers.model_validate(report_body("answers"))
+    pictures = {one.excerpt.picture: PIXEL for one in answers.shown if one.excerpt.picture}
+    file = BytesIO()
+    write_answers(file, answers, pictures)
+    return file.getvalue()
+
+
 def finished_session(version: ModelVersion, dataset: DataSet, criteria: CriteriaSet, by: User) -> OptimizationSession:
     now = timezone.now()
     session = OptimizationSession.objects.create(
@@ -246,5 +260,6 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         artifact_filename="model.onnx",
     )
     keep_report(evaluated)
+    keep_answers(evaluated, stored(answers_content()))
     LogEntry.objects.create(session=session, step_key="analyse", message="88 operators")
     return session

@@ -21,6 +21,7 @@ from apps.agents.contracts.reports.model import Interface, ModelSummary
 from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.contracts.reports.selection import PairedOutcomes
+from apps.agents.contracts.reports.speed_matrix import SpeedGrid
 from apps.agents.contracts.state import Outcome
 from apps.agents.contracts.values import Value
 
@@ -156,6 +157,13 @@ class EvaluateArguments(ModelArguments):
     """The key of the finalist."""
     outcomes: dict[Part, dict[str, PairedOutcomes | None]] = Field(default_factory=dict)
     """Each candidate's outcomes on the examples, by part and key. Given only for the evaluation of a finalist."""
+
+
+class MatrixArguments(ModelArguments):
+    criteria: Criteria
+    grid: SpeedGrid
+    by: str
+    """The member who asked."""
 
 
 class PackageArguments(ModelArguments):

@@ -32,6 +32,8 @@ class StepKind(StrEnum):
     EVALUATE = "evaluate"
     REFINE = "refine"
     PACKAGE = "package"
+    MATRIX = "matrix"
+    """A member asks a completed session for speed by batch size and threads."""
 
 
 class Status(StrEnum):

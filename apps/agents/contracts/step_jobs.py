@@ -15,6 +15,7 @@ from apps.agents.contracts.job_arguments import (
     AnalyseArguments,
     Arguments,
     EvaluateArguments,
+    MatrixArguments,
     OptimizeArguments,
     PackageArguments,
     PlanArguments,
@@ -38,10 +39,11 @@ HANDLERS: dict[StepKind, str] = {
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
     StepKind.REFINE: "apps.agents.handlers.refine:run",
     StepKind.PACKAGE: "apps.agents.handlers.package:run",
+    StepKind.MATRIX: "apps.agents.handlers.speed_matrix:run",
 }
 """The function that the child runs for each kind of step."""
 
-MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
+MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE, StepKind.MATRIX)
 """Kinds of steps that time something. They get the cores that are reserved for measuring."""
 
 
@@ -145,6 +147,8 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             known |= {"outcome": verdict.outcome, "untried": closing.untried}
             headline = {"headline": verdict.headline.sentence} if verdict.headline else {}
             return PackageArguments.model_validate(model | known | headline)
+        case StepKind.MATRIX:
+            return MatrixArguments.model_validate(model | _known(facts, "criteria") | request.parameters)
 
 
 def _known(facts: StepFacts, *names: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import struct
 import warnings
@@ -38,6 +39,8 @@ _DECODERS = (*READ, "DIB")
 """Other formats, not used for data sets, are not opened: each decoder is one more target for hostile files."""
 ANIMATED = "have several frames, and only the first is used"
 TRANSPARENT = "have transparency, which is dropped, as image loaders do, so the colours below it show"
+SMALL = 64
+"""Thumbnails up to this side keep every pixel."""
 DARK_BELOW = 0x1000
 DARK = "have 16 bits but use at most the lowest 12, so they become nearly black: scale them to all 16"
 DEEP = {"I": "32-bit integers", "F": "32-bit floating-point numbers"}
@@ -100,6 +103,16 @@ class ImageSource:
     def content(self, index: int) -> bytes:
         """The picture's file, unchanged."""
         return self._archive.read(self._entries[index].info)
+
+    def thumbnail(self, index: int, side: int) -> tuple[bytes, str]:
+        """The picture as people see it, at most `side` pixels wide and high, as the bytes of a file and its suffix."""
+        with Image.open(io.BytesIO(self.content(index)), formats=_DECODERS) as opened:
+            picture = _in_eight_bits(ImageOps.exif_transpose(opened), opened.format).convert("RGB")
+        picture.thumbnail((side, side))
+        suffix, kind = ("png", "PNG") if max(picture.size) <= SMALL else ("jpg", "JPEG")
+        sink = io.BytesIO()
+        picture.save(sink, kind, quality=85)
+        return sink.getvalue(), suffix
 
     def _tensor(self, entry: Entry) -> Array:
         try:

@@ -69,6 +69,11 @@ class Dataset(Protocol):
     def summary(self) -> DatasetSummary: ...
 
     @property
+    def source(self) -> Source:
+        """The examples as stored in the file."""
+        ...
+
+    @property
     def bindings(self) -> tuple[Binding, ...]:
         """What fills each input of the model, in the model's order."""
         ...
@@ -133,6 +138,10 @@ class Dataset(Protocol):
         """
         ...
 
+    def evaluation_order(self, batch_size: int) -> Indices:
+        """The example of each row, or pair of rows, of `evaluation` with that batch size, in its order."""
+        ...
+
     def groups_of(self, indices: Indices) -> Array | None:
         """The group name of each of these examples; `None` if the data set does not have groups."""
         ...
@@ -166,7 +175,8 @@ class ArrayDataset:
         self.bindings = bind(inputs, source.summary, pairs=spec.pairs, readings=spec.inputs)
         for binding in self.bindings:
             check_input(binding)
-        self._source, self._seed, self._outputs = source, seed, outputs
+        self.source: Source = source
+        self._seed, self._outputs = seed, outputs
         self._numbering = ""
         self._labels = None
         if spec.needs_labels and source.labels is not None:
@@ -199,7 +209,7 @@ class ArrayDataset:
         """The same data set with these batch axes of the model's inputs."""
         spec = self.spec.laid_out(axes)
         inputs = [binding.wanted for binding in self.bindings]
-        return ArrayDataset(self._source, spec, inputs, self._seed, self._outputs)
+        return ArrayDataset(self.source, spec, inputs, self._seed, self._outputs)
 
     @property
     def calibration_indices(self) -> Indices:
@@ -249,6 +259,9 @@ class ArrayDataset:
         """All other examples in file order, with their labels if the task has any."""
         yield from self._batches(self._evaluation, self.affordable_batch(batch_size))
 
+    def evaluation_order(self, batch_size: int) -> Indices:
+        return self._evaluation
+
     def sample(self, n: int, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         """At most `n` test examples. Every prefix is spread evenly over the classes."""
         classes = self.evaluation_labels if self.spec.task is Task.CLASSIFICATION else None
@@ -257,7 +270,7 @@ class ArrayDataset:
         yield from self._batches(chosen, self.affordable_batch(batch_size))
 
     def groups_of(self, indices: Indices) -> Array | None:
-        return None if self._source.groups is None else self._source.groups[indices]
+        return None if self.source.groups is None else self.source.groups[indices]
 
     def output_labels(self, indices: Indices) -> dict[str, Array]:
         return {output: np.asarray(labels[indices]) for output, labels in self._output_labels.items()}
@@ -279,11 +292,11 @@ class ArrayDataset:
         return self._feeds(indices), None if self._labels is None else np.asarray(self._labels[indices])
 
     def _feeds(self, indices: Indices) -> Arrays:
-        rows, examples = self._source.rows(indices), len(indices) * (2 if self.spec.pairs else 1)
+        rows, examples = self.source.rows(indices), len(indices) * (2 if self.spec.pairs else 1)
         return {
             binding.wanted.name: _filled(binding, rows, pairs=self.spec.pairs)
             if binding.sources
-            else shared_input(binding, self._source, examples)
+            else shared_input(binding, self.source, examples)
             for binding in self.bindings
         }
 

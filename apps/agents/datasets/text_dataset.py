@@ -55,6 +55,7 @@ class TextDataset:
         outputs: Sequence[TensorSpec] = (),
     ) -> None:
         self.spec = spec
+        self.source = source
         self.summary = source.summary
         self.bindings: tuple[Binding, ...] = bind(inputs, source.summary)
         self.layout = FIRST
@@ -149,11 +150,18 @@ class TextDataset:
         Labels are class numbers, scores, or target tokens. Batches after the first come in random order, so that the
         time of finished batches predicts the time of the rest.
         """
+        for batch in self._batches_in_order(batch_size):
+            rows = [row for side in zip(*batch, strict=True) for row in side]
+            yield self._feeds(rows), self._targets(rows)
+
+    def evaluation_order(self, batch_size: int) -> Indices:
+        groups = (group for batch in self._batches_in_order(batch_size) for group in batch)
+        return np.asarray([group[0].example for group in groups], dtype=np.int64)
+
+    def _batches_in_order(self, batch_size: int) -> Iterator[list[Group]]:
         batches = self._batches(batch_size)
         order = np.random.default_rng(self._seed).permutation(len(batches) - 1) + 1
-        for number in (0, *order):
-            rows = [row for side in zip(*batches[number], strict=True) for row in side]
-            yield self._feeds(rows), self._targets(rows)
+        return (batches[number] for number in (0, *order))
 
     def output_labels(self, indices: Indices) -> dict[str, Array]:
         """Empty: a text has one label."""

@@ -14,6 +14,7 @@ from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.datasets.loading import Dataset
+from apps.agents.evaluation.answers import AnswerWatch
 from apps.agents.evaluation.evaluating import OUTPUTS_SHARE, Evaluation
 from apps.agents.evaluation.quality import Outputs, OutputsComparison, Question
 from apps.agents.measuring.effort import Effort
@@ -28,8 +29,15 @@ class EvaluationAgent:
     """Measures both models. Its only decision is the verdict on each constraint (`apps.agents.evaluation.verdicts`)."""
 
     def __init__(
-        self, effort: Effort | None = None, *, batch: int = BATCH, clock: Callable[[], float] = time.monotonic
+        self,
+        effort: Effort | None = None,
+        *,
+        batch: int = BATCH,
+        clock: Callable[[], float] = time.monotonic,
+        watch: AnswerWatch | None = None,
     ) -> None:
+        """`watch` sees all answers of both models."""
+        self._watch = watch
         self._effort = effort or Effort()
         self._batch = batch
         self._clock = clock
@@ -97,6 +105,7 @@ class EvaluationAgent:
             share_of_progress=OUTPUTS_SHARE,
             rest_s=3 * self._effort.warmup_s + self._effort.budget_s,
             clock=self._clock,
+            watch=self._watch,
         ).run()
 
 

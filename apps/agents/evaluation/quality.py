@@ -24,6 +24,7 @@ from apps.agents.contracts.reports.metrics import (
 from apps.agents.contracts.reports.selection import Level, PairedOutcomes
 from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
+from apps.agents.evaluation.answers import AnswerWatch
 from apps.agents.evaluation.fidelity import FidelityMeter, visible
 from apps.agents.evaluation.groups import compare_groups
 from apps.agents.evaluation.labelled_outputs import LabelledOutputs
@@ -139,8 +140,10 @@ class OutputsComparison:
         share_of_progress: float,
         rest_s: float,
         clock: Callable[[], float] = time.monotonic,
+        watch: AnswerWatch | None = None,
     ) -> None:
-        """`dataset` has the part as its test part. `rest_s`: seconds the job needs afterwards."""
+        """`dataset` has the part as its test part. `rest_s`: seconds the job needs afterwards. `watch` sees all answers
+        of both models."""
         self._dataset, self._question, self._context = dataset, question, context
         self._outputs, self._seed = original.summary.outputs, seed
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
@@ -149,6 +152,7 @@ class OutputsComparison:
         self._labelled = LabelledOutputs(dataset, self._outputs, self._passing.axes)
         self._scorer: Scorer | None = None
         self._groups: list[Array] = []
+        self._watch = watch
         self._share, self._rest_s, self._clock = share_of_progress, rest_s, clock
         self._rows = dataset.evaluation_rows
         self._done, self._start, self._told_at = 0, clock(), 0.0
@@ -186,6 +190,8 @@ class OutputsComparison:
 
     def _pass(self, portion: Dataset) -> None:
         spec, own, done = portion.spec, portion.output_labels(portion.evaluation_indices), 0
+        if self._watch is not None:
+            self._watch.note_examples(portion.evaluation_order(self._passing.batch))
         for feeds, labels in portion.evaluation(self._passing.batch):
             both = self._passing.outputs(feeds)
             self._meter.add(*(visible(outputs_of, self._outputs, feeds) for outputs_of in both))
@@ -198,6 +204,8 @@ class OutputsComparison:
                 spec, first.shape, classes, tokens=tokens, limited=self._question.criteria.constraints.metric_limits
             )
             self._scorer.add(first, second, labels)
+            if self._watch is not None:
+                self._watch.add(spec, first, second, labels)
             if own:
                 rows = portion.layout.rows(feeds)
                 self._labelled.add(both[0], both[1], {name: array[done : done + rows] for name, array in own.items()})

@@ -13,10 +13,12 @@ from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
 from apps.agents.contracts.reports.selection import Contest
 from apps.agents.contracts.reports.slowdown import Slowdown
 from apps.agents.evaluation.agent import BATCH, EvaluationAgent
+from apps.agents.evaluation.answers import AnswerWatch
 from apps.agents.evaluation.evaluating import OUTPUTS_SHARE
 from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.files.compressed_size import compressed_share
+from apps.agents.handlers.answers import answers_of
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.litert_size import litert_bytes
 from apps.agents.handlers.material import Material
@@ -40,7 +42,8 @@ REHEARSAL_S = 0.5
 
 
 def run(context: JobContext) -> JobResult:
-    """Evaluate one candidate. The result's body is an `EvaluationReport`.
+    """Evaluate one candidate. The result's body is an `EvaluationReport`. If it is judged, the file with the role
+    `answers` has its answers (`files.answers_file`).
 
     The inputs are those of `Material`, with the candidate as the model. The arguments are `EvaluateArguments`.
     Candidates that are only ranked are timed in this process.
@@ -52,18 +55,12 @@ def run(context: JobContext) -> JobResult:
     litert = litert_bytes(context, material, candidate, criteria.counted_size)
 
     effort = effort_for(criteria, arguments.timing_s)
-    fresh = FreshProcessTimer(
-        material.original_file,
-        material.file,
-        material.scratch,
-        effort,
-        wait_s=arguments.quiet_wait_s,
-        tell=lambda why: context.progress(OUTPUTS_SHARE, why),
-    )
+    fresh = _in_fresh_processes(context, material, effort, arguments.quiet_wait_s)
+    watch = AnswerWatch() if part is Part.EVALUATION else None
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
         timer, again = timers or (None, None)
-        return EvaluationAgent(effort, batch=max(1, BATCH // arguments.batch_divisor)).evaluate(
+        return EvaluationAgent(effort, batch=max(1, BATCH // arguments.batch_divisor), watch=watch).evaluate(
             material.original,
             engine,
             material.dataset,
@@ -88,7 +85,19 @@ def run(context: JobContext) -> JobResult:
         timer = InProcessTimer(material.original, candidate, ranking) if part is Part.CHOOSING else fresh
         report = evaluated(candidate, effort, arguments.runtime_baseline, timer, fresh)
     found = _explained(context, material, candidate, arguments, report)
-    return JobResult(body=found.model_dump(mode="json"))
+    files = (answers_of(watch, material.dataset, context.out),) if watch is not None else ()
+    return JobResult(body=found.model_dump(mode="json"), files=files)
+
+
+def _in_fresh_processes(context: JobContext, material: Material, effort: Effort, wait_s: float) -> FreshProcessTimer:
+    return FreshProcessTimer(
+        material.original_file,
+        material.file,
+        material.scratch,
+        effort,
+        wait_s=wait_s,
+        tell=lambda why: context.progress(OUTPUTS_SHARE, why),
+    )
 
 
 def _explained(

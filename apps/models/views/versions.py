@@ -115,7 +115,8 @@ def file(request: MemberRequest, pk: int, number: int) -> HttpResponseBase:
 @require_GET
 def graph(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
-    return render(request, "models/version_graph.html", _context(request, version))
+    context = {**_context(request, version), "node": request.GET.get("node", "")}
+    return render(request, "models/version_graph.html", context)
 
 
 @require_GET
@@ -123,6 +124,6 @@ def graph(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 def graph_frame(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     """Netron's page for this version's file, for the frame on the graph page."""
     version = visible_version(request, pk, number)
-    response = HttpResponse(netron.page(version))
+    response = HttpResponse(netron.page(version, request.GET.get("node", "")))
     response["Content-Security-Policy"] = netron.POLICY
     return response

@@ -5,7 +5,7 @@ from apps.optimization.models.comments import LONGEST_COMMENT, SessionComment
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
 from apps.optimization.models.experience import Experience, SessionFingerprint
-from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
+from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, KeptAnswers, LogEntry
 from apps.optimization.models.operation import (
     LONGEST_STEP_MINUTES,
     MEASURING_QUEUES,
@@ -31,6 +31,7 @@ __all__ = [
     "DefaultCriteria",
     "EvaluationReport",
     "Experience",
+    "KeptAnswers",
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",

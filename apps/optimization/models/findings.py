@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.state import CandidateStatus
 from apps.ids import present_ids
+from apps.models.models import Blob
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.step import SessionStep
-from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
+from apps.optimization.querysets import EvaluationQuerySet, KeptAnswersQuerySet, SessionOwnedQuerySet
 
 
 class Candidate(models.Model):
@@ -96,6 +97,21 @@ class EvaluationReport(models.Model):
     def body(self) -> dict[str, Any]:
         """The report as JSON, without the outcomes of single examples: only a step that judges reads those."""
         return {**self.step.result, "outcomes": None}
+
+
+class KeptAnswers(models.Model):
+    """What both models answered to the examples on which a step judged a candidate (`agents.files.answers_file`)."""
+
+    step = models.OneToOneField(SessionStep, on_delete=models.CASCADE, related_name="answers", primary_key=True)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="answers")
+
+    objects = KeptAnswersQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = _("kept answers")
+
+    def __str__(self) -> str:
+        return f"answers of {self.step}"
 
 
 class LogEntry(models.Model):

@@ -226,10 +226,10 @@ class OptimizationSession(models.Model):
             traceback="",
         )
 
-    def reopen(self) -> None:
-        """Completed → queued, because a member takes another candidate. The verdict stands until there is another."""
+    def reopen(self, move: str) -> None:
+        """Completed → queued, because a member asks for more (`move`). The verdict stands until there is another."""
         self._move(
-            "deliver another candidate",
+            move,
             {Status.COMPLETED},
             status=Status.QUEUED,
             worked_before_s=self.elapsed_s(),
@@ -239,7 +239,7 @@ class OptimizationSession(models.Model):
         )
 
     def settle(self) -> None:
-        """Active → completed with the verdict that stands, because a member cancelled what it was reopened for."""
+        """Active → completed with the verdict that stands, because what it was reopened for has ended."""
         self._move("settle", ACTIVE, status=Status.COMPLETED, cancel_requested_at=None, forecast=None, **self._ending())
 
     def _ending(self) -> dict[str, Any]:

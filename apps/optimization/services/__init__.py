@@ -1,6 +1,7 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
+from apps.optimization.services.answers import Picture, SessionAnswers, answered, example_picture, session_answers
 from apps.optimization.services.bulk import SESSION_ACTS
 from apps.optimization.services.card import card_text
 from apps.optimization.services.comments import comment_delete, comment_edit, comment_write, require_own_comment
@@ -9,7 +10,9 @@ from apps.optimization.services.conflicts import CriteriaCheck, checked, checked
 from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
+from apps.optimization.services.layers import SessionLayers, session_layers
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
+from apps.optimization.services.matrices import MatrixOutcome, matrices_of, session_measure, speed_grid
 from apps.optimization.services.predictions import PlannerErrors, planner_errors
 from apps.optimization.services.preview import (
     BrokenHere,
@@ -34,12 +37,17 @@ __all__ = [
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
+    "MatrixOutcome",
+    "Picture",
     "PlannerErrors",
+    "SessionAnswers",
+    "SessionLayers",
     "SessionPreview",
     "SessionReport",
     "Storage",
     "TechniqueStatus",
     "alternatives",
+    "answered",
     "candidate_file",
     "card_text",
     "check_continuable",
@@ -52,11 +60,13 @@ __all__ = [
     "decisions_of",
     "drafts_for",
     "earlier_of",
+    "example_picture",
     "front_of_session",
     "keep_for",
     "latest_packaging",
     "layers_of",
     "links_are_on",
+    "matrices_of",
     "opened_link",
     "package_of",
     "parse_edits",
@@ -67,16 +77,20 @@ __all__ = [
     "report",
     "require_own_comment",
     "revoke_link",
+    "session_answers",
     "session_cancel",
     "session_compare",
     "session_continue",
     "session_delete",
+    "session_layers",
+    "session_measure",
     "session_preview",
     "session_resume",
     "session_retry",
     "session_start",
     "session_take",
     "share_report",
+    "speed_grid",
     "storage_of",
     "technique_statuses",
     "techniques_broken",

@@ -18,7 +18,7 @@ from apps.audit import trail
 from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.usage import quota_bytes, used_bytes
 from apps.optimization import retention
-from apps.optimization.models import OptimizationSession, RetentionPolicy, SessionStep
+from apps.optimization.models import KeptAnswers, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.retention import Removal
 
 DAYS = ("artifact_days", "log_days", "session_days")
@@ -36,6 +36,8 @@ class Storage:
     checkpoints_bytes: int
     """What steps at work keep to go on from if their worker dies."""
     packages_bytes: int
+    answers_bytes: int
+    """What both models answered when candidates were judged."""
     uploads_bytes: int
     disk_free_bytes: int | None
     """Free space on the store's disk; `None` if the store is not on this machine."""
@@ -55,6 +57,7 @@ class Storage:
             ("Candidate files", self.candidates_bytes),
             ("Checkpoints of running steps", self.checkpoints_bytes),
             ("Packages", self.packages_bytes),
+            ("Predictions of judged candidates", self.answers_bytes),
             ("Unfinished uploads", self.uploads_bytes),
         )
 
@@ -72,6 +75,7 @@ def storage_of(team: Team, policy: RetentionPolicy | None = None) -> Storage:
         candidates_bytes=_size_of(steps.values("artifact")),
         checkpoints_bytes=_size_of(steps.values("checkpoint")),
         packages_bytes=_size_of(OptimizationSession.objects.filter(team=team).values("package")),
+        answers_bytes=_size_of(KeptAnswers.objects.filter(step__session__team=team).values("blob")),
         uploads_bytes=coming or 0,
         disk_free_bytes=_disk_free_bytes(),
         policy=policy,

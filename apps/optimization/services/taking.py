@@ -47,7 +47,7 @@ def session_take(session: OptimizationSession, user: User, candidate: str) -> Op
     if maker is not None and missing:
         _check_can_be_made_again(row, candidate, maker)
     require_queue()
-    row.reopen()
+    row.reopen("deliver another candidate")
     again = collecting.make_again(maker, ask_the_store=True) if maker is not None else []
     started = [*again, *pipeline.keep_steps(row, (request,))]
     _record(row, user, candidate, request, again)

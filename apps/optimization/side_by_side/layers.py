@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from apps.agents.contracts.phrasing import number_of_bytes
-from apps.agents.contracts.reports.model import MOST_WEIGHTS, TensorSpec
+from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, TensorSpec
 from apps.agents.contracts.values import Value
 from apps.optimization.side_by_side.difference import Compared, Difference
 from apps.optimization.side_by_side.sides import Side
@@ -74,8 +74,12 @@ def _row(name: str, sides: Sequence[Mapping[str, LayerCell]]) -> LayerRow:
 
 
 def _layers(side: Side) -> dict[str, LayerCell]:
-    """By name; empty if the file does not name its tensors or has too many to be listed."""
-    weights = side.summary.weights if side.summary else ()
+    return stored_layers(side.summary) if side.summary else {}
+
+
+def stored_layers(summary: ModelSummary) -> dict[str, LayerCell]:
+    """The tensors of a file by name, each with its scales; empty if they are not named or too many to be listed."""
+    weights = summary.weights
     if not weights or len(weights) >= MOST_WEIGHTS:
         return {}
     parts: dict[str, list[TensorSpec]] = {}

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, writes
 from apps.accounts.services import require_role
+from apps.agents.contracts.state import Status
 from apps.errors import QueueAway, UserError
 from apps.models.download import blob_response
 from apps.models.models import AliasRequest
@@ -23,6 +24,7 @@ from apps.models.views.approvals import requests_with_rights
 from apps.optimization import live, services
 from apps.optimization.cards import card_response
 from apps.optimization.forms import PromoteForm, RollBackForm
+from apps.optimization.matrix_plots import left_out, tables
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_for
 from apps.optimization.views.sessions import visible_session
@@ -55,8 +57,10 @@ def _page(
         "session": session,
         "report": made,
         "alternatives": {one.candidate: one for one in services.alternatives(made).candidates},
+        "answered": services.answered(session),
         "card": None if session.compared_id else services.card_text(session, packaging, made),
         "earlier": packaging is not None and packaging != services.latest_packaging(session),
+        **_speed(request, session),
         "requests": requests_with_rights(request, AliasRequest.objects.pending().filter(session=session.pk)),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
@@ -65,6 +69,20 @@ def _page(
         "roll_back_form": roll_back,
     }
     return render(request, "optimization/report.html", context, status=status)
+
+
+def _speed(request: MemberRequest, session: OptimizationSession) -> dict[str, object]:
+    """Members' measurements by batch size and threads: all, and the latest that is done as tables."""
+    found = services.matrices_of(session)
+    latest = next((one for one in found if one.matrix is not None), None)
+    drawn = latest.matrix if latest else None
+    return {
+        "matrices": found,
+        "matrix": latest,
+        "matrix_tables": tables(drawn) if drawn else (),
+        "matrix_left_out": left_out(drawn) if drawn else {},
+        "can_measure": writes(request, session.team) and session.status == Status.COMPLETED,
+    }
 
 
 @require_POST

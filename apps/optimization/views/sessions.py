@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from django.contrib import messages
@@ -21,7 +21,7 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.agents.contracts.criteria import Criteria
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
-from apps.optimization import live, services
+from apps.optimization import live, plan_moves, services
 from apps.optimization.columns import SESSIONS
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
@@ -110,11 +110,12 @@ def _earlier(request: MemberRequest) -> OptimizationSession | None:
     return OptimizationSession.objects.visible_to(request.user).filter(pk=pk).first()
 
 
-def _asked_before(session: OptimizationSession) -> dict[str, object]:
-    """What a session was asked, for the form of another one."""
+def _asked_before(session: OptimizationSession, keep: Sequence[str]) -> dict[str, object]:
+    """What a session was asked, for the form of another one that leaves the layers `keep` in float as well."""
     asked = {"version": session.version_id, "dataset": session.dataset_id, "student": session.student_id}
     asked |= {"criteria_set": session.criteria_set_id}
-    return asked | ({"edits": session.edits.model_dump_json()} if session.edits.count else {})
+    edits = plan_moves.kept(session.edits, tuple(dict.fromkeys((*session.edits.kept_layers, *keep))))
+    return asked | ({"edits": edits.model_dump_json()} if edits.count else {})
 
 
 def _first_form(request: MemberRequest, team: Team) -> SessionForm:
@@ -122,7 +123,7 @@ def _first_form(request: MemberRequest, team: Team) -> SessionForm:
     asked. `own` in the address opens the criteria for editing."""
     defaults, earlier = defaults_of(request.user, team), _earlier(request)
     start: dict[str, object] = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
-    start |= request.GET.dict() | (_asked_before(earlier) if earlier else {})
+    start |= request.GET.dict() | (_asked_before(earlier, request.GET.getlist("keep")) if earlier else {})
     criteria = earlier.criteria if earlier else _named(request, start) if "own" in request.GET else None
     form = SessionForm(user=request.user, team=team, criteria=criteria, initial=start)
     form.fields["criteria_set"].help_text = escape(defaults.sentence)

@@ -355,3 +355,10 @@ class Joining(LetterEncoder):
 def test_a_tokenizer_that_changes_a_text_with_special_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelUnfitForTexts, match="its tokenizer is not usable"):
         loaded(tmp_path, "language_modeling", plain(), encoder=Joining())
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_the_order_of_evaluation_names_the_example_of_each_row(tmp_path: Path, batch: int) -> None:
+    dataset = loaded(tmp_path, "language_modeling", plain())
+    given = [int(one) for _, targets in dataset.evaluation(batch) for one in targets.examples]  # type: ignore[union-attr]
+    assert dataset.evaluation_order(batch).tolist() == given

@@ -19,7 +19,7 @@ from apps.agents.evaluation.metrics.likelihood import ContinuationScorer, Perple
 from apps.agents.evaluation.metrics.regression import RegressionScorer
 from apps.agents.evaluation.metrics.sequences import SequenceMeter, looks_like_sequences
 
-__all__ = ["Scorer", "compared", "order_metrics", "scorer_for"]
+__all__ = ["Scorer", "compared", "compares_classes", "order_metrics", "scorer_for"]
 
 
 def scorer_for(
@@ -45,10 +45,10 @@ def scorer_for(
     asked = spec.primary_metric is Metric.SEQUENCE_AGREEMENT or Metric.SEQUENCE_AGREEMENT in limited
     decoded = asked and spec.pooling == "none" and looks_like_sequences(output_shape)
     sequences = SequenceMeter(spec.ctc_blank, padded=tokens) if decoded else None
-    return FidelityScorer(by_class=_by_class(spec, output_shape), tokens=tokens, sequences=sequences)
+    return FidelityScorer(by_class=compares_classes(spec, output_shape), tokens=tokens, sequences=sequences)
 
 
-def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
+def compares_classes(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
     """Whether fidelity compares classes: as the member chose, else if the shape is `[batch, n]` (class scores).
 
     The shape alone cannot distinguish scores from an embedding or from several numbers to predict. Pooling marks an
