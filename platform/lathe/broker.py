@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import DecodeError
 from redis import Redis
 
 from apps.outages import REDIS_AWAY
@@ -15,6 +17,8 @@ from lathe.patience import again_and_again, once_more
 
 SEND_S = 1.0
 WORK_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,18 @@ class Backlog:
     """Since the first in line was sent; 0 if none waits."""
 
 
+class Consumer(_RedisConsumer):
+    """Puts aside what is no message. Dramatiq's own would stop for seconds, and read it again after a restart."""
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                return super().__next__()
+            except DecodeError as error:
+                logger.error("In the queue %s stood what is no message: %.200r.", self.queue_name, error.data)
+                self.broker.put_aside(self.queue_name, error.data)
+
+
 class Broker(RedisBroker):
     """If Redis is unavailable, sending fails within moments, and workers keep their messages and retry."""
 
@@ -39,6 +55,16 @@ class Broker(RedisBroker):
         patient = {"socket_connect_timeout": WORK_S, "socket_timeout": WORK_S, "retry": again_and_again()}
         self.client.connection_pool.connection_kwargs.update(patient)
         return super().consume(queue_name, prefetch, timeout)
+
+    @property
+    def consumer_class(self) -> type[Consumer]:
+        return Consumer
+
+    def put_aside(self, queue: str, data: bytes) -> None:
+        """Moves what was fetched, and is no message, to the queue's dead letters, where Dramatiq keeps it for days."""
+        for name, found in self.client.hscan_iter(f"{self.namespace}:{queue}.msgs"):
+            if found == data:
+                self.do_nack(queue, name)
 
     def backlog(self, queue: str) -> Backlog:
         """What no worker has taken yet. Raises one of `REDIS_AWAY`."""

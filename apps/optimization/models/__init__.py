@@ -1,6 +1,7 @@
 """Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
 from apps.audit.models import AuditEvent, AuditHead
+from apps.optimization.models.breaker import Breaker, BreakerKind
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
 from apps.optimization.models.experience import Experience, SessionFingerprint
@@ -16,6 +17,8 @@ __all__ = [
     "AnalysisReport",
     "AuditEvent",
     "AuditHead",
+    "Breaker",
+    "BreakerKind",
     "Candidate",
     "CriteriaSet",
     "DefaultCriteria",
