@@ -69,7 +69,9 @@ def sentence(breaker: Breaker) -> str:
     """What happened, since when, and what to do; for members as well, so it names no session of a team."""
     assert breaker.opened_at is not None
     assert breaker.closes_at is not None
-    since, until = (f"{timezone.localtime(moment):%-d %b, %H:%M}" for moment in (breaker.opened_at, breaker.closes_at))
+    since, until = (
+        f"{timezone.localtime(moment):%-d %b, %H:%M %Z}" for moment in (breaker.opened_at, breaker.closes_at)
+    )
     return (
         f"{_subject(breaker)} is paused since {since}, because {_reason(breaker)}. It is tried again after {until}; an "
         "operator can end the pause in the admin."
@@ -111,7 +113,7 @@ def note_success(step: SessionStep, worker: str) -> None:
             if row is None:
                 continue
             if row.opened_at is not None:
-                _tell("breaker.closed", row, f"{_subject(row)} works again: the step {step.key} succeeded.")
+                _record("breaker.closed", row, f"{_subject(row)} works again: the step {step.key} succeeded.")
             row.delete()
 
 
@@ -120,7 +122,7 @@ def close(breaker: Breaker, user: User) -> None:
     with transaction.atomic():
         row = Breaker.objects.select_for_update().filter(pk=breaker.pk).first()
         if row is not None:
-            _tell("breaker.closed", row, f"{user} has ended the pause.", user)
+            _record("breaker.closed", row, f"{user} has ended the pause.", user)
             row.delete()
 
 
@@ -148,11 +150,11 @@ def _count(kind: BreakerKind, name: str, failed: Failed, most: int) -> None:
     row.failures = [one.model_dump(mode="json") for one in (*kept, failed)][-most:]
     if not row.open_at(failed.at) and (was_paused or len(row.failures) >= most):
         row.pause(failed.at, timedelta(minutes=settings.breaker_cooldown_minutes))
-        _tell("breaker.opened", row, sentence(row))
+        _record("breaker.opened", row, sentence(row))
     row.save()
 
 
-def _tell(action: str, row: Breaker, reason: str, user: User | None = None) -> None:
+def _record(action: str, row: Breaker, reason: str, user: User | None = None) -> None:
     data = {"kind": row.kind, "name": row.name, "failures": row.failures}
     trail.record(action, actor=user, subject=_subject(row), reason=reason, data=data)
 

@@ -33,7 +33,7 @@ class Scenario:
     end: End = End.SAME
     phases: tuple[Phase, ...] = PHASES
     lasts_s: float = 0.0
-    within_s: float = 60.0
+    within_s: float = 90.0
     """From mending to the verdict, on a machine that does other things as well."""
     short: tuple[Phase, ...] = ()
     """The phases in which `make test` strikes too: what no other test of the suite does."""
@@ -46,7 +46,7 @@ class Scenario:
         return CAN_MOUNT or not self.needs_root
 
 
-HANGS_S = 4.0
+HANGS_S = 8.0
 """Twice a lease."""
 MOMENT_S = 1.5
 SCENARIOS = (
@@ -55,7 +55,7 @@ SCENARIOS = (
     Scenario("the worker is killed and started again", strikes.killed("worker-cpu")),
     Scenario("the worker is restarted in order", strikes.restarted("worker-cpu")),
     Scenario("the worker hangs beyond its lease", strikes.paused("worker-cpu"), lasts_s=HANGS_S, short=(OPTIMIZE,)),
-    Scenario("the worker hangs, and a second one takes over", strikes.another_takes_over, lasts_s=12.0),
+    Scenario("the worker hangs, and a second one takes over", strikes.another_takes_over, lasts_s=16.0),
     Scenario("the worker that advances sessions is killed", strikes.killed("worker-default")),
     Scenario("the worker that advances sessions hangs", strikes.paused("worker-default"), lasts_s=HANGS_S),
     Scenario("the web server is killed and started again", strikes.killed("web")),

@@ -3,11 +3,11 @@
 from lathe.settings import *  # noqa: F403
 
 PIPELINE_TIMING = {
-    "lease_s": 2.0,
+    "lease_s": 4.0,
     "heartbeat_s": 0.4,
     "sweep_s": 0.5,
     "backoff_s": 0.2,
     "cancel_check_s": 0.1,
-    "message_lost_s": 3.0,
+    "message_lost_s": 5.0,
 }
-"""About a fifteenth of the product's own (`apps.models.timing`)."""
+"""About a tenth of the product's own (`apps.models.timing`)."""

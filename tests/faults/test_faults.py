@@ -28,7 +28,7 @@ def marked(case: Case) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", map(marked, cases(short=False)))
+@pytest.mark.parametrize("case", [marked(case) for case in cases(short=False)])
 def test_a_fault_ends_as_the_table_says(bench: Bench, case: Case) -> None:
     if not case.scenario.possible:
         pytest.skip("only root can mount a disk to fill or to take away")

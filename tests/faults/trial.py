@@ -13,7 +13,7 @@ from tests.faults.strikes import Moment
 from tests.faults.system import WORKERS, System, wait_until
 from tests.optimization import handlers
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 EVERYTHING = ("postgres", "redis", "web", *WORKERS)
 
 
