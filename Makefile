@@ -14,7 +14,7 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test sbom quick coverage truth load check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test faults sbom quick coverage truth load check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-nightly  the tests that make test leaves out: on real models, and sessions of minutes; most of an hour"
 	@echo "make test-gpu  the tests that compute on CUDA, on a machine that has it"
 	@echo "make deployment-test  the images' steps in clean folders, and the whole system in network namespaces; root, 15 minutes"
+	@echo "make faults  what happens when something fails, in each phase of a session; WRITE=--write puts the table into docs"
 	@echo "make sbom    a bill of materials for each image, in build/sbom"
 	@echo "make quick   the tests that run no model and no browser"
 	@echo "make summary  the last tests on one page: what broke, what was slow, what was skipped and why"
@@ -94,6 +95,10 @@ test-gpu: compiled
 REUSE ?= worker-cpu=$(VENV)
 deployment-test: compiled
 	$(BARE) $(BIN)/python -m tests.deployment $(addprefix --reuse ,$(REUSE))
+
+# Of a whole installation with a PostgreSQL of its own. As root it fills disks too. ONLY='--only "Redis hangs"' is a part.
+faults: compiled
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/python -m tests.faults $(ONLY) $(WRITE)
 
 sbom: $(STAMP)
 	@$(BIN)/python requirements/sbom.py

@@ -84,6 +84,14 @@ WORKER_UNSTEADY = Kind(
     "warn",
     of_operators=True,
 )
+BREAKER_OPENED = Kind(
+    "breaker.opened",
+    "Paused after failures",
+    "Operators: a technique or a worker has failed so often in a row that it is paused.",
+    "bad",
+    True,
+    of_operators=True,
+)
 ROOM_LOW = Kind(
     "room.low",
     "Disk or quota low",
@@ -125,6 +133,7 @@ KINDS = {
         SESSION_SLOW,
         WORKER_LOST,
         WORKER_UNSTEADY,
+        BREAKER_OPENED,
         ROOM_LOW,
         GIVEN_UP,
     )

@@ -89,6 +89,11 @@ def _worker_unsteady(event: AuditEvent) -> Story:
     return Story(kinds.WORKER_UNSTEADY, f"{event.subject} measures badly", event.reason, path, data=dict(event.data))
 
 
+def _breaker_opened(event: AuditEvent) -> Story:
+    path = reverse("optimization:workers")
+    return Story(kinds.BREAKER_OPENED, f"{event.subject} is paused", event.reason, path, data=dict(event.data))
+
+
 def _of_session(event: AuditEvent, kind: Kind, title: str) -> Story:
     session: Any = event.session  # these actions always have one
     return Story(
@@ -184,6 +189,7 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "session.slow": _session_slow,
     "worker.lost": _worker_lost,
     "worker.unsteady": _worker_unsteady,
+    "breaker.opened": _breaker_opened,
     "alias.approval_asked": _asked,
     "alias.request_approved": _decided,
     "alias.request_rejected": _decided,

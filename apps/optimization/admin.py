@@ -16,13 +16,14 @@ from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit.models import AuditEvent
 from apps.bulk import act_on_each
-from apps.optimization import criteria, services
+from apps.optimization import breakers, criteria, services
 from apps.optimization import messages as messages_of_work
 from apps.optimization.errors import CriteriaContradictory, CriteriaInvalid
 from apps.optimization.models import (
     MEASURING_QUEUES,
     AnalysisReport,
     AuditVerification,
+    Breaker,
     Candidate,
     CriteriaSet,
     DefaultCriteria,
@@ -287,6 +288,9 @@ class PipelineSettingsForm(forms.ModelForm):
             "step_time_limit_minutes",
             "step_memory_limit_bytes",
             "max_attempts",
+            "breaker_failures",
+            "breaker_window_minutes",
+            "breaker_cooldown_minutes",
             "reuse_artifacts",
             "disabled_techniques",
             "paused_queues",
@@ -348,6 +352,31 @@ class PipelineSettingsAdmin(Audited, admin.ModelAdmin):
         before = set(form.initial.get("paused_queues") or ())
         super().save_model(request, obj, form, change)
         messages_of_work.announce_again(before - set(obj.paused_queues))
+
+
+@admin.register(Breaker)
+class BreakerAdmin(ReadOnly, admin.ModelAdmin):
+    """What has failed in a row, and what is paused because of it. The limits are in the pipeline settings."""
+
+    list_display = ("name", "kind", "count", "opened_at", "closes_at")
+    list_filter = ("kind",)
+    search_fields = ("name",)
+    actions = ("close",)
+
+    @admin.display(description="Failures")
+    def count(self, row: Breaker) -> int:
+        return len(row.failures)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether the operator may end a pause: whoever may change the limits may."""
+        return request.user.has_perm("optimization.change_pipelinesettings")
+
+    @admin.action(description="End the pause and forget the failures", permissions=["operate"])
+    def close(self, request: HttpRequest, queryset: QuerySet[Breaker]) -> None:
+        assert isinstance(request.user, User)
+        for row in queryset:
+            breakers.close(row, request.user)
+        self.message_user(request, "What was selected works as usual again.", messages.SUCCESS)
 
 
 @admin.register(RetentionPolicy)

@@ -25,7 +25,7 @@ from apps.models.api_aliases import asked_response
 from apps.models.download import blob_response
 from apps.models.models import AliasRequest
 from apps.models.serializers import AliasRequestSerializer
-from apps.optimization import services
+from apps.optimization import breakers, services
 from apps.optimization.api_bulk import BulkSessions
 from apps.optimization.api_comments import CommentViewSet
 from apps.optimization.api_criteria import CriteriaViewSet
@@ -445,6 +445,7 @@ class WorkerViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Worker]):
         user = self.request.user
         return {
             **context,
+            "paused": breakers.paused_workers(),
             "teams": set(user.standing.values_list("team", flat=True)) if user.is_authenticated else set(),
         }
 

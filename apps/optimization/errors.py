@@ -202,6 +202,11 @@ class TechniqueDisabled(UserError):
     sentence = "The operators have switched {technique} off. Remove it from the allowed techniques."
 
 
+class TechniquePaused(UserError):
+    code = "session.technique_paused"
+    sentence = "{why} Until then, remove it from the allowed techniques."
+
+
 class AcceleratorUnavailable(UserError):
     code = "session.accelerator_unavailable"
     sentence = (

@@ -145,3 +145,9 @@ class WorkerQuerySet(models.QuerySet[Row]):
         """The distributions that at least one of these workers has installed."""
         machines: Iterable[dict[str, Any]] = self.values_list("machine", flat=True)
         return frozenset(name for machine in machines for name in machine.get("libraries", {}))
+
+
+class BreakerQuerySet(models.QuerySet[Row]):
+    def paused(self) -> Self:
+        """Those that are open by the database's clock."""
+        return self.filter(closes_at__gt=Now())

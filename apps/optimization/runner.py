@@ -32,6 +32,7 @@ from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import (
+    breakers,
     checkpoints,
     collecting,
     devices,
@@ -81,6 +82,14 @@ def _of_infrastructure(error: UserError) -> JobFailure:
     return JobFailure(code=error.code, message=error.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE)
 
 
+def _unless_inputs_are_gone(failure: JobFailure, job: Job) -> JobFailure:
+    """`failure`, or the store's if a file that the job reads has gone away meanwhile: then the work is not at fault."""
+    gone = [role for role, path in job.inputs.items() if not path.exists()]
+    if failure.fault is not None or not gone:
+        return failure
+    return _of_infrastructure(InfrastructureFailed(what="The store", reason=f"{listed(gone)} could no longer be read"))
+
+
 class ClaimLost(Exception):
     """Another run has taken over this step."""
 
@@ -94,7 +103,7 @@ def run_step(step_id: int) -> None:
         step = SessionStep.objects.select_related("session").filter(pk=step_id).first()
         if step is None or not _wanted(step.session_id) or _is_paused(step.queue):
             return
-        if _waits_for_its_input(step) or devices.is_for_another(step):
+        if _waits_for_its_input(step) or devices.is_for_another(step) or breakers.is_paused(workers.name()):
             messages.send_later(step_id, BUSY_WAIT_MS)
             return
         with devices.reserved(step.queue) as ours:
@@ -168,6 +177,7 @@ class StepRun:
             with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
                 result = self._run(job)
                 self._keep(job, result)
+            breakers.note_success(self.step, workers.name())
         except StoreFileMissing as error:
             self._without_file(error)
         except SigningKeyUnusable as error:
@@ -178,6 +188,7 @@ class StepRun:
         except JobCancelled:
             self._stopped()
         except JobFailed as error:
+            breakers.note_failure(self.step, workers.name(), error.failure)
             self._failed(error.failure)
         except Exception as error:
             close_old_connections()
@@ -213,6 +224,8 @@ class StepRun:
         try:
             with checkpoints.keeping(self.step, job, self.lost) as self._keeper:
                 return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)
+        except JobFailed as error:
+            raise JobFailed(_unless_inputs_are_gone(error.failure, job)) from error
         finally:
             self._write(drawn=True)
 

@@ -25,7 +25,8 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     that opens none. `acceleration` has its `devices`, with memory and compute capability, and of each runtime
     whether it was seen to compute there, with its execution providers or the reason. Both are empty for a worker of
     other queues than gpu. `code` is a digest of the code it runs, and `clock_skew_s` how far its clock was ahead of the
-    database's when it started.
+    database's when it started. `paused` says why it takes no steps although it is alive: it has failed too often in a
+    row. It is empty otherwise.
     """
 
     timing = json_of(TimingHealth, read_only=True, allow_null=True)
@@ -38,6 +39,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
     code = serializers.CharField(read_only=True)
     clock_skew_s = serializers.FloatField(read_only=True, allow_null=True)
     alive = serializers.SerializerMethodField()
+    paused = serializers.SerializerMethodField()
     sandbox = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
 
@@ -46,6 +48,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         fields = (
             "name",
             "alive",
+            "paused",
             "queues",
             "machine",
             "measuring_cores",
@@ -65,6 +68,10 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
     def get_alive(self, worker: Worker) -> bool:
         return worker.is_alive
+
+    def get_paused(self, worker: Worker) -> str:
+        paused: dict[str, str] = self.context.get("paused", {})
+        return paused.get(worker.name, "")
 
     @extend_schema_field(
         {"type": "object", "nullable": True, "example": {"level": "partial", "gaps": ["use the network (seccomp)"]}}

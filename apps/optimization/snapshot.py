@@ -6,9 +6,9 @@ from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import Earlier, SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.models import clock
-from apps.optimization import memory, own_time, workers
+from apps.optimization import breakers, memory, own_time, workers
 from apps.optimization.durations import usual_s
-from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models import OptimizationSession, SessionStep, Worker
 
 
 def session_state(session: OptimizationSession) -> SessionState:
@@ -29,7 +29,8 @@ def session_state(session: OptimizationSession) -> SessionState:
         usual_s=usual_s(session),
         parallelism=_parallelism(session, living),
         libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
-        disabled_techniques=tuple(PipelineSettings.current().disabled_techniques),
+        disabled_techniques=breakers.left_out(),
+        paused_techniques=breakers.paused_techniques(),
         learned=_learned(session, steps),
         earlier=earlier,
     )

@@ -19,7 +19,7 @@ from apps.models import checks, clock
 from apps.models.inspection import remove_abandoned_scratch
 from apps.models.messages import CHECKS_QUEUE
 from apps.models.timing import timing
-from apps.optimization import attendance, messages, pipeline, scratch, tallies, watching, workers
+from apps.optimization import attendance, breakers, messages, pipeline, scratch, tallies, watching, workers
 from apps.optimization.errors import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 
@@ -41,6 +41,7 @@ def sweep() -> Swept:
     """One round over everything."""
     workers.forget_silent()
     attendance.note()
+    breakers.forget_gone_workers()
     watching.look_at_queues()
     watching.look_at_sessions()
     return Swept(

@@ -20,8 +20,8 @@ from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.contracts.values import Value
 from apps.models import clock
-from apps.optimization import own_time, workers
-from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
+from apps.optimization import breakers, own_time, workers
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
 
 LATELY = 200
 """How many recently ended steps determine the usual duration of each kind."""
@@ -65,12 +65,17 @@ def _waits_now(wanted: Collection[UUID]) -> dict[UUID, Wait]:
     at_work = {step.session_id for step in running}
     typical = typical_durations_s()
     paused = PipelineSettings.current().paused_queues
+    living, resting = workers.alive(), breakers.paused_workers()
     waits: dict[UUID, Wait] = {}
     for queue, entries in _entries().items():
-        free_s = _free_in_s(queue, running, typical, now)
+        there = workers.working_on(queue, living)
+        serving = [worker for worker in there if worker.name not in resting]
+        free_s = _free_in_s(serving, running, typical, now)
         for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
             if entry.session in wanted and entry.session not in at_work and entry.session not in waits:
-                waits[entry.session] = _wait(queue, place, len(free_s), None if queue in paused else start_s)
+                waits[entry.session] = _wait(
+                    queue, place, len(free_s), None if queue in paused else start_s, all_rest=there != serving == []
+                )
     return waits
 
 
@@ -121,10 +126,11 @@ def _entries() -> dict[str, list[_Entry]]:
     return {queue: sorted(entries, key=lambda entry: entry.ready_at) for queue, entries in queues.items()}
 
 
-def _free_in_s(queue: str, running: list[SessionStep], typical: Mapping[str, float], now: datetime) -> list[float]:
-    """The seconds until each worker of `queue` becomes free; infinity if unknown."""
+def _free_in_s(
+    serving: list[Worker], running: list[SessionStep], typical: Mapping[str, float], now: datetime
+) -> list[float]:
+    """The seconds until each of the workers becomes free; infinity if unknown."""
     left = {step.pk: _left_s(step, typical, now) for step in running}
-    serving = workers.working_on(queue, workers.alive())
     return [left.get(worker.current_step_id, 0.0) if worker.current_step_id else 0.0 for worker in serving]
 
 
@@ -156,20 +162,22 @@ def _starts(
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _wait(queue: str, place: int, serving: int, start_s: float | None) -> Wait:
-    """`start_s` is `None` on a queue that is paused."""
+def _wait(queue: str, place: int, serving: int, start_s: float | None, *, all_rest: bool) -> Wait:
+    """`start_s` is `None` on a queue that is paused. With `all_rest`, its workers are, each for itself."""
     known = start_s is not None and math.isfinite(start_s)
     return Wait(
         queue=queue,
         place=place,
         workers=serving,
         estimate_s=round(start_s, 1) if known and start_s is not None else None,
-        sentence=_paused(queue, place) if start_s is None else _sentence(queue, place, serving, start_s),
+        sentence=_paused(queue, place) if start_s is None else _sentence(queue, place, serving, start_s, all_rest),
     )
 
 
-def _sentence(queue: str, place: int, serving: int, start_s: float) -> str:
+def _sentence(queue: str, place: int, serving: int, start_s: float, all_rest: bool = False) -> str:
     where = _place(place)
+    if all_rest:
+        return f"{where}, and every worker of the queue {queue} is paused after failures in a row"
     if not serving:
         return f"{where}, and no live worker serves the queue {queue}"
     return f"{where}, {about(start_s)}" if math.isfinite(start_s) else where

@@ -8,6 +8,7 @@ disturbs what is measured on its machine. A token may be lost or be one too many
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,11 @@ from typing import Any
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import dq_name
-from dramatiq.errors import ConnectionClosed
+from dramatiq.errors import ConnectionClosed, DecodeError
 from redis import ConnectionError as NoConnection
 from redis import Redis
 
 from apps.outages import REDIS_AWAY
-from lathe.env import QUEUES
 from lathe.patience import again_and_again, once_more
 
 SEND_S = 1.0
@@ -31,6 +31,8 @@ connection gives up."""
 MOST_TOKENS = 16
 """More workers than that are not woken by one burst; the others look by themselves."""
 TOKENS_LIVE_S = 60
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Backlog:
 
 
 class WokenConsumer(_RedisConsumer):
-    """A consumer that sleeps until there is something to take."""
+    """A consumer that sleeps until there is something to take, and puts aside what is no message. Dramatiq's own would
+    stop for seconds at such a thing, and read it again after a restart."""
 
     def __init__(self, broker: Broker, queue_name: str, prefetch: int, timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, timeout=0)  # It never sleeps by itself.
@@ -53,10 +56,18 @@ class WokenConsumer(_RedisConsumer):
         self._is_delayed = queue_name == dq_name(queue_name)
 
     def __next__(self) -> Any:
-        message = super().__next__()
+        message = self._taken()
         if message is None:
             self._wait()
         return message
+
+    def _taken(self) -> Any:
+        while True:
+            try:
+                return super().__next__()
+            except DecodeError as error:
+                logger.error("In the queue %s stood what is no message: %.200r.", self.queue_name, error.data)
+                self.broker.put_aside(self.queue_name, error.data)
 
     def _wait(self) -> None:
         """Until a message may be there. Delayed ones come by the clock, and with its hands full the consumer looks
@@ -110,6 +121,12 @@ class Broker(RedisBroker):
     def _tokens(self, queue: str) -> str:
         return f"{self.namespace}:{queue}.tokens"
 
+    def put_aside(self, queue: str, data: bytes) -> None:
+        """Moves what was fetched, and is no message, to the queue's dead letters, where Dramatiq keeps it for days."""
+        for name, found in self.client.hscan_iter(f"{self.namespace}:{queue}.msgs"):
+            if found == data:
+                self.do_nack(queue, name)
+
     def backlog(self, queue: str) -> Backlog:
         """What no worker has taken yet. Raises one of `REDIS_AWAY`."""
         line = f"{self.namespace}:{queue}"
@@ -129,9 +146,3 @@ class Broker(RedisBroker):
             return bool(self.client.ping())
         except REDIS_AWAY:
             return False
-
-
-def backlogs() -> dict[str, Backlog]:
-    """What waits, by queue. Raises one of `REDIS_AWAY`."""
-    broker = dramatiq.get_broker()
-    return {queue: broker.backlog(queue) for queue in QUEUES} if isinstance(broker, Broker) else {}

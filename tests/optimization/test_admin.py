@@ -26,6 +26,7 @@ from tests.optimization import material
 
 pytestmark = pytest.mark.django_db
 
+BREAKER = {"breaker_failures": 5, "breaker_window_minutes": 60, "breaker_cooldown_minutes": 30}
 READ_ONLY = (OptimizationSession, SessionStep, Candidate, LogEntry, Worker, AuditEvent)
 
 
@@ -157,7 +158,7 @@ def test_old_versions_of_criteria_are_history(desk: Client) -> None:
 
 def test_limits_are_edited_within_reason(desk: Client) -> None:
     row = PipelineSettings.current()
-    given = {"step_memory_limit_bytes": 2**30, "max_attempts": 5, "disabled_techniques": ["onnx-float16"]}
+    given = {"step_memory_limit_bytes": 2**30, "max_attempts": 5, "disabled_techniques": ["onnx-float16"], **BREAKER}
     page = address(PipelineSettings, "change", row.pk)
     refused = desk.post(page, {**given, "step_time_limit_minutes": 0})
     assert list(refused.context["adminform"].form.errors) == ["step_time_limit_minutes"]

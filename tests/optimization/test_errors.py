@@ -39,6 +39,7 @@ CODES = {
     "session.accelerator_unavailable": 422,
     "session.provider_unavailable": 422,
     "session.technique_disabled": 422,
+    "session.technique_paused": 422,
     "session.nothing_to_try": 409,
     "session.plan_edits_invalid": 422,
     "session.move_refused": 409,

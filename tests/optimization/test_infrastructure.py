@@ -13,6 +13,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.job import JobFailure
 from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.agents.packaging.signing import public_digest
 from apps.models.errors import UploadEmpty
@@ -164,6 +165,30 @@ def test_a_store_that_cannot_hand_out_the_input_is_trouble_and_no_bug(
     monkeypatch.setattr(jobs, "local_path", away)
     session = finished(start())
     assert (session.status, session.error_code) == (Status.FAILED, "step.infrastructure_failed")
+
+
+def test_an_input_that_goes_away_while_it_is_read_is_no_fault_of_the_work(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a shared disk is unmounted: the step reads there, and finds nothing."""
+    run_job, again = runner.run_job, runner.StepRun._again
+    store = Path(default_storage.path("blobs"))
+    away: list[Path] = []
+
+    def unmounted(job: Any, **options: Any) -> Any:
+        if job.handler == handlers.TABLE[StepKind.OPTIMIZE] and not away:
+            away.append(store.rename(store.with_name("elsewhere")))
+        return run_job(job, **options)
+
+    def mounted(run: runner.StepRun, failure: JobFailure) -> None:
+        away[0].rename(store)
+        again(run, failure)
+
+    monkeypatch.setattr(runner, "run_job", unmounted)
+    monkeypatch.setattr(runner.StepRun, "_again", mounted)
+    session = finished(start())
+    assert session.outcome == Outcome.IMPROVED, session.error
+    assert session.log.filter(level="warning", message__contains="The store failed, not the candidate").count() == 1
 
 
 def test_what_is_no_trouble_stays_a_bug_or_a_refusal() -> None:

@@ -167,6 +167,9 @@ def test_the_operators_switch_is_audited(admin_client: Client, version: ModelVer
     current = PipelineSettings.current()
     answers = {
         "step_time_limit_minutes": current.step_time_limit_minutes,
+        "breaker_failures": current.breaker_failures,
+        "breaker_window_minutes": current.breaker_window_minutes,
+        "breaker_cooldown_minutes": current.breaker_cooldown_minutes,
         "step_memory_limit_bytes": current.step_memory_limit_bytes,
         "max_attempts": current.max_attempts,
         "share_experience": "on",

@@ -119,6 +119,7 @@ def test_no_step_is_taken_from_a_paused_queue_until_it_goes_on(
     row = PipelineSettings.current()
     page = f"/admin/optimization/pipelinesettings/{row.pk}/change/"
     limits = {"step_memory_limit_bytes": 2**34, "max_attempts": 3, "step_time_limit_minutes": 60}
+    limits |= {"breaker_failures": 5, "breaker_window_minutes": 60, "breaker_cooldown_minutes": 30}
     assert admin_client.post(page, {**limits, "paused_queues": ["cpu"]}).status_code == 302
     runner.run_step(step.pk)
     SessionStep.objects.update(enqueued_at=timezone.now() - timedelta(minutes=5))

@@ -98,6 +98,8 @@ class PlanArguments(Arguments):
     libraries: tuple[str, ...] = ()
     """The distributions that at least one worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
+    paused_techniques: dict[str, str] = {}
+    """Of those, the ones that are paused because they keep failing, and a sentence that says so."""
     training_share: float = 0.0
     """Of the data set's examples, that techniques may train on."""
     student: ModelSummary | None = None

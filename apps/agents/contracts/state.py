@@ -430,7 +430,9 @@ class SessionState(Value):
     libraries: tuple[str, ...] = ()
     """The distributions that at least one live worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
-    """Techniques that the operators switched off."""
+    """Techniques that the operators switched off, or that are paused because they keep failing."""
+    paused_techniques: dict[str, str] = {}
+    """Why those that are paused are, in a sentence."""
     learned: Learned = Learned()
     """What the history says before the plan is made. The plan's step keeps it, and later decisions read it there."""
     earlier: Earlier | None = None

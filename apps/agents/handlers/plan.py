@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apps.agents.contracts.job import JobResult
 from apps.agents.contracts.job_arguments import PlanArguments
 from apps.agents.planning.agent import PlanningAgent
+from apps.agents.planning.availability import with_pauses
 from apps.agents.techniques.knowledge.tables import Knowledge
 
 if TYPE_CHECKING:
@@ -32,4 +33,4 @@ def run(context: JobContext) -> JobResult:
         edits=arguments.edits,
         workers=arguments.workers,
     )
-    return JobResult(body=plan.model_dump(mode="json"))
+    return JobResult(body=with_pauses(plan, arguments.paused_techniques).model_dump(mode="json"))

@@ -10,7 +10,7 @@ from apps.agents.contracts.formats import LITERT_SIZED
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.contracts.state import Omission
+from apps.agents.contracts.state import Omission, Plan
 from apps.agents.planning.bases import Bases
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import (
@@ -55,6 +55,15 @@ def obstacle_to(
         if not entry.compatible:
             return entry.reason
     return None
+
+
+def with_pauses(plan: Plan, paused: Mapping[str, str]) -> Plan:
+    """`plan`, which says why the techniques are left out that are `paused`; these were disabled when it was made."""
+    omitted = tuple(
+        one.model_copy(update={"reason": paused[one.technique]}) if one.technique in paused else one
+        for one in plan.omitted
+    )
+    return plan.model_copy(update={"omitted": omitted})
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ class Preparation:
             parameters={
                 "libraries": list(self.state.libraries),
                 "disabled_techniques": list(self.state.disabled_techniques),
+                **({"paused_techniques": self.state.paused_techniques} if self.state.paused_techniques else {}),
                 "export_failures": self._export_failures(),
                 **({"edits": self.state.edits.model_dump(mode="json")} if self.state.edits.count else {}),
                 **({"learned": self.state.learned.model_dump(mode="json")} if self.state.learned.lessons else {}),

@@ -1,6 +1,7 @@
 """Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
 from apps.audit.models import AuditEvent, AuditHead, AuditVerification
+from apps.optimization.models.breaker import Breaker, BreakerKind
 from apps.optimization.models.comments import LONGEST_COMMENT, SessionComment
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
@@ -26,6 +27,8 @@ __all__ = [
     "AuditEvent",
     "AuditHead",
     "AuditVerification",
+    "Breaker",
+    "BreakerKind",
     "Candidate",
     "CriteriaSet",
     "DefaultCriteria",

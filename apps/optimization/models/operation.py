@@ -168,6 +168,24 @@ class PipelineSettings(models.Model):
         blank=True,
         help_text=_("Queues from which no further step is taken, as a list. Running steps are finished."),
     )
+    breaker_failures = models.PositiveIntegerField(
+        default=5,
+        validators=[MaxValueValidator(100)],
+        help_text=_(
+            "After so many failures in a row (crashes, memory, time limits), a worker is paused; a technique if they "
+            "were on different models. 0 pauses nothing."
+        ),
+    )
+    breaker_window_minutes = models.PositiveIntegerField(
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(7 * 24 * 60)],
+        help_text=_("Failures that lie further apart are not counted together."),
+    )
+    breaker_cooldown_minutes = models.PositiveIntegerField(
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(7 * 24 * 60)],
+        help_text=_("How long something is paused before it is tried again. One more failure then pauses it again."),
+    )
     share_experience = models.BooleanField(
         default=False,
         help_text=_("Let every team's predictions start from the measurements of all teams, not only from its own."),

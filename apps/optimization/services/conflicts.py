@@ -14,8 +14,9 @@ from apps.agents.contracts.values import Value
 from apps.agents.planning.conflicts.checking import conflicts_of, contradictions, resolution_of, resolved
 from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Resolution
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import breakers
 from apps.optimization.errors import DataSetNotReady, SessionContradictory, UnknownResolution, VersionNotReady
-from apps.optimization.models import AnalysisReport, PipelineSettings, Worker
+from apps.optimization.models import AnalysisReport, Worker
 from apps.optimization.services.foresight import earlier_evaluations
 from apps.optimization.services.students import why_not_ready
 
@@ -96,7 +97,7 @@ def known_of(
     spec = DatasetSpec.model_validate(dataset.spec) if dataset else None
     return Known(
         libraries=tuple(sorted(Worker.objects.alive().libraries())),
-        disabled=tuple(PipelineSettings.current().disabled_techniques),
+        disabled=breakers.left_out(),
         model=version.metadata.summary if version else None,
         student=student.metadata.summary if student else None,
         dataset=dataset.described if dataset else None,

@@ -20,9 +20,10 @@ from apps.agents.planning.drafts import Drafts
 from apps.agents.planning.edit_checks import WrongEdit, wrong_edits
 from apps.agents.planning.minutes import Minutes
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import breakers
 from apps.optimization.errors import PlanEditsInvalid
 from apps.optimization.lineage import exported_analyses
-from apps.optimization.models import AnalysisReport, PipelineSettings, Worker
+from apps.optimization.models import AnalysisReport, Worker
 
 
 class AnalysedLayers(Value):
@@ -58,7 +59,7 @@ def drafts_for(
     data = dataset.described
     bases = bases_of_model(version.metadata.summary, data.task, student.metadata.summary if student else None)
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
-    disabled = tuple(PipelineSettings.current().disabled_techniques)
+    disabled = breakers.left_out()
     return PlanningAgent().drafts(Sorting(bases, criteria, data, libraries, disabled), Minutes(criteria, data))
 
 

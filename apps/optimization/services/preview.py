@@ -27,6 +27,7 @@ from apps.agents.techniques.catalogue import (
 )
 from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import breakers
 from apps.optimization.models import PipelineSettings, Worker
 from apps.optimization.services.conflicts import checked
 from apps.optimization.services.edits import AnalysedLayers, layers_of, parse_edits, wrong_edits_of
@@ -74,6 +75,8 @@ class TechniqueStatus(Value):
     """The libraries that no live worker has. Also empty if no worker is alive, because then nothing is known."""
     disabled: bool
     """Switched off by the operators."""
+    paused: str = ""
+    """Why it is paused, if it kept failing; otherwise empty."""
 
 
 class BrokenHere(Value):
@@ -108,14 +111,14 @@ def session_preview(
     taught = student.metadata.summary if student else None
     model, data = version.metadata.summary, dataset.described
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
-    disabled = tuple(PipelineSettings.current().disabled_techniques)
+    disabled, paused = breakers.left_out(), breakers.paused_techniques()
     reachable = [spec for spec in catalogue().values() if in_reach(spec, model)]
     beyond = [spec for spec in catalogue().values() if spec not in reachable]
     spec = DatasetSpec.model_validate(dataset.spec)
     held, metric = for_task(wanted, spec), spec.primary_metric
     known: dict[str, Any] = {"criteria": held, "model": model, "dataset": data, "student": taught}
     known |= {"libraries": libraries, "disabled": disabled}
-    judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
+    judged = [_compatibility(spec, paused.get(spec.name) or obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
         plan=_said_once(plan_of(version, dataset, wanted, student, chosen), sound.conflicts),
@@ -150,7 +153,7 @@ def technique_statuses() -> tuple[TechniqueStatus, ...]:
     Workers that take no steps of sessions run no technique, whatever is installed there.
     """
     living = [worker for worker in Worker.objects.alive() if worker.measures]
-    disabled = PipelineSettings.current().disabled_techniques
+    disabled, paused = PipelineSettings.current().disabled_techniques, breakers.paused_techniques()
     anywhere = {name for worker in living for name in worker.libraries}
     return tuple(
         TechniqueStatus(
@@ -158,6 +161,7 @@ def technique_statuses() -> tuple[TechniqueStatus, ...]:
             workers=tuple(worker.name for worker in living if not missing_libraries(spec, worker.libraries)),
             missing=missing_libraries(spec, anywhere) if living else (),
             disabled=spec.name in disabled,
+            paused=paused.get(spec.name, ""),
         )
         for spec in catalogue().values()
     )

@@ -19,13 +19,14 @@ from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
 from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
+from apps.agents.planning.availability import with_pauses
 from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.knowledge.tables import Knowledge
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import events, memory, messages
+from apps.optimization import breakers, events, memory, messages
 from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.devices import framework_of
@@ -38,6 +39,7 @@ from apps.optimization.errors import (
     SizeUncounted,
     TeamsDiffer,
     TechniqueDisabled,
+    TechniquePaused,
     TechniqueUnavailable,
     VersionNotReady,
 )
@@ -220,8 +222,9 @@ def check(
     """Checks everything that can be checked without a worker, except for contradictions (`services.conflicts`).
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), those of `check_student`, `SizeUncounted`, `TechniqueDisabled`, `TechniqueUnavailable`,
-    `AcceleratorUnavailable`, `ProviderUnavailable`. New rules on what may be started belong here.
+    set does not fill), those of `check_student`, `SizeUncounted`, `TechniqueDisabled`, `TechniquePaused`,
+    `TechniqueUnavailable`, `AcceleratorUnavailable`, `ProviderUnavailable`. New rules on what may be started belong
+    here.
     """
     check_rows(version, dataset, criteria_set, student)
     _check_size(version, criteria)
@@ -253,11 +256,12 @@ def plan_of(
     """What a session would try with these edits, as far as that is known before the analysis."""
     criteria = for_task(criteria, DatasetSpec.model_validate(dataset.spec))
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
-    disabled = tuple(PipelineSettings.current().disabled_techniques)
+    disabled, paused = breakers.left_out(), breakers.paused_techniques()
     taught = student.metadata.summary if student else None
     knowledge = Knowledge(learned=memory.recalled_for_preview(version, dataset, criteria))
     summary, room = version.metadata.summary, room_for(criteria.target.device)
-    return plan_preview(summary, dataset.described, criteria, libraries, disabled, taught, edits, knowledge, room)
+    plan = plan_preview(summary, dataset.described, criteria, libraries, disabled, taught, edits, knowledge, room)
+    return with_pauses(plan, paused)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:
@@ -284,11 +288,13 @@ def _check_techniques(criteria: Criteria) -> None:
     """Requires that the techniques named by the member are available. Without a live worker, that is unknown and not
     checked.
     """
-    off = set(PipelineSettings.current().disabled_techniques)
+    off, paused = set(PipelineSettings.current().disabled_techniques), breakers.paused_techniques()
     installed = Worker.objects.alive().libraries()
     for name in criteria.allowed_techniques or ():
         if name in off:
             raise TechniqueDisabled(field="allowed_techniques", technique=name)
+        if name in paused:
+            raise TechniquePaused(field="allowed_techniques", why=paused[name])
         if installed and (missing := missing_libraries(catalogue()[name], installed)):
             raise TechniqueUnavailable(field="allowed_techniques", technique=name, libraries=" and ".join(missing))
 

@@ -14,10 +14,10 @@ from apps.agents.contracts.values import Value
 from apps.agents.session.taking import NotTakable, Takings
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
-from apps.optimization import collecting, events, messages, pipeline
+from apps.optimization import breakers, collecting, events, messages, pipeline
 from apps.optimization.errors import CandidateNotTakable, CandidateUnknown, DecisionUnknown, SessionMoveRefused
 from apps.optimization.lineage import Lineage
-from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from apps.optimization.snapshot import session_state
 from apps.outages import require_queue
 
@@ -74,13 +74,13 @@ def _begun(session: OptimizationSession, candidate: str, by: str, *, file_missin
 
 def _check_can_be_made_again(session: OptimizationSession, candidate: str, maker: SessionStep) -> None:
     """Raises `CandidateNotTakable` if a technique that made the file cannot run on any live worker."""
-    off, installed = PipelineSettings.current().disabled_techniques, Worker.objects.alive().libraries()
+    off, installed = breakers.left_out(), Worker.objects.alive().libraries()
     for step in Lineage(session).sources(maker.key):
         spec = catalogue().get(step.technique)
         if spec is None:
             why = f"the technique {step.technique} is not installed here"
         elif step.technique in off:
-            why = f"the operators have switched {step.technique} off"
+            why = f"{step.technique} is switched off or paused on this installation"
         elif installed and (lacking := missing_libraries(spec, installed)):
             why = f"no worker has {listed(lacking)} for {step.technique}"
         else:

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
+from apps.optimization import breakers
 from apps.optimization.models import Worker
 from apps.optimization.services import technique_statuses, techniques_broken
 from apps.release import code_digest
@@ -26,8 +27,9 @@ def workers(request: MemberRequest) -> HttpResponse:
     gone = known.exclude(pk__in=[worker.pk for worker in alive])
     template = "optimization/_workers.html" if request.htmx else "optimization/workers.html"
     served = {queue for worker in alive for queue in worker.queues}
+    paused = breakers.paused_workers()
     context = {
-        "alive": alive,
+        "alive": [(worker, paused.get(worker.name, "")) for worker in alive],
         "code": code_digest(),
         "gone": gone,
         "techniques": technique_statuses(),
