@@ -21,6 +21,7 @@ from redis import ConnectionError as NoConnection
 from redis import Redis
 
 from apps.outages import REDIS_AWAY
+from lathe.env import QUEUES
 from lathe.patience import again_and_again, once_more
 
 SEND_S = 1.0
@@ -146,3 +147,9 @@ class Broker(RedisBroker):
             return bool(self.client.ping())
         except REDIS_AWAY:
             return False
+
+
+def backlogs() -> dict[str, Backlog]:
+    """What waits, by queue. Raises one of `REDIS_AWAY`."""
+    broker = dramatiq.get_broker()
+    return {queue: broker.backlog(queue) for queue in QUEUES} if isinstance(broker, Broker) else {}

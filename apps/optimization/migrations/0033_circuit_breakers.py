@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("optimization", "0029_log_ids_and_forecasts"),
+        ("optimization", "0032_answers_and_speed_matrices"),
     ]
 
     operations = [

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("models", "0012_protected_aliases"),
-        ("optimization", "0029_log_ids_and_forecasts"),
+        ("optimization", "0030_index_of_sessions_under_way"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

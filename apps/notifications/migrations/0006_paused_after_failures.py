@@ -16,7 +16,7 @@ def carry_new_kind(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("notifications", "0004_approvals"),
+        ("notifications", "0005_mentions_in_comments"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("models", "0012_protected_aliases"),
-        ("optimization", "0029_log_ids_and_forecasts"),
+        ("optimization", "0031_shared_reports_comments_and_operators_page"),
     ]
 
     operations = [
