@@ -49,7 +49,7 @@ class Door:
         text = response.read()
         if response.status >= 400:
             raise SystemExit(f"{method} {path}: {response.status} {text[:500]!r}")
-        return json.loads(text)
+        return dict(json.loads(text)) if text else {}
 
     def digest_of(self, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)

@@ -98,7 +98,7 @@ class RegisteredModelViewSet(
         visible = RegisteredModel.objects.visible_to(self.request.user).select_related("team", "created_by")
         numbers = ModelVersion.objects.order_by().only("model_id", "number")
         aliases = Alias.objects.select_related("version").only("model_id", "name", "version__number")
-        rows = visible.prefetch_related(Prefetch("versions", numbers), Prefetch("aliases", aliases))
+        rows = visible.prefetch_related(Prefetch("versions", numbers)).prefetch_related(Prefetch("aliases", aliases))
         return rows.defer("readme") if self.action == "list" else rows
 
     def get_serializer_class(self) -> type[RegisteredModelSerializer]:

@@ -157,7 +157,7 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 
     class Meta:
         model = RegisteredModel
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "team", "name", "description", "readme", "tags", "versions", "aliases", "created_by"),
             "created_at",
         )
