@@ -44,9 +44,9 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
             return
         address = _verified_address(sociallogin)
         if address is None:
-            raise AddressNotVerified(provider=settings.LATHE.single_sign_on.name)
+            raise AddressNotVerified(provider=identity_provider().name)
         if not _is_welcome(address):
-            raise NotInvited(provider=settings.LATHE.single_sign_on.name, email=address)
+            raise NotInvited(provider=identity_provider().name, email=address)
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         """`pre_social_login` has decided."""
@@ -56,7 +56,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         """A new account, already a member of the teams that invited the address."""
         user: User = super().save_user(request, sociallogin, form)
-        trail.record("user.created", actor=user, subject=user.email, data={"by": settings.LATHE.single_sign_on.name})
+        trail.record("user.created", actor=user, subject=user.email, data={"by": identity_provider().name})
         accept_open_invitations(user)
         return user
 
@@ -80,13 +80,20 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         raise SingleSignOnFailed(provider=provider.name)
 
 
+def identity_provider() -> Any:
+    """The provider of the environment, by which somebody has just come."""
+    found = settings.LATHE.single_sign_on
+    assert found is not None, "without a provider, its addresses are 404"
+    return found
+
+
 def _verified_address(sociallogin: SocialLogin) -> str | None:
     return next((one.email.lower() for one in sociallogin.email_addresses if one.verified), None)
 
 
 def _is_welcome(address: str) -> bool:
     """Whether an account may be made for the address."""
-    if address.rpartition("@")[2] in settings.LATHE.single_sign_on.domains:
+    if address.rpartition("@")[2] in identity_provider().domains:
         return True
     return Invitation.objects.open().filter(email=address).exists()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from allauth.socialaccount.providers.openid_connect import views
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from requests import RequestException
 
 from apps.accounts.errors import SingleSignOnFailed
+from apps.accounts.single_sign_on import identity_provider
 
 logger = logging.getLogger(__name__)
 
@@ -23,4 +23,4 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
         return answer
     except (RequestException, KeyError, ValueError) as error:
         logger.warning("Single sign-on failed: %s", error, exc_info=True)
-        raise SingleSignOnFailed(provider=settings.LATHE.single_sign_on.name) from error
+        raise SingleSignOnFailed(provider=identity_provider().name) from error

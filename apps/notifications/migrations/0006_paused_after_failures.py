@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                     ("model.decayed", "Worse than when promoted"),
                     ("approval.asked", "Approval asked"),
                     ("approval.decided", "Approval decided"),
+                    ("comment.mentioned", "Mentioned in a comment"),
                     ("upload.refused", "Upload refused"),
                     ("queue.slow", "Long wait"),
                     ("session.slow", "Far slower than predicted"),
