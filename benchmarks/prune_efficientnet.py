@@ -3,10 +3,12 @@
     python -m benchmarks.prune_efficientnet --side 64 --fine-tune 9 --minutes 9
 
 The bar: 30 % of the multiply-accumulates removed at a loss of at most 1.5 points. The published network gets a new head
-for ten classes and is trained as a whole: that is the original. Every link is applied by its technique, as a session
-does it. Training sees shares of the first 10,000 training pictures; accuracy is that of all 10,000 test pictures, which
-no technique sees. The network enlarges the pictures itself, to `--side` pixels. Speed is the median CPU time of one
-thread on one picture in ONNX Runtime, original and result in turns. Memory: 3 GB.
+for ten classes and is trained as a whole: that is the original. It is cut and trained again as an ONNX file
+(`onnx-prune`, which fits the remaining layers again by least squares, then `onnx-recover`) or, with `--way program`, as
+a PyTorch program (`torch-prune`, `torch-recover`). Every link is applied by its technique, as a session does it. Training
+sees shares of the first 10,000 training pictures; accuracy is that of all 10,000 test pictures, which no technique
+sees. The network enlarges the pictures itself, to `--side` pixels. Speed is the median CPU time of one thread on one
+picture in ONNX Runtime, original and result in turns. Memory: 3 GB.
 """
 
 from __future__ import annotations
@@ -79,28 +81,35 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--removed", type=float, default=REMOVED, help="share of the multiply-accumulates (0.3)")
     parser.add_argument("--training-share", type=float, default=0.7, help="of the training pictures (0.7)")
     parser.add_argument("--learning-rate", type=float, default=0.0005)
+    parser.add_argument("--threads", type=int, default=2, help="to train with (2)")
+    parser.add_argument("--way", choices=("onnx", "program"), default="onnx")
     return parser.parse_args()
 
 
 def main() -> int:
     given = parsed()
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory(prefix="efficientnet-") as name:
         folder = Path(name)
         images, labels = pictures("training")
         np.savez(folder / "data.npz", image=images, y=labels)
         spec = DatasetSpec(kind="npz", task="classification", training_share=given.training_share)
         start = exported(published(given.side), folder / "published.pt2")
-        training = {"learning_rate": given.learning_rate, "mirror": True, "shift": 2}
+        training = {"mirror": True, "shift": 2, "learning_rate": given.learning_rate, "threads": given.threads}
         data = folder / "data.npz"
         shop = Shop(folder, data, spec, ModelFile(format=FORMAT, path=start))
-        original = shop.apply("torch-recover", start, FORMAT, minutes=given.fine_tune, distill=0.0, **training)
-        shop = Shop(folder, data, spec, ModelFile(format=FORMAT, path=original))
-        cut = shop.apply("torch-prune", original, FORMAT, macs_removed=given.removed)
-        learned = shop.apply("torch-recover", cut, FORMAT, minutes=given.minutes, **training)
-        models = {"original": original, "cut": cut, "cut and trained": learned}
-        files = {name: shop.apply("onnx-export", path, FORMAT) for name, path in models.items()}
-        return 0 if report(files) else 1
+        program = shop.apply("torch-recover", start, FORMAT, minutes=given.fine_tune, distill=0.0, **training)
+        original = shop.apply("onnx-export", program, FORMAT)
+        if given.way == "onnx":
+            shop = Shop(folder, data, spec, ModelFile(format="onnx", path=original))
+            cut = shop.apply("onnx-prune", original, "onnx", macs_removed=given.removed)
+            learned = shop.apply("onnx-recover", cut, "onnx", minutes=given.minutes, **training)
+        else:
+            shop = Shop(folder, data, spec, ModelFile(format=FORMAT, path=program))
+            pruned = shop.apply("torch-prune", program, FORMAT, macs_removed=given.removed)
+            recovered = shop.apply("torch-recover", pruned, FORMAT, minutes=given.minutes, **training)
+            cut, learned = (shop.apply("onnx-export", one, FORMAT) for one in (pruned, recovered))
+        return 0 if report({"original": original, "cut": cut, "cut and trained": learned}) else 1
 
 
 def report(files: dict[str, Path]) -> bool:
