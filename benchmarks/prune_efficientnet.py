@@ -5,10 +5,10 @@
 The bar: 30 % of the multiply-accumulates removed at a loss of at most 1.5 points. The published network gets a new head
 for ten classes and is trained as a whole: that is the original. It is cut and trained again as an ONNX file
 (`onnx-prune`, which fits the remaining layers again by least squares, then `onnx-recover`) or, with `--way program`, as
-a PyTorch program (`torch-prune`, `torch-recover`). Every link is applied by its technique, as a session does it. Training
-sees shares of the first 10,000 training pictures; accuracy is that of all 10,000 test pictures, which no technique
-sees. The network enlarges the pictures itself, to `--side` pixels. Speed is the median CPU time of one thread on one
-picture in ONNX Runtime, original and result in turns. Memory: 3 GB.
+a PyTorch program (`torch-prune`, `torch-recover`). Every link is applied by its technique, as a session does it.
+Training sees shares of the first 10,000 training pictures; accuracy is that of all 10,000 test pictures, which no
+technique sees. The network enlarges the pictures itself, to `--side` pixels. Speed is the median CPU time of one thread
+on one picture in ONNX Runtime, original and result in turns. Memory: 3 GB.
 """
 
 from __future__ import annotations

@@ -87,6 +87,17 @@ POOLS: tuple[dict[str, Any], ...] = (
     {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1},
     {"kernel_shape": [3, 3], "strides": [3, 3], "pads": [1, 1, 1, 1], "ceil_mode": 1},
 )
+RESIZED: tuple[tuple[NDArray[Any] | None, ...], ...] = (
+    (None, np.array([1, 1, 1.7, 2], np.float32)),
+    (None, np.array([1, 1, 0.6, 0.5], np.float32)),
+    (None, None, whole(2, 4, 16, 5)),
+)
+RESIZINGS: tuple[dict[str, Any], ...] = (
+    {"mode": "linear"},
+    {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+    {"mode": "cubic"},
+    {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+)
 CASES = (
     *(Case(name, (IMAGE,)) for name in UNARY.split()),
     *(Case(name, (positive(3, 5),)) for name in ("Log", "Sqrt", "Reciprocal")),
@@ -151,6 +162,9 @@ CASES = (
     Case("Pad", (IMAGE,), (whole(0, 1, 2, 0, 0, 0, 1, -1), np.array(1.5, np.float32))),
     Case("Pad", (IMAGE,), (whole(1, 2, 2, 1), None, whole(2, 3)), {"mode": "reflect"}),
     Case("Pad", (IMAGE,), (whole(0, 0, 2, 0, 0, 0, 1, 1),), {"mode": "edge"}),
+    *(Case("Resize", (IMAGE,), given, attributes) for given in RESIZED for attributes in RESIZINGS),
+    Case("Resize", (IMAGE,), (None, None, whole(12, 5)), {"mode": "linear", "axes": [2, 3]}),
+    Case("Resize", (TOKENS,), (None, np.array([1, 1, 1.5], np.float32)), {"mode": "linear"}),
     Case("MatMul", (TOKENS,), (floats(8, 5),)),
     Case("Gemm", (ROWS,), (floats(6, 5), floats(6)), {"transB": 1, "alpha": 0.5, "beta": 2.0}),
     Case("Gemm", (floats(5, 3),), (floats(5, 6),), {"transA": 1}),
@@ -216,6 +230,13 @@ def test_every_operator_that_the_plan_knows_has_a_function_and_a_case() -> None:
             "it uses the statistics of the batch",
         ),
         (Case("BatchNormalization", (IMAGE, *(positive(4) for _ in range(4)))), "its statistics are computed"),
+        (Case("Resize", (IMAGE,), RESIZED[0]), "its nearest pixel is found by half_pixel"),
+        (Case("Resize", (IMAGE,), RESIZED[0], {"mode": "linear", "antialias": 1}), "weighs pixels in a way"),
+        (
+            Case("Resize", (IMAGE,), RESIZED[0], {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}),
+            "its pixels are placed by asymmetric",
+        ),
+        (Case("Resize", (IMAGE,), (None, None, whole(2, 8, 9, 7)), {"mode": "linear"}), "the number of examples or ch"),
         (Case("ConvTranspose", (IMAGE,), (floats(4, 3, 3, 3),), {"auto_pad": "SAME_UPPER"}), "computes its padding"),
     ],
     ids=lambda value: value.op_type if isinstance(value, Case) else "",

@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto
 from torch import Tensor, nn
 
 # Each module adds its operators.
-from apps.agents.backends.torch.onnx_graph import elementwise, layers, shapes  # noqa: F401
+from apps.agents.backends.torch.onnx_graph import elementwise, layers, resizing, shapes  # noqa: F401
 from apps.agents.backends.torch.onnx_graph.operators import OPERATORS, STANDARD, TYPES, Call, call_of, tensor_of
 from apps.agents.backends.torch.onnx_graph.weights import STATISTICS, layer_weights, weights_of
 
