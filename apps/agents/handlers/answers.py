@@ -17,6 +17,8 @@ from apps.errors import UserError
 
 PROFILE_S = 0.3
 MOST_RUNS = 20
+SLOWEST_MS = 2_000.0
+"""A model whose runs take longer is not profiled: it would cost as much as its timing did."""
 
 
 def answers_of(watch: AnswerWatch, dataset: Dataset, out: Path, ran: Sequence[RanOperator] = ()) -> OutputFile:
@@ -33,7 +35,9 @@ def answers_of(watch: AnswerWatch, dataset: Dataset, out: Path, ran: Sequence[Ra
 
 
 def ran_by(candidate: Engine, dataset: Dataset, target: Target, p50_ms: float) -> tuple[RanOperator, ...]:
-    """Every operator of a run of `candidate` with its time; empty if its runtime does not tell."""
+    """Every operator of a run of `candidate` with its time; empty if its runtime does not tell, or it is slow."""
+    if p50_ms > SLOWEST_MS:
+        return ()
     runs = max(1, min(MOST_RUNS, round(PROFILE_S * 1000 / max(p50_ms, 1e-3))))
     try:
         times = candidate.profile(dataset.first(target.batch_size), target, runs)
