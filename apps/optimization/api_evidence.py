@@ -76,7 +76,7 @@ class EvidenceActions(Base):
 
     @extend_schema(
         summary="Download the picture of a test example",
-        responses={(200, "image/*"): OpenApiTypes.BINARY},
+        responses={(200, "image/png"): OpenApiTypes.BINARY, (200, "image/jpeg"): OpenApiTypes.BINARY},
         parameters=[
             OpenApiParameter("candidate", str, OpenApiParameter.PATH, description="The key of a judged candidate."),
             OpenApiParameter("name", str, OpenApiParameter.PATH, description="`excerpt.picture` of an example."),
@@ -91,7 +91,7 @@ class EvidenceActions(Base):
     @extend_schema(
         methods=["get"],
         summary="List what was measured by batch size and threads",
-        responses=services.MatrixOutcome,
+        responses=services.SessionSpeed,
     )
     @extend_schema(
         methods=["post"],
@@ -110,7 +110,8 @@ class EvidenceActions(Base):
         session = self.get_object()
         if request.method == "GET":
             refuse_unknown(request, ())
-            return Response([one.model_dump(mode="json") for one in services.matrices_of(session)])
+            found = services.SessionSpeed(measurements=services.matrices_of(session))
+            return Response(found.model_dump(mode="json"))
         asked = answers(MeasureSerializer, request)
         grid = services.speed_grid(asked.get("batch_sizes", ()), asked.get("threads", ()))
         session = services.session_measure(session, member(request), grid, asked.get("candidate", ""))

@@ -64,6 +64,9 @@ LAYERS: Columns[LayerLine] = {
     "original_precision": lambda line: line.original.precision if line.original else None,
     "candidate_precision": lambda line: line.candidate.precision if line.candidate else None,
     "candidate_bytes": lambda line: line.candidate.bytes if line.candidate else None,
+    "candidate_operators": lambda line: line.ran.operators if line.ran else None,
+    "candidate_time_ms": lambda line: line.ran.time_ms if line.ran else None,
+    "candidate_time_share": lambda line: line.ran.time_share if line.ran else None,
     "asked_in_float": lambda line: line.asked_in_float,
 }
 EVENTS: Columns[AuditEvent] = {

@@ -406,6 +406,15 @@ class SpeedGridInvalid(UserError):
     )
 
 
+class SpeedNotMeasurable(UserError):
+    code = "session.speed_not_measurable"
+    status = 409
+    sentence = (
+        "The speed of {candidate} cannot be measured: it was never made, or its file is not kept any more. Take it "
+        "instead of what is delivered, and it is made again."
+    )
+
+
 class NoReport(UserError):
     code = "session.no_report"
     status = 404

@@ -236,6 +236,7 @@ def answers_of(job: Job, result: JobResult) -> Path | None:
     kept = next((job.file(file.path) for file in result.files if file.role == answers_file.ROLE), None)
     if kept is not None:
         answers_file.read_answers(kept)
+        answers_file.read_ran(kept)
     return kept
 
 

@@ -24,6 +24,13 @@ class Told:
     kept: list[bytes] = field(default_factory=list)
     """The bytes of each checkpoint, in order."""
 
+    @property
+    def out(self) -> Path:
+        assert self.job is not None
+        folder = self.job.scratch / "out"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
         self.fractions.append(fraction)
         self.etas_s.append(eta_s)

@@ -52,7 +52,10 @@ def address(path: str, world: World) -> str:
     if path in ASKED:
         return path + ASKED[path](world)
     whole = f"{before}{rows[before.split('/')[3]]}{after.partition('}')[2]}" if after else path
-    return whole.replace("{key}", world.service_token.token_key)
+    further = {"{key}": world.service_token.token_key, "{candidate}": "c01", "{name}": "3704.png"}
+    for name, value in further.items():
+        whole = whole.replace(name, value)
+    return whole
 
 
 def examples(operation: dict[str, Any], media: str = JSON) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def make_ready(path: str, world: World) -> None:
         world.upload.size_bytes = len(data)
         world.upload.save()
         append_chunk(world.upload, 0, BytesIO(data))
-    if path.endswith(("/promote/", "/sessions/{id}/file/")):
+    if path.endswith(("/promote/", "/sessions/{id}/file/", "/speed/")):
         world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
     if path.endswith("/continue/"):
         world.session.steps.filter(key="analyse").update(identity="a" * 64)

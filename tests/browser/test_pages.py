@@ -33,6 +33,8 @@ PAGES = {
     "session": "{session}",
     "report": "{session}report/",
     "report-links": "{session}links/",
+    "predictions": "{session}predictions/",
+    "layers": "{session}layers/",
     "models": "/models/",
     "model-upload": "/models/upload/",
     "model": "/models/3/",
@@ -169,6 +171,13 @@ def test_the_graph_is_drawn_and_asks_for_nothing_that_is_not_there(logged_in: Ch
     wait(logged_in, "#canvas .node, svg .node", 60)
     logged_in.switch_to.default_content()
     assert not console_errors(logged_in)
+
+
+def test_the_graph_opens_at_a_layer(logged_in: Chrome, portal: Portal) -> None:
+    logged_in.get(f"{portal.url}{PAGES['graph']}?node=stem.0")
+    logged_in.switch_to.frame(wait(logged_in, "iframe.graph"))
+    wait_for_text(logged_in, "#sidebar-content, .sidebar-content", "stem.0", 60)
+    logged_in.switch_to.default_content()
 
 
 def _keep_picture(browser: Chrome, name: str) -> None:

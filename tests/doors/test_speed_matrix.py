@@ -97,7 +97,7 @@ def test_a_grid_goes_from_the_api_to_the_report(door: Door, client: Client, fini
     crank.turn_until_quiet()
 
     finished.refresh_from_db()
-    (found,) = door.client.get(f"{API}/{path}/").json()
+    (found,) = door.client.get(f"{API}/{path}/").json()["measurements"]
     assert found["status"] == Status.COMPLETED, told(finished)
     cells = found["matrix"]["cells"]
     assert [(cell["batch_size"], cell["threads"]) for cell in cells] == [(1, 1), (1, 64), (4, 1), (4, 64)]
@@ -134,4 +134,4 @@ def test_what_is_not_there_is_not_measured(door: Door, finished: OptimizationSes
     path = f"sessions/{finished.pk}/speed"
     assert door.post(path, {"candidate": "c99"}, status=422)["code"] == "session.candidate_unknown"
     SessionStep.objects.update(artifact=None)
-    assert door.post(path, {}, status=410)["code"] == "session.candidate_file_gone"
+    assert door.post(path, {}, status=409)["code"] == "session.speed_not_measurable"

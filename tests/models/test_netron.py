@@ -63,6 +63,15 @@ def test_a_filename_cannot_break_out_of_the_page(version: ModelVersion, browse, 
     assert "<script>alert(1)" not in html
 
 
+def test_a_node_to_begin_with_reaches_the_frame(version: ModelVersion, browse, viewer: User):
+    name = '/body"><b>/Conv'
+    graph, frame = (reverse(f"models:version-graph{part}", args=[version.model.pk, 1]) for part in ("", "-frame"))
+    html = browse(viewer).get(graph, {"node": name}).content.decode()
+    assert f'src="{frame}?node=%2Fbody%22%3E%3Cb%3E%2FConv"' in html
+    framed = browse(viewer).get(frame, {"node": name}).content.decode()
+    assert '<meta name="model-node" content="/body&quot;&gt;&lt;b&gt;/Conv">' in framed
+
+
 def test_the_modules_that_the_start_needs_are_served():
     for name in (
         "js/graph.js",

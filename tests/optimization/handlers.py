@@ -31,6 +31,7 @@ _FRESH_S = 0.5
 """Who waits writes its note again all the time."""
 TABLE = {kind: f"tests.optimization.handlers:{kind.value}" for kind in StepKind}
 TABLE[StepKind.REFINE] = "apps.agents.handlers.refine:run"
+TABLE[StepKind.MATRIX] = "apps.agents.handlers.speed_matrix:run"
 """In place of `apps.optimization.jobs.HANDLERS`. Proposals are quick to make."""
 
 

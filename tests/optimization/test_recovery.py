@@ -31,7 +31,7 @@ from lathe.redis import embedded
 from tests.optimization import crank, handlers, material
 from tests.optimization.trainable import EXAMPLES, examples_npz, network_zip
 
-PHASES = tuple(kind for kind in StepKind if kind is not StepKind.REFINE)
+PHASES = tuple(kind for kind in StepKind if kind not in (StepKind.REFINE, StepKind.MATRIX))
 """The kinds of step of a session with one candidate, around which nothing is refined."""
 pytestmark = [
     pytest.mark.recovery,

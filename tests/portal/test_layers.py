@@ -48,6 +48,7 @@ def test_the_report_leads_to_it_and_it_shows_both(client: Client, everything: Wo
     html = client.get(page).content.decode()
     assert 'name="keep" value="stem.0"' in html
     assert "kept in float" in html
+    assert "QLinearConv, QuantizeLinear" in html
     graph = reverse("models:version-graph", args=[everything.model.pk, everything.version.number])
     assert f'href="{graph}?node=stem.0"' in html
 
@@ -90,6 +91,8 @@ def test_the_api_has_the_same(client: Client, everything: World, page: str) -> N
     assert (found["candidate"], found["candidates"]) == ("c01", ["c01"])
     stem = next(line for line in found["lines"] if line["layer"]["name"] == "stem.0")
     assert stem["candidate"] == {"precision": "int8", "bytes": 144.0}
+    assert stem["ran"]["operators"] == ["QLinearConv", "QuantizeLinear"]
+    assert stem["ran"]["time_share"] == pytest.approx(0.5)
     unknown = client.get(f"/api/v1/sessions/{everything.session.pk}/layers/", {"candidate": "c99"}).json()
     assert unknown["code"] == "session.candidate_unknown"
 

@@ -19,7 +19,7 @@ from apps.accounts import service_accounts
 from apps.accounts.models import ApiToken, Invitation, Login, Membership, Role, SavedFilter, Team, TokenScope, User
 from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
-from apps.agents.contracts.reports.answers import Answers
+from apps.agents.contracts.reports.answers import Answers, RanOperator
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Plan, Status, StepKind
 from apps.agents.files.answers_file import write_answers
@@ -194,11 +194,16 @@ def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:
 
 
 def answers_content() -> bytes:
-    """The file of a judged candidate's answers, each example with a picture of one pixel."""
+    """The file of what was seen when a candidate was judged, each example with a picture of one pixel."""
     answers = Answers.model_validate(report_body("answers"))
     pictures = {one.excerpt.picture: PIXEL for one in answers.shown if one.excerpt.picture}
     file = BytesIO()
-    write_answers(file, answers, pictures)
+    ran = (
+        RanOperator(layer="stem.0", operator="QuantizeLinear", time_ms=0.001),
+        RanOperator(layer="stem.0", operator="QLinearConv", time_ms=0.003),
+        RanOperator(layer="", operator="Softmax", time_ms=0.004),
+    )
+    write_answers(file, answers, pictures, ran)
     return file.getvalue()
 
 

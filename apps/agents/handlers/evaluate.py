@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from apps.agents.contracts.criteria import CountedSize, Criteria
-from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import LONGEST_TIMING_S, EvaluateArguments
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
@@ -18,7 +18,7 @@ from apps.agents.evaluation.evaluating import OUTPUTS_SHARE
 from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.files.compressed_size import compressed_share
-from apps.agents.handlers.answers import answers_of
+from apps.agents.handlers.answers import answers_of, ran_by
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.litert_size import litert_bytes
 from apps.agents.handlers.material import Material
@@ -85,8 +85,21 @@ def run(context: JobContext) -> JobResult:
         timer = InProcessTimer(material.original, candidate, ranking) if part is Part.CHOOSING else fresh
         report = evaluated(candidate, effort, arguments.runtime_baseline, timer, fresh)
     found = _explained(context, material, candidate, arguments, report)
-    files = (answers_of(watch, material.dataset, context.out),) if watch is not None else ()
+    files = (_evidence(context, material, candidate, watch, report, criteria),) if watch is not None else ()
     return JobResult(body=found.model_dump(mode="json"), files=files)
+
+
+def _evidence(
+    context: JobContext,
+    material: Material,
+    candidate: Engine,
+    watch: AnswerWatch,
+    report: EvaluationReport,
+    criteria: Criteria,
+) -> OutputFile:
+    """What is kept of a judgement beside its numbers."""
+    ran = ran_by(candidate, material.dataset, target_of(report, criteria.target), report.latency.candidate.p50_ms)
+    return answers_of(watch, material.dataset, context.out, ran)
 
 
 def _in_fresh_processes(context: JobContext, material: Material, effort: Effort, wait_s: float) -> FreshProcessTimer:

@@ -12,7 +12,7 @@ from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.layers import SessionLayers, session_layers
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
-from apps.optimization.services.matrices import MatrixOutcome, matrices_of, session_measure, speed_grid
+from apps.optimization.services.matrices import SessionSpeed, matrices_of, session_measure, speed_grid
 from apps.optimization.services.predictions import PlannerErrors, planner_errors
 from apps.optimization.services.preview import (
     BrokenHere,
@@ -37,13 +37,13 @@ __all__ = [
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
-    "MatrixOutcome",
     "Picture",
     "PlannerErrors",
     "SessionAnswers",
     "SessionLayers",
     "SessionPreview",
     "SessionReport",
+    "SessionSpeed",
     "Storage",
     "TechniqueStatus",
     "alternatives",

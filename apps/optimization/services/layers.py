@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
+from apps.agents.contracts.reports.answers import RanOperator
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import StepKind, Verdict
 from apps.agents.contracts.values import Value
+from apps.agents.files import answers_file
+from apps.agents.measuring.operator_times import CONVERSIONS
+from apps.models.storage import local_path
 from apps.optimization.errors import CandidateUnknown, NoLayers
 from apps.optimization.lineage import Lineage
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import KeptAnswers, OptimizationSession
 from apps.optimization.side_by_side.layers import LayerCell, stored_layers
 
 _NODE = re.compile(r"^/(?P<path>.+)/[^/]+$")
@@ -30,12 +34,24 @@ class Stored(Value):
     bytes: float
 
 
+class Ran(Value):
+    """What a candidate's runtime ran for a layer when the candidate was judged."""
+
+    operators: tuple[str, ...]
+    """The runtime's names; conversions of numbers come last."""
+    time_ms: float
+    time_share: float
+    """Of the time of all operators, 0 to 1."""
+
+
 class LayerLine(Value):
     """One layer. What is not known is `None`, never 0."""
 
     layer: Layer
     original: Stored | None
     candidate: Stored | None
+    ran: Ran | None
+    """`None` if the candidate was not judged, or if its runtime runs the layer as a part of another."""
     asked_in_float: bool
     """Whether the candidate's techniques were told to leave it in float."""
 
@@ -67,7 +83,7 @@ def session_layers(session: OptimizationSession, candidate: str = "") -> Session
         raise CandidateUnknown(field="candidate", candidate=candidate, known=listed(list(files)) or "none")
     summary, told = files.get(key, (None, frozenset[str]()))
     original = stored_layers(analysis.model)
-    made = stored_layers(summary) if summary else {}
+    made, ran = stored_layers(summary) if summary else {}, _ran(session, key)
     return SessionLayers(
         session=session.pk,
         format=analysis.model.format,
@@ -79,6 +95,7 @@ def session_layers(session: OptimizationSession, candidate: str = "") -> Session
                 layer=layer,
                 original=stored_of(layer.name, original),
                 candidate=stored_of(layer.name, made),
+                ran=ran.get(layer.name),
                 asked_in_float=bool(told & {layer.name, layer.op_type}),
             )
             for layer in analysis.layers
@@ -132,6 +149,26 @@ def _files(session: OptimizationSession) -> dict[str, tuple[ModelSummary, frozen
             told = frozenset(name for link in row.chain for name in _kept(link.parameters))
             found[row.key] = (ModelSummary.model_validate(body), told)
     return found
+
+
+def _ran(session: OptimizationSession, candidate: str) -> dict[str, Ran]:
+    """By layer: what the runtime ran when `candidate` was judged last."""
+    kept = KeptAnswers.objects.of_candidates(session.pk).filter(step__candidate_key=candidate).last()
+    if kept is None:
+        return {}
+    with local_path(kept.blob) as path:
+        operators = answers_file.read_ran(path)
+    total_ms = sum(one.time_ms for one in operators) or 1.0
+    by_layer: dict[str, list[RanOperator]] = {}
+    for one in sorted(operators, key=lambda one: one.operator in CONVERSIONS):
+        by_layer.setdefault(one.layer, []).append(one)
+    return {name: _ran_together(found, total_ms) for name, found in by_layer.items() if name}
+
+
+def _ran_together(operators: Sequence[RanOperator], total_ms: float) -> Ran:
+    time_ms = sum(one.time_ms for one in operators)
+    names = (f"{one.operator} on {one.dequantized}" if one.dequantized else one.operator for one in operators)
+    return Ran(operators=tuple(dict.fromkeys(names)), time_ms=time_ms, time_share=time_ms / total_ms)
 
 
 def _kept(parameters: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from apps.agents.session.preparation import measuring_queue
 from apps.agents.session.steps import starting_from
 from apps.audit import trail
 from apps.optimization import collecting, events, messages, pipeline
-from apps.optimization.errors import CandidateFileGone, CandidateUnknown, SessionMoveRefused, SpeedGridInvalid
+from apps.optimization.errors import CandidateUnknown, SessionMoveRefused, SpeedGridInvalid, SpeedNotMeasurable
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.outages import require_queue
@@ -47,6 +47,13 @@ class MatrixOutcome(Value):
     @property
     def is_open(self) -> bool:
         return self.status in ACTIVE
+
+
+class SessionSpeed(Value):
+    """What members had measured by batch size and threads."""
+
+    measurements: tuple[MatrixOutcome, ...]
+    """The latest first."""
 
 
 def matrices_of(session: OptimizationSession) -> tuple[MatrixOutcome, ...]:
@@ -98,7 +105,7 @@ def session_measure(
     Without a candidate, what the session delivers is measured; if that is the original, the original alone.
 
     Raises `PermissionDenied`, `SessionMoveRefused` unless the session is completed, `CandidateUnknown`,
-    `CandidateFileGone`, `QueueAway`.
+    `SpeedNotMeasurable`, `QueueAway`.
     """
     require_role(user, session.team, Role.ENGINEER)
     row = OptimizationSession.objects.locked(session.pk)
@@ -148,5 +155,5 @@ def _parents(session: OptimizationSession, candidate: str) -> dict[str, str]:
         return starting_from(COMPARED)
     maker = makers(session).get(candidate)
     if maker is None or collecting.is_gone(maker, ask_the_store=True):
-        raise CandidateFileGone(field="candidate", candidate=candidate)
+        raise SpeedNotMeasurable(field="candidate", candidate=candidate)
     return starting_from(maker.key)

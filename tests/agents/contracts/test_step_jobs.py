@@ -17,6 +17,7 @@ from apps.agents.contracts.job_arguments import (
     EvaluateArguments,
     InspectDatasetArguments,
     InspectModelArguments,
+    MatrixArguments,
     OptimizeArguments,
     PackageArguments,
     PlanArguments,
@@ -39,6 +40,7 @@ REFINED = RefineParameters(
     count=2,
     best=2.0,
 )
+TIMED = (StepKind.ANALYSE, StepKind.EVALUATE, StepKind.MATRIX)
 READ_BY: dict[StepKind, type[Arguments]] = {
     StepKind.ANALYSE: AnalyseArguments,
     StepKind.PLAN: PlanArguments,
@@ -46,6 +48,7 @@ READ_BY: dict[StepKind, type[Arguments]] = {
     StepKind.EVALUATE: EvaluateArguments,
     StepKind.REFINE: RefineArguments,
     StepKind.PACKAGE: PackageArguments,
+    StepKind.MATRIX: MatrixArguments,
 }
 PARAMETERS: dict[StepKind, dict[str, Any]] = {
     StepKind.ANALYSE: {},
@@ -54,6 +57,7 @@ PARAMETERS: dict[StepKind, dict[str, Any]] = {
     StepKind.EVALUATE: JUDGED,
     StepKind.REFINE: REFINED.model_dump(mode="json"),
     StepKind.PACKAGE: CLOSING.model_dump(mode="json"),
+    StepKind.MATRIX: {"grid": {"batch_sizes": [1, 8], "threads": [1]}, "by": "emil@example.org"},
 }
 
 
@@ -104,7 +108,7 @@ def test_what_a_job_is_told_survives_the_pipe_and_is_what_its_handler_reads(kind
 
 @pytest.mark.parametrize("kind", list(StepKind))
 def test_only_what_times_gets_the_cores_that_are_kept_for_it(kind: StepKind) -> None:
-    assert job(kind, facts()).cores == ((3, 4) if kind in (StepKind.ANALYSE, StepKind.EVALUATE) else ())
+    assert job(kind, facts()).cores == ((3, 4) if kind in TIMED else ())
 
 
 def test_a_finalist_is_judged_with_the_outcomes_of_all_and_ranking_goes_without() -> None:

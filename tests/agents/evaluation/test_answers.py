@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.agents.contracts.criteria import Constraints, Criteria
+from apps.agents.contracts.criteria import Constraints, Criteria, Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.answers import AnswerKind, Answers, Scores, Turn
 from apps.agents.contracts.reports.evaluation import Part
@@ -17,10 +17,10 @@ from apps.agents.evaluation.answers import AnswerWatch
 from apps.agents.evaluation.answers.confusion import MOST_CLASSES, confusion_of
 from apps.agents.evaluation.answers.meter import MOST_SHOWN
 from apps.agents.evaluation.quality import OutputsComparison, Question
-from apps.agents.files.answers_file import read_answers, read_picture
-from apps.agents.handlers.answers import answers_of
+from apps.agents.files.answers_file import read_answers, read_picture, read_ran
+from apps.agents.handlers.answers import answers_of, ran_by
 from apps.agents.measuring.engine import open_engine
-from tests.agents.evaluation.test_evaluation import product
+from tests.agents.evaluation.test_evaluation import SAMPLES, product
 from tests.agents.told import Told
 
 EXAMPLES = 400
@@ -156,6 +156,20 @@ def test_a_name_that_is_not_a_pictures_leads_to_none(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         read_picture(tmp_path / "answers.zip", "../answers.json")
+
+
+def test_the_operators_of_a_candidate_are_told_by_layer(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", image=np.zeros((60, 1, 28, 28), np.float32))
+    engine = open_engine("onnx", SAMPLES / "fashion_mobilenet.onnx", tmp_path)
+    dataset = load_dataset(
+        tmp_path / "d.npz", DatasetSpec(kind="npz", task="fidelity"), engine.summary.inputs, seed=1, scratch=tmp_path
+    )
+    ran = ran_by(engine, dataset, Target(), p50_ms=1.0)
+
+    assert ("stem.0", "Conv") in {(one.layer, one.operator) for one in ran}
+    assert all(one.time_ms > 0 for one in ran)
+    answers_of(AnswerWatch(), dataset, tmp_path, ran)
+    assert read_ran(tmp_path / "answers.zip") == ran
 
 
 @pytest.mark.parametrize(("shift", "kind"), [(0.0, Scores.OUTPUT), (-0.5, Scores.SOFTMAX)])

@@ -25,6 +25,7 @@ from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.loading import Arrays, load_dataset
 from apps.agents.evaluation.agent import EvaluationAgent
+from apps.agents.files.answers_file import read_answers, read_ran
 from apps.agents.handlers import evaluate as handler
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.engine import fixed_batch, open_engine, run_portions
@@ -308,7 +309,9 @@ def test_the_job_hands_back_a_report_as_plain_json(job: Job) -> None:
     report = EvaluationReport.model_validate(json.loads(json.dumps(result.body)))
     assert report.examples == 384
     assert report.machine.cores >= 1
-    assert result.files == ()
+    (kept,) = result.files
+    assert read_answers(job.file(kept.path)).examples == 384
+    assert read_ran(job.file(kept.path))
 
 
 @pytest.mark.parametrize(

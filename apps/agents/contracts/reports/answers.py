@@ -107,6 +107,18 @@ class Histogram(Value):
     candidate: tuple[int, ...]
 
 
+class RanOperator(Value):
+    """One operator of a candidate as its runtime ran it."""
+
+    layer: str
+    """The layer in the file that it belongs to; empty if it belongs to none."""
+    operator: str
+    """The runtime's name for it."""
+    time_ms: float
+    dequantized: str = ""
+    """If it computes in float on numbers that were converted for it: their original type."""
+
+
 class Answers(Value):
     """The answers of both models to the examples on which a candidate was judged."""
 

@@ -24,7 +24,7 @@ BINNED_PER_EXAMPLE = 64
 
 @dataclass(frozen=True)
 class Found:
-    """What a meter has found, with the places of the shown answers in the order of the examples."""
+    """What became of the answers: how many took each turn, the ones to show, and how all are spread."""
 
     kind: AnswerKind
     turns: dict[Turn, int]
@@ -48,7 +48,7 @@ class AnswerMeter(ABC):
 
 @dataclass(frozen=True)
 class Changes:
-    """Which answers changed, which way, and by how much: the masks `changed`, `worse` and `better`, and `sizes`."""
+    """Which answers changed, which way, and by how much, example by example."""
 
     changed: Bools
     worse: Bools

@@ -30,7 +30,7 @@ class AnswerWatch:
 
     def add(self, spec: DatasetSpec, original: Array, candidate: Array, labels: Labels) -> None:
         """Add one batch of judged outputs."""
-        if why_not(spec, original):
+        if is_left_out(spec, original):
             return
         self._meter = self._meter or _meter_for(spec, original.shape)
         self._meter.add(original, candidate, labels)
@@ -48,7 +48,7 @@ class AnswerWatch:
         return _with_groups(self._meter.found(examples, dataset.summary.classes), dataset, len(examples))
 
 
-def why_not(spec: DatasetSpec, output: Array) -> bool:
+def is_left_out(spec: DatasetSpec, output: Array) -> bool:
     """Whether answers to this task are not kept one by one."""
     return spec.task in TASKS_OF_TEXTS_ALONE or (spec.task is Task.FIDELITY and output.dtype.kind != "f")
 
