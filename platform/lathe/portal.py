@@ -35,7 +35,7 @@ SHUTDOWN_S = 5
 THREADS = {"default": 4, CHECKS_QUEUE: checks.AT_ONCE}
 """Threads per queue, one by default. Queues that measure have one, so that no second step disturbs a measurement."""
 IDLE_POLL_MS = 200
-"""How long an idle worker sleeps at most before it asks Redis again. A session waits that long for each step."""
+"""How often a worker looks for delayed messages that are due, and, while busy, for what its thread has finished."""
 
 
 class CannotStart(Exception):
