@@ -20,6 +20,8 @@ SQLITE_PRAGMAS = (
     "PRAGMA cache_size=2000;"
 )
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
+POOLING, SESSION_POOLING, TRANSACTION_POOLING = "pooling", "session", "transaction"
+"""Of a pooler such as PgBouncer before the server: how long a client keeps the same connection to the server."""
 POSTGRES_PATIENCE = {
     # In seconds: a server that hangs counts as unavailable.
     "connect_timeout": "3",
@@ -33,7 +35,9 @@ S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name", "addressing":
 
 
 def database(url: str) -> dict[str, Any]:
-    """One entry of `DATABASES`: `sqlite:///path` or `postgres://user:password@host:port/name?sslmode=…`."""
+    """One entry of `DATABASES`: `sqlite:///path` or `postgres://user:password@host:port/name?sslmode=…`, with
+    `pooling=transaction` if the host is a pooler in that mode.
+    """
     parts = urlsplit(url)
     name = unquote(parts.path)
     if parts.scheme == "sqlite":
@@ -48,9 +52,10 @@ def database(url: str) -> dict[str, Any]:
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": SQLITE_PRAGMAS},
         }
     options = dict(parse_qsl(parts.query))
+    pooling = options.pop(POOLING, SESSION_POOLING)
     strangers = [option for option in options if option not in POSTGRES_OPTIONS]
-    if strangers or len(name) < 2:
-        known = ", ".join(POSTGRES_OPTIONS)
+    if strangers or len(name) < 2 or pooling not in (SESSION_POOLING, TRANSACTION_POOLING):
+        known = ", ".join((*POSTGRES_OPTIONS, f"{POOLING}={TRANSACTION_POOLING}"))
         shown = parts._replace(netloc=parts.hostname or "").geturl()
         raise WrongVariable(
             "DATABASE_URL", shown, f"write postgres://user:password@host:5432/name. Allowed after the ?: {known}."
@@ -63,6 +68,9 @@ def database(url: str) -> dict[str, Any]:
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
         "OPTIONS": POSTGRES_PATIENCE | options,
+        # A cursor of the server outlives its statement, but between two statements the pooler may give this client
+        # another of its connections.
+        "DISABLE_SERVER_SIDE_CURSORS": pooling == TRANSACTION_POOLING,
     }
 
 

@@ -38,6 +38,15 @@ def test_an_operator_may_have_another_patience_with_postgres():
     assert addresses.database("postgres://db/lathe?connect_timeout=20")["OPTIONS"]["connect_timeout"] == "20"
 
 
+def test_a_pooler_of_transactions_is_asked_for_no_cursor_that_outlives_one():
+    pooled = addresses.database("postgres://pooler:6432/lathe?pooling=transaction&sslmode=require")
+    assert pooled["DISABLE_SERVER_SIDE_CURSORS"] is True
+    assert pooled["OPTIONS"] == {**addresses.POSTGRES_PATIENCE, "sslmode": "require"}
+    assert addresses.database("postgres://db/lathe")["DISABLE_SERVER_SIDE_CURSORS"] is False
+    with pytest.raises(WrongVariable, match="pooling=transaction"):
+        addresses.database("postgres://pooler/lathe?pooling=statement")
+
+
 def test_bucket_with_an_endpoint_of_its_own():
     settings = addresses.storage("s3://models/team/a?endpoint=https://s3.example.org&region=eu-1&addressing=path")
     assert settings["BACKEND"] == "storages.backends.s3.S3Storage"
