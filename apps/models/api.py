@@ -25,7 +25,7 @@ from apps.models.api_aliases import routes as alias_routes
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
 from apps.models.filters import DataSetFilter, ModelFilter, VersionFilter
-from apps.models.models import DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
+from apps.models.models import Alias, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 from apps.models.serializers import (
     DataSetChangeSerializer,
     DataSetSerializer,
@@ -35,6 +35,7 @@ from apps.models.serializers import (
     NewModelSerializer,
     NewUploadSerializer,
     NewVersionSerializer,
+    RegisteredModelRowSerializer,
     RegisteredModelSerializer,
     SignatureChoiceSerializer,
     UploadSerializer,
@@ -85,7 +86,7 @@ def _upload(user: User, team: Team, asked: dict[str, Any]) -> Upload | None:
 class RegisteredModelViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RegisteredModel]
 ):
-    """Registered models: a name, a description, tags, and versions."""
+    """Registered models: a name, a description, tags, and versions. A list leaves out their `readme`."""
 
     serializer_class = RegisteredModelSerializer
     queryset = RegisteredModel.objects.all()
@@ -93,8 +94,14 @@ class RegisteredModelViewSet(
     ordering_fields = ("name", "created_at")
 
     def get_queryset(self) -> QuerySet[RegisteredModel]:
-        visible = RegisteredModel.objects.visible_to(self.request.user)
-        return visible.select_related("team", "created_by").prefetch_related("versions", "aliases__version")
+        visible = RegisteredModel.objects.visible_to(self.request.user).select_related("team", "created_by")
+        numbers = ModelVersion.objects.order_by().only("model_id", "number")
+        aliases = Alias.objects.select_related("version").only("model_id", "name", "version__number")
+        rows = visible.prefetch_related(Prefetch("versions", numbers)).prefetch_related(Prefetch("aliases", aliases))
+        return rows.defer("readme") if self.action == "list" else rows
+
+    def get_serializer_class(self) -> type[RegisteredModelSerializer]:
+        return RegisteredModelRowSerializer if self.action == "list" else RegisteredModelSerializer
 
     def create(self, request: Request) -> Response:
         asked = answers(NewModelSerializer, request)

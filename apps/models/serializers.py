@@ -157,7 +157,7 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 
     class Meta:
         model = RegisteredModel
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "team", "name", "description", "readme", "tags", "versions", "aliases", "created_by"),
             "created_at",
         )
@@ -169,6 +169,14 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
     @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
     def get_aliases(self, model: RegisteredModel) -> dict[str, int]:
         return {alias.name: alias.version.number for alias in model.aliases.all()}
+
+
+class RegisteredModelRowSerializer(RegisteredModelSerializer):
+    """A model in a list: without its `readme`, which may be long."""
+
+    class Meta(RegisteredModelSerializer.Meta):
+        fields = tuple(name for name in RegisteredModelSerializer.Meta.fields if name != "readme")
+        read_only_fields = fields
 
 
 class DataSetSerializer(serializers.ModelSerializer[DataSet]):

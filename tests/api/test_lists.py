@@ -88,6 +88,14 @@ def test_pages_follow_each_other_without_a_gap(mine: Client, everything: World) 
     assert seen == ["net 0", "net 1", "net 2", "net 3", "net 4", "resnet"]
 
 
+def test_a_list_of_models_leaves_out_what_may_be_long(mine: Client, everything: World) -> None:
+    RegisteredModel.objects.filter(team=everything.team).update(readme="# Use")
+    (row,) = mine.get("/api/v1/models/").json()["results"]
+    whole = mine.get(f"/api/v1/models/{row['id']}/").json()
+    assert whole == {**row, "readme": "# Use"}
+    assert "readme" not in row
+
+
 def test_a_page_has_two_hundred_rows_at_most(mine: Client, everything: World) -> None:
     LogEntry.objects.bulk_create(LogEntry(session=everything.session, message=str(n)) for n in range(205))
     path = f"/api/v1/sessions/{everything.session.pk}/log/"
