@@ -42,19 +42,23 @@ def login_group(session_key: str) -> str:
     return f"login.{sha256(session_key.encode()).hexdigest()[:32]}"
 
 
-def poke(group: str) -> None:
-    """Pokes the pages of `group` once the transaction is committed."""
-    transaction.on_commit(partial(_send, group))
+def poke(*groups: str) -> None:
+    """Pokes the pages of `groups` once the transaction is committed."""
+    if groups:
+        transaction.on_commit(partial(_send, groups))
 
 
-def _send(group: str) -> None:
+def _send(groups: tuple[str, ...]) -> None:
     if get_channel_layer() is not None:
-        async_to_sync(_told)(group)
+        async_to_sync(_told)(groups)
 
 
-async def _told(group: str) -> None:
+async def _told(groups: tuple[str, ...]) -> None:
+    """One after the other over one connection: a call of its own for each would connect anew."""
     layer = get_channel_layer()
-    await reached(layer.group_send(group, {"type": CHANGED}), f"poking {group}")
+    for group in groups:
+        if not await reached(layer.group_send(group, {"type": CHANGED}), f"poking {group}"):
+            return
 
 
 async def reached(asking: Any, what: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -252,6 +252,12 @@ def _record_refusal(row: Any) -> None:
     trail.record("upload.refused", team=team, subject=str(row), reason=row.refusal, data=data)
 
 
+def _pending_index(name: str) -> models.Index:
+    """Of the few rows that wait for their check, which every worker asks for every few seconds."""
+    pending = Q(status=InspectionStatus.PENDING)
+    return models.Index(fields=("check_expires_at",), condition=pending, name=name)
+
+
 class ModelVersion(Inspected):
     """One immutable file of a model. A version made by Lathe records its parent version, session and step."""
 
@@ -273,6 +279,7 @@ class ModelVersion(Inspected):
     class Meta:
         ordering = ("-number",)
         constraints = (models.UniqueConstraint(fields=("model", "number"), name="version_number_unique_in_model"),)
+        indexes = (_pending_index("version_pending"),)
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
@@ -460,6 +467,7 @@ class DataSet(Inspected):
     class Meta:
         ordering = ("name",)
         constraints = (models.UniqueConstraint(fields=("team", "name"), name="dataset_name_unique_in_team"),)
+        indexes = (_pending_index("dataset_pending"),)
 
     def __str__(self) -> str:
         return self.name

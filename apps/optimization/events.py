@@ -21,9 +21,9 @@ def poke(session: OptimizationSession) -> None:
 
 
 def poke_waiting() -> None:
-    """Pokes the pages of the sessions next in line, which have moved up because a step began or ended."""
-    for step in SessionStep.objects.waiting().order_by("enqueued_at")[:NEXT_IN_LINE]:
-        poke(step.session)
+    """Pokes the pages of the sessions next in line, which have moved up because a step began."""
+    next_steps = SessionStep.objects.waiting().only("pk", "session__id").order_by("enqueued_at")[:NEXT_IN_LINE]
+    pokes.poke(*dict.fromkeys(step.session.channel_group for step in next_steps))
 
 
 # --- who may still look ----------------------------------------------------------------------------------------------

@@ -113,7 +113,6 @@ def _take_and_run(step: SessionStep) -> None:
     with bound_ids(**_ids(step)), workers.busy_with(step):
         StepRun(step).carry_out()
     messages.send_advance(step.session_id)
-    events.poke_waiting()
 
 
 def _ids(step: SessionStep) -> dict[str, object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -26,6 +26,9 @@ from apps.optimization.models import OptimizationSession, PipelineSettings, Sess
 LATELY = 200
 """How many recently ended steps determine the usual duration of each kind."""
 _UNITS = ((60, "minute"), (3600, "hour"), (86400, "day"))
+_OF_A_RUNNING_STEP = ("pk", "session_id", "kind", "eta_s", "started_at")
+_OF_A_WAITING_STEP = ("pk", "session_id", "kind", "queue", "enqueued_at", "created_at", "not_before")
+_DEVICE = "criteria_body__target__device"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
@@ -53,10 +56,12 @@ class _Entry:
     ready_at: datetime
 
 
-def _waits_now() -> dict[UUID, Wait]:
-    """The waits of all waiting sessions, by session, read in a constant number of queries."""
+def _waits_now(wanted: Collection[UUID]) -> dict[UUID, Wait]:
+    """The waits of the waiting ones among the sessions `wanted`. However many others wait, the number of queries is
+    the same, and of each only its place in line is read.
+    """
     now = clock.now()
-    running = list(SessionStep.objects.filter(status=Status.RUNNING))
+    running = list(SessionStep.objects.filter(status=Status.RUNNING).only(*_OF_A_RUNNING_STEP))
     at_work = {step.session_id for step in running}
     typical = typical_durations_s()
     paused = PipelineSettings.current().paused_queues
@@ -64,7 +69,7 @@ def _waits_now() -> dict[UUID, Wait]:
     for queue, entries in _entries().items():
         free_s = _free_in_s(queue, running, typical, now)
         for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
-            if entry.session not in at_work and entry.session not in waits:
+            if entry.session in wanted and entry.session not in at_work and entry.session not in waits:
                 waits[entry.session] = _wait(queue, place, len(free_s), None if queue in paused else start_s)
     return waits
 
@@ -74,7 +79,7 @@ def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
     active = {session.pk for session in sessions if session.is_active}
     if not active:
         return {}
-    return {pk: wait for pk, wait in _waits_now().items() if pk in active}
+    return _waits_now(active)
 
 
 def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:
@@ -104,13 +109,15 @@ def typical_durations_s() -> dict[str, float]:
 def _entries() -> dict[str, list[_Entry]]:
     """The waiting steps of each queue, in the order in which they will be taken."""
     queues: dict[str, list[_Entry]] = defaultdict(list)
-    for step in SessionStep.objects.waiting().select_related(None).order_by("pk"):
+    waiting = SessionStep.objects.waiting().select_related(None).only(*_OF_A_WAITING_STEP)
+    for step in waiting.order_by("pk"):
         announced_at = step.enqueued_at or step.created_at
         ready_at = max(announced_at, step.not_before) if step.not_before else announced_at
         queues[step.queue].append(_Entry(step.session_id, step.kind, ready_at))
-    for session in OptimizationSession.objects.filter(status=Status.QUEUED, steps=None, cancel_requested_at=None):
-        queue = "gpu" if session.criteria.target.device is Device.CUDA else "cpu"
-        queues[queue].append(_Entry(session.pk, StepKind.ANALYSE, session.created_at))
+    unannounced = OptimizationSession.objects.filter(status=Status.QUEUED, steps=None, cancel_requested_at=None)
+    for pk, created_at, device in unannounced.order_by().values_list("pk", "created_at", _DEVICE):
+        queue = "gpu" if device == Device.CUDA else "cpu"
+        queues[queue].append(_Entry(pk, StepKind.ANALYSE, created_at))
     return {queue: sorted(entries, key=lambda entry: entry.ready_at) for queue, entries in queues.items()}
 
 

@@ -17,6 +17,8 @@ from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKi
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.forms import SearchedChoiceField, SessionForm
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
+from apps.optimization.views.dashboard import MOST_ACTIVE
+from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version
@@ -105,7 +107,7 @@ def test_the_dashboard_finds_what_is_active_without_the_rest_and_shows_the_newes
     with CaptureQueriesContext(connection) as queries:
         page = client.get(reverse("optimization:dashboard"))
     assert [session.pk for session in page.context["active"]] == moving
-    sessions = 'SELECT "optimization_optimizationsession"."id"'
+    sessions = 'SELECT "optimization_optimizationsession"."status"'
     asked = [one["sql"] for one in queries if one["sql"].startswith(sessions) and "'running'" in one["sql"]]
     assert len(asked) == 1
     assert "ORDER BY" not in asked[0], "SQLite takes the index of the order, and reads all that a team has"
@@ -205,3 +207,33 @@ def test_starting_from_the_page_still_names_what_is_wrong(
     page = client.post(reverse("optimization:session-new"), {"version": "999", "dataset": "x"})
     assert page.status_code == 422
     assert {"version", "dataset", "criteria_set"} <= page.context["form"].errors.keys()
+
+
+def test_the_dashboard_shows_what_runs_first_and_says_how_many_more_wait(
+    client: Client, engineer: User, many: list[OptimizationSession]
+) -> None:
+    """However many wait: their plans, reports and criteria are not read."""
+    OptimizationSession.objects.update(status=Status.QUEUED, outcome="", verdict=None)
+    OptimizationSession.objects.filter(pk=many[-1].pk).update(status=Status.RUNNING)
+    client.force_login(engineer)
+    page = client.get(reverse("optimization:dashboard"))
+    shown = page.context["active"]
+    assert [session.pk for session in shown[:2]] == [many[-1].pk, many[0].pk]
+    assert (len(shown), page.context["more_active"]) == (MOST_ACTIVE, MANY - MOST_ACTIVE)
+    assert f"{MANY - MOST_ACTIVE} more wait" in page.content.decode()
+
+
+def test_a_place_in_the_queue_is_read_without_what_the_others_are_about(
+    many: list[OptimizationSession],
+) -> None:
+    OptimizationSession.objects.update(status=Status.QUEUED)
+    OptimizationSession.objects.filter(pk__in=[row.pk for row in many[:3]]).update(
+        criteria_body={"target": {"device": "cuda"}}
+    )
+    SessionStep.objects.all().delete()
+    session = OptimizationSession.objects.get(pk=many[0].pk)
+    with CaptureQueriesContext(connection) as queries:
+        waits = waits_of([session])
+    assert {pk: (wait.queue, wait.place) for pk, wait in waits.items()} == {session.pk: ("gpu", 3)}
+    assert len(queries) <= 12, "queries for each session that waits"
+    assert not [one["sql"] for one in queries if '"plan"' in one["sql"] or '"result"' in one["sql"]]

@@ -199,7 +199,7 @@ def test_pages_are_poked_when_something_changed(step: SessionStep, monkeypatch: 
     poked: list[Any] = []
     monkeypatch.setattr(pokes, "_send", poked.append)
     runner.run_step(step.pk)
-    assert set(poked) == {step.session.channel_group}
+    assert set(poked) == {(step.session.channel_group,)}
 
 
 def test_a_channel_layer_that_is_away_does_not_stop_the_work(

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -96,6 +97,8 @@ class OptimizationSession(models.Model):
             models.Index(fields=("team", "-created_at", "id"), name="session_list"),
             models.Index(fields=("team", "status", "-created_at", "id"), name="session_by_status"),
             models.Index(fields=("team", "-finished_at"), name="session_lately"),
+            # The few under way, of all teams: sweepers and every page that shows a queue ask for them.
+            models.Index(fields=("status",), condition=Q(status__in=sorted(ACTIVE)), name="session_under_way"),
         )
 
     def __str__(self) -> str:

@@ -18,9 +18,11 @@ from apps.models.approvals import may_decide
 from apps.models.models import AliasRequest, Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
 from apps.optimization.progress import courses_of
+from apps.optimization.querysets import SessionQuerySet
 from apps.optimization.waiting import waits_of
 
 RECENT = 8
+MOST_ACTIVE = 20
 STILL_OF_INTEREST = timedelta(days=14)
 """Items older than this no longer need attention. The lists still show them."""
 
@@ -44,12 +46,12 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
-    # Sorted here: there are few, and with ORDER BY SQLite would search all sessions that ever ran.
-    active = sorted(sessions.active().order_by(), key=lambda session: session.created_at, reverse=True)
+    active, more_active = _under_way(sessions)
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
     return {
         "writes": writes(request, team),
         "active": active,
+        "more_active": more_active,
         "waits": waits_of(active),
         "courses": courses_of(active),
         "finished": sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT],
@@ -63,6 +65,16 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
         "has_datasets": datasets.exists(),
         "has_sessions": sessions.exists(),
     }
+
+
+def _under_way(sessions: SessionQuerySet[OptimizationSession]) -> tuple[list[OptimizationSession], int]:
+    """Those that run and then the newest that wait, as many as a page shows, and how many more there are."""
+    # Sorted here: with ORDER BY SQLite would search all sessions that ever ran.
+    found = list(sessions.select_related(None).active().order_by().values_list("status", "created_at", "pk"))
+    found.sort(key=lambda one: (one[0] == Status.RUNNING, one[1]), reverse=True)
+    keys = [pk for _, _, pk in found[:MOST_ACTIVE]]
+    rows = sessions.in_bulk(keys)
+    return [rows[pk] for pk in keys if pk in rows], max(0, len(found) - MOST_ACTIVE)
 
 
 def _to_decide(request: MemberRequest, team: Team) -> list[AliasRequest]:
