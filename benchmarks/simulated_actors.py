@@ -1,17 +1,23 @@
-"""What the workers of `benchmarks.sixteen_workers` load: the product's actors, whose steps only take their time.
+"""What the workers of benchmarks on queues load: the product's actors, whose steps only take their time.
 
-Claims, leases, stored files, reports and every message are real. In place of a child process, a step waits.
+Claims, leases, stored files, reports and every message are real. In place of a child process, a step waits. What a
+benchmark may change stands in the environment: SIMULATED_SHORTEST_S and SIMULATED_LONGEST_S, how long the steps of
+candidates take; SIMULATED_CANDIDATES, how many a plan has; SIMULATED_RUNS, a file that gets a line for each run of a
+step; SIMULATED_TELL_EVERY_S, how often a running step writes a line with its time into the session's log.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.job import Job, JobResult, OutputFile
+from apps.agents.contracts.job import Event, Job, JobResult, LogLine, OutputFile
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.optimization import OptimizationResult
 from apps.agents.contracts.state import CandidateRecord, Plan, Prediction
@@ -23,26 +29,45 @@ from apps.optimization import runner
 from apps.optimization.actors import advance, run_step
 from tests.agents.inmemory import STATIC, Truth, evaluation, resnet
 
-SHORTEST_S, LONGEST_S = 20.0, 40.0
-CANDIDATES = 64
+SHORTEST_S = float(os.environ.get("SIMULATED_SHORTEST_S", "20"))
+LONGEST_S = float(os.environ.get("SIMULATED_LONGEST_S", "40"))
+CANDIDATES = int(os.environ.get("SIMULATED_CANDIDATES", "64"))
+TELL_EVERY_S = float(os.environ.get("SIMULATED_TELL_EVERY_S", "inf"))
+RUNS = os.environ.get("SIMULATED_RUNS")
+TOLD = "told at"
+"""A line of the log says this and the seconds since 1970."""
 WORLD = resnet()
 
 
-def length_s(job: Job) -> float:
-    """How long a step takes: the same in every run. The analysis and the plan are not what is looked at."""
-    if job.handler.endswith((":analyse", ".plan:run")):
-        return 0.1
-    drawn = zlib.crc32(job.scratch.name.encode()) % 1000
-    return SHORTEST_S + (LONGEST_S - SHORTEST_S) * drawn / 1000
+def length_s(name: str, shortest_s: float, longest_s: float) -> float:
+    """How long the step that works in the folder `name` takes, whichever attempt it is."""
+    step = "-".join(name.split("-")[:2])
+    drawn = zlib.crc32(step.encode()) % 1000
+    return shortest_s + (longest_s - shortest_s) * drawn / 1000
 
 
-def simulated(job: Job, *, on_event: Callable[..., None], should_stop: Callable[[], bool], limits: Any) -> JobResult:
-    """Waits as long as the step takes, renews nothing and tells nothing, and returns what its kind returns."""
-    end = time.monotonic() + length_s(job)
+def simulated(
+    job: Job, *, on_event: Callable[[Event], None], should_stop: Callable[[], bool], limits: Any
+) -> JobResult:
+    """Waits as long as the step takes, and returns what its kind returns."""
+    kind = job.handler.split("handlers.")[1]
+    _note_run(job)
+    # The analysis and the plan are not what is looked at.
+    takes_s = 0.1 if kind in ("analysis:analyse", "plan:run") else length_s(job.scratch.name, SHORTEST_S, LONGEST_S)
+    end = time.monotonic() + takes_s
     while (left := end - time.monotonic()) > 0:
-        time.sleep(min(1.0, left))
+        # Not in step with anything else that happens at intervals.
+        time.sleep(min(1.0, left, TELL_EVERY_S * random.uniform(0.8, 1.2)))
         should_stop()
-    return RESULTS[job.handler.split("handlers.")[1]](job)
+        if takes_s > TELL_EVERY_S:
+            on_event(LogLine(message=f"{TOLD} {time.time():.4f}"))
+    return RESULTS[kind](job)
+
+
+def _note_run(job: Job) -> None:
+    if RUNS:
+        with Path(RUNS).open("a") as file:
+            file.write(f"{job.scratch.name}\n")
 
 
 def plan(job: Job) -> JobResult:

@@ -1,9 +1,10 @@
-"""How busy sixteen workers are: `python -m benchmarks.sixteen_workers`, some minutes.
+"""How busy many workers are: `python -m benchmarks.sixteen_workers [--workers 8]`, some minutes.
 
 A session of 64 candidates runs on the real queue (Redis) and a real database (PostgreSQL), with sixteen worker
 processes. A step waits for 20 to 40 seconds instead of working (`benchmarks.simulated_actors`), so that workers do not
 compete for cores. Printed is the share of their time in which they ran a step, from the first candidate's start until
-the last one was started: after that there is not work for all of them.
+the last one was started: after that there is not work for all of them. The share of linear counts only the seconds that
+the steps were made to take, so what claiming, storing and deciding cost is lost.
 
 It makes a database and empties one index of Redis before and after: name others with `--database` and `--redis`.
 """
@@ -11,93 +12,47 @@ It makes a database and empties one index of Redis before and after: name others
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parents[1]
-WORKERS = 16
-DATABASE = "postgres://postgres@127.0.0.1:5432/lathe_sixteen_workers"
-REDIS = "redis://127.0.0.1:6379/11"
-LONGEST_S = 900.0
+from benchmarks.installation import REDIS, SERVER, installed, wait_until
+
+DATABASE = f"{SERVER}/lathe_sixteen_workers"
+LONGEST_S = 1800.0
+CANDIDATES = 64
+
+
+@dataclass(frozen=True)
+class Bench:
+    workers: int
+    shortest_s: float
+    longest_s: float
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
+    asked = argparse.ArgumentParser(description="How busy many workers are with simulated steps.")
     asked.add_argument("--database", default=DATABASE)
-    asked.add_argument("--redis", default=REDIS)
+    asked.add_argument("--redis", default=f"{REDIS}/11")
+    asked.add_argument("--workers", type=int, default=16)
+    asked.add_argument("--shortest", type=float, default=20.0, metavar="SECONDS", help="of a candidate's steps")
+    asked.add_argument("--longest", type=float, default=40.0, metavar="SECONDS")
     given = asked.parse_args()
-    with tempfile.TemporaryDirectory() as folder, fresh(given.database, given.redis):
-        os.environ |= {
-            "DATABASE_URL": given.database,
-            "REDIS_URL": given.redis,
-            "LATHE_VAR_DIR": folder,
-            "DJANGO_SETTINGS_MODULE": "lathe.settings",
-            "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
-        }
-        sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
-        import django
-
-        django.setup()
-        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
-        with working("cpu", processes=WORKERS), working("default", processes=1):
-            measure()
+    bench = Bench(given.workers, given.shortest, given.longest)
+    lengths = {"shortest_s": bench.shortest_s, "longest_s": bench.longest_s}
+    with (
+        installed(given.database, given.redis) as place,
+        place.simulated_workers(bench.workers, candidates=CANDIDATES, **lengths),
+    ):
+        measure(bench)
 
 
-@contextmanager
-def fresh(database: str, redis_url: str) -> Iterator[None]:
-    """An empty database and an empty index of Redis, which are removed afterwards."""
-    import psycopg
-    import redis
-
-    name, server = urlsplit(database).path[1:], database.rsplit("/", 1)[0] + "/postgres"
-    client = redis.Redis.from_url(redis_url)
-    if client.dbsize():
-        raise SystemExit(f"{redis_url} is not empty: name another index with --redis")
-    with psycopg.connect(server.replace("postgres://", "postgresql://"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            yield
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-            client.flushdb()
-
-
-@contextmanager
-def working(queue: str, *, processes: int) -> Iterator[None]:
-    """Worker processes for a queue, as the portal starts them but for what their steps do."""
-    from lathe.portal import IDLE_POLL_MS, THREADS
-
-    threads = str(THREADS.get(queue, 1))
-    many = ("--processes", str(processes), "--threads", threads, "--queues", queue, "--skip-logging")
-    modules = ("django_dramatiq.setup", "benchmarks.simulated_actors")
-    polling = {"dramatiq_queue_prefetch": threads, "dramatiq_worker_timeout": str(IDLE_POLL_MS)}
-    environment = os.environ | {"LATHE_QUEUES": queue} | polling
-    child = subprocess.Popen([sys.executable, "-m", "dramatiq", *many, *modules], cwd=ROOT, env=environment)
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait(60)
-
-
-def measure() -> None:
-    from apps.optimization import workers
-
-    wait_until(lambda: len(workers.working_on("cpu", workers.alive())) == WORKERS, "all workers live")
+def measure(bench: Bench) -> None:
     session = start()
-    wait_until(lambda: _has_ended(session), "the session ends")
+    wait_until(lambda: _has_ended(session), "the session ends", LONGEST_S, every_s=1.0)
     steps = list(session.steps.filter(kind__in=("optimize", "evaluate"), finished_at__isnull=False))
-    print(f"The session is {session.status}; {len(steps)} steps of candidates ran.")
-    print(busy(steps))
+    print(f"The session is {session.status}; {len(steps)} steps of candidates ran on {bench.workers} workers.")
+    print(busy(steps, bench))
 
 
 def _has_ended(session: Any) -> bool:
@@ -107,43 +62,39 @@ def _has_ended(session: Any) -> bool:
 
 def start() -> Any:
     """A session on a model whose file is in the store."""
-    from apps.accounts.models import Membership, Role, Team, User
     from apps.agents.contracts.criteria import Budget, Criteria
-    from apps.models.storage import put_stream
     from apps.optimization.services import session_start
-    from benchmarks.simulated_actors import CANDIDATES
-    from tests.optimization import material
-    from tests.optimization.conftest import make_dataset, make_version
+    from benchmarks.people import member, simulated_material
 
-    user = User.objects.create_user("somebody@example.org", "a password of some length")
-    team = Team.objects.create(name="Somebody's", slug="somebody")
-    Membership.objects.create(team=team, user=user, role=Role.ENGINEER)
-    version, dataset = make_version(team, user), make_dataset(team, user)
-    for row, content in ((version, material.onnx_bytes()), (dataset, b"the data")):
-        row.blob = put_stream([content])
-        row.save(update_fields=["blob"])
+    user, team = member("somebody")
+    version, dataset = simulated_material(team, user)
     budget = Budget(minutes=600, candidates=CANDIDATES)
     criteria = Criteria(budget=budget, forbidden_techniques=("onnx-graph",))
     return session_start(user=user, version=version, dataset=dataset, criteria=criteria, seed=7)
 
 
-def busy(steps: list[Any]) -> str:
-    """The share of all workers' time in which they ran a step while there was work for all of them."""
+def busy(steps: list[Any], bench: Bench) -> str:
+    """The shares of all workers' time in which they ran a step, and in which its own seconds passed, while there was
+    work for all of them.
+    """
     begin = min(step.started_at for step in steps)
     made = sorted(step.started_at for step in steps if step.kind == "optimize")
     end: datetime = made[-1]
     window_s = (end - begin).total_seconds()
-    ran_s = sum(max(0.0, (min(step.finished_at, end) - step.started_at).total_seconds()) for step in steps)
-    share = ran_s / (WORKERS * window_s)
-    return f"{share:.1%} busy over {window_s:.0f} s, until the last of {len(made)} candidates was started."
+    ran_s = own_s = 0.0
+    for step in steps:
+        within_s = max(0.0, (min(step.finished_at, end) - step.started_at).total_seconds())
+        ran_s += within_s
+        own_s += min(within_s, _length_s(step.pk, bench))
+    busy_share, linear = (seconds / (bench.workers * window_s) for seconds in (ran_s, own_s))
+    until = f"over {window_s:.0f} s, until the last of {len(made)} candidates was started"
+    return f"{busy_share:.1%} busy and {linear:.1%} of linear {until}."
 
 
-def wait_until(true: Any, what: str) -> None:
-    end = time.monotonic() + LONGEST_S
-    while not true():
-        if time.monotonic() > end:
-            raise SystemExit(f"It took too long until {what}.")
-        time.sleep(1.0)
+def _length_s(step: int, bench: Bench) -> float:
+    from benchmarks.simulated_actors import length_s
+
+    return length_s(f"step-{step}", bench.shortest_s, bench.longest_s)
 
 
 if __name__ == "__main__":
