@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BOUND_MS = 150.0
 AT_ONCE = 2
-QUICK = {"budget": {"minutes": 2.0, "candidates": 1}}
+QUICK = {"allowed_techniques": ["onnx-static-int8"], "budget": {"minutes": 2.0, "candidates": 1}}
 """A session that ends soon, so that there is a report to read."""
 
 

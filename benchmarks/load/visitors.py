@@ -94,8 +94,11 @@ async def _watch(site: Site, cookie: str, answers: Answers) -> None:
         return
     address = site.url.replace("http://", "ws://") + site.socket
     headers = {"Cookie": f"{site.cookie_name}={cookie}"}
-    # A page that is closed opens its socket again, as the browser's script does.
-    async for socket in websockets.connect(address, origin=websockets.Origin(site.url), additional_headers=headers):
-        with suppress(websockets.ConnectionClosed):
-            async for _ in socket:
-                answers.pushes += 1
+    try:
+        # A page that is closed opens its socket again, as the browser's script does.
+        async for socket in websockets.connect(address, origin=websockets.Origin(site.url), additional_headers=headers):
+            with suppress(websockets.ConnectionClosed):
+                async for _ in socket:
+                    answers.pushes += 1
+    except (websockets.WebSocketException, OSError) as error:
+        answers.errors.append(f"live page: {type(error).__name__}")
