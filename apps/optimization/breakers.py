@@ -73,8 +73,8 @@ def sentence(breaker: Breaker) -> str:
         f"{timezone.localtime(moment):%-d %b, %H:%M %Z}" for moment in (breaker.opened_at, breaker.closes_at)
     )
     return (
-        f"{_subject(breaker)} is paused since {since}, because {_reason(breaker)}. It is tried again after {until}; an "
-        "operator can end the pause in the admin."
+        f"{_subject(breaker)} has been paused since {since}, because {_reason(breaker)}. "
+        f"It is tried again after {until}; an operator can end the pause in the admin."
     )
 
 

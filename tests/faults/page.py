@@ -85,7 +85,7 @@ def _page(kept: Mapping[str, Row]) -> Iterator[str]:
     held, days = sum(row["holds"] for row in kept.values()), sorted({row["day"] for row in kept.values()})
     yield f"{held} of {len(kept)} rows hold. Measured on {' and '.join(days)}: {machine.cpu}, {machine.cores} cores,"
     timing = PIPELINE_TIMING
-    yield f"{machine.system}. Leases last {timing['lease_s']:g} s here, and lost messages are sent again after "
+    yield f"{machine.system}. Leases last {timing['lease_s']:g} s here, and lost messages are sent again after"
     yield f"{timing['message_lost_s']:g} s. Seconds are from mending the fault, or resuming the session, to the"
     yield "verdict, with all steps that follow."
     yield ""

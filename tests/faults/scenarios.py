@@ -21,7 +21,7 @@ Phase = StepKind | None
 class End(StrEnum):
     SAME = "the same verdict"
     RESUMED = "failed, and the same verdict once it is resumed"
-    LEFT = "a verdict without the candidate"
+    LEFT = "a verdict without the step that was ended"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scenario:
     short: tuple[Phase, ...] = ()
     """The phases in which `make test` strikes too: what no other test of the suite does."""
     codes: tuple[str, ...] = ()
-    """With one of which a session fails that is resumed."""
+    """With one of which a session fails that is resumed, or a step is left."""
     needs_root: bool = False
 
     @property
@@ -108,6 +108,7 @@ SCENARIOS = (
         "a step takes more time than it may",
         strikes.limited(handlers.TAKE_FOR_EVER, step_time_limit_minutes=1),
         End.LEFT,
+        codes=("step.timed_out",),
         phases=(BEFORE,),
         lasts_s=75.0,
     ),

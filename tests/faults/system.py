@@ -33,7 +33,7 @@ from tests.optimization import handlers
 NAMESPACE = "lathe.dramatiq"
 SETTINGS = "tests.faults.settings"
 WORKERS = ("worker-default", "worker-checks", "worker-cpu")
-START_S = 90.0
+START_S = 240.0
 
 
 class System:

@@ -168,10 +168,10 @@ def test_a_paused_technique_is_not_planned_and_the_plan_says_why(
     session = start(start_anyway=True)
     preview = services.session_preview(session.version, session.dataset, Criteria())
     (omission,) = [one for one in preview.plan.omitted if one.technique == DYNAMIC]
-    assert omission.reason.startswith("Dynamic int8 is paused since ")
+    assert omission.reason.startswith("Dynamic int8 has been paused since ")
     (judged,) = [one for one in preview.compatibility if one.technique == DYNAMIC]
     assert (judged.compatible, judged.reason) == (False, omission.reason)
-    with pytest.raises(TechniquePaused, match=r"Dynamic int8 is paused since .* because its process crashed"):
+    with pytest.raises(TechniquePaused, match=r"Dynamic int8 has been paused since .* because its process crashed"):
         start(criteria=Criteria(allowed_techniques=(DYNAMIC,)))
 
 
@@ -182,7 +182,7 @@ def test_a_session_tells_its_plan_step_which_techniques_are_paused(session: Opti
     crank.turn_until_quiet()
     plan = session.steps.get(key="plan")
     assert plan.parameters["disabled_techniques"] == [DYNAMIC]
-    assert plan.parameters["paused_techniques"][DYNAMIC].startswith("Dynamic int8 is paused since ")
+    assert plan.parameters["paused_techniques"][DYNAMIC].startswith("Dynamic int8 has been paused since ")
 
 
 def test_a_paused_worker_claims_no_step_and_leaves_it_to_others(session: OptimizationSession) -> None:
@@ -241,7 +241,7 @@ def test_operators_are_told_and_members_see_it(step: Step, owner: User, engineer
     api = APIClient()
     api.force_authenticate(engineer)
     (row,) = api.get("/api/v1/workers/").json()["results"]
-    assert row["paused"].startswith(f"{HERE} is paused since ")
+    assert row["paused"].startswith(f"{HERE} has been paused since ")
     paused = {one["spec"]["name"]: one["paused"] for one in api.get("/api/v1/techniques/").json() if one["paused"]}
     assert list(paused) == [DYNAMIC]
 
