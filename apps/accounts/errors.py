@@ -47,7 +47,7 @@ class InvitationForSomebodyElse(UserError):
 
 
 class AddressNotVerified(UserError):
-    code = "single_sign_on.address_not_verified"
+    code = "login.address_not_verified"
     status = 403
     sentence = (
         "{provider} does not say that your address is verified, so nobody was logged in. Have it verified there, or "
@@ -56,7 +56,7 @@ class AddressNotVerified(UserError):
 
 
 class NotInvited(UserError):
-    code = "single_sign_on.not_invited"
+    code = "login.not_invited"
     status = 403
     sentence = (
         "{provider} knows you as {email}, and no account here has that address. Ask an owner of your team to invite "
@@ -65,7 +65,7 @@ class NotInvited(UserError):
 
 
 class SingleSignOnFailed(UserError):
-    code = "single_sign_on.failed"
+    code = "login.provider_failed"
     status = 502
     sentence = (
         "{provider} did not confirm who you are, so nobody was logged in. Try again. If it fails again, log in with "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
@@ -13,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example, refuse_unknown
+from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession
 from apps.optimization.pictures import picture_response
@@ -75,8 +74,9 @@ class EvidenceActions(Base):
         return Response(found.model_dump(mode="json"))
 
     @extend_schema(
+        operation_id="sessions_prediction_picture",
         summary="Download the picture of a test example",
-        responses={(200, "image/png"): OpenApiTypes.BINARY, (200, "image/jpeg"): OpenApiTypes.BINARY},
+        responses=FILE_RESPONSE,
         parameters=[
             OpenApiParameter("candidate", str, OpenApiParameter.PATH, description="The key of a judged candidate."),
             OpenApiParameter("name", str, OpenApiParameter.PATH, description="`excerpt.picture` of an example."),
@@ -84,9 +84,10 @@ class EvidenceActions(Base):
     )
     @action(detail=True, url_path=r"predictions/(?P<candidate>[^/]+)/(?P<name>[^/]+)")
     def answers_picture(self, request: Request, pk: str, candidate: str, name: str) -> HttpResponse:
-        """A small picture of an example that `predictions` shows."""
+        """A small picture of an example that `predictions` shows, in PNG or JPEG as its name says."""
         refuse_unknown(request, ())
-        return picture_response(services.example_picture(self.get_object(), candidate, name))
+        found = services.example_picture(self.get_object(), candidate, name)
+        return picture_response(found._replace(content_type="application/octet-stream"))
 
     @extend_schema(
         methods=["get"],

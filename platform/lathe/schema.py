@@ -63,6 +63,8 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "carried out once, and gets the same answer with `Idempotency-Replayed: true`.",
 }
 FILE = "application/octet-stream"
+SENT_WHOLE = "/predictions/{candidate}/{name}/"
+"""A file of a few kilobytes, of which nobody needs a part."""
 RANGE: dict[str, Any] = {
     "in": "header",
     "name": "Range",
@@ -135,17 +137,18 @@ def document_problems(result: dict[str, Any], generator: Any, request: Any, publ
             for status in statuses(method, path, operation):
                 answers = operation["responses"]
                 answers.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
-            _add_headers(method, operation)
+            _add_headers(method, path, operation)
             operation["responses"] = dict(sorted(operation["responses"].items()))
     return result
 
 
-def _add_headers(method: str, operation: Operation) -> None:
+def _add_headers(method: str, path: str, operation: Operation) -> None:
     """The key that a POST may have, and the answer to a GET whose body the client has already."""
     if method == "post":
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     if method == "get":
-        if FILE in operation["responses"].get("200", {}).get("content", {}):
+        is_file = FILE in operation["responses"].get("200", {}).get("content", {})
+        if is_file and not path.endswith(SENT_WHOLE):
             operation.setdefault("parameters", []).append(RANGE)
             part = operation["responses"]["200"] | {"description": "The bytes in `Range`."}
             operation["responses"] |= {"206": part, "416": {"$ref": "#/components/responses/Problem416"}}

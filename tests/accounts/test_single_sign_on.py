@@ -138,7 +138,7 @@ def test_who_is_not_invited_is_told_whom_to_ask(client: Client, provider: Identi
     provider.person = known(NEWCOMER)
     answer = login(client)
     assert answer.status_code == 403
-    assert b"single_sign_on.not_invited" in answer.content
+    assert b"login.not_invited" in answer.content
     assert b"invite ada@example.org" in answer.content
     assert not User.objects.exists()
 
@@ -150,7 +150,7 @@ def test_an_address_that_is_not_verified_opens_nobodys_account(
     provider.person = known(engineer.email, verified=verified)
     answer = login(client)
     assert (answer.status_code, who(client)) == (403, None)
-    assert b"single_sign_on.address_not_verified" in answer.content
+    assert b"login.address_not_verified" in answer.content
 
 
 def test_some_providers_write_true_as_a_word(client: Client, engineer: User, provider: IdentityProvider) -> None:
@@ -192,7 +192,7 @@ def test_a_login_that_is_cancelled_leads_back(client: Client, provider: Identity
 
 
 def failed(answer: Any) -> bool:
-    return answer.status_code == 502 and b"single_sign_on.failed" in answer.content
+    return answer.status_code == 502 and b"login.provider_failed" in answer.content
 
 
 def test_an_error_of_the_provider_is_told_and_logged(
