@@ -1,4 +1,7 @@
-"""What workers of these tests load after the product's actors: small handlers, and a clock that may be wrong."""
+"""What workers of these tests load after the product's actors: small handlers, and a clock that may be wrong.
+
+No test may import it: it changes the process that loads it.
+"""
 
 import os
 import time
@@ -9,10 +12,8 @@ from django.utils import timezone
 from apps.agents.contracts.state import StepKind
 from apps.models import inspection
 from apps.optimization import jobs
+from tests.faults.variables import AHEAD
 from tests.optimization import handlers
-
-AHEAD = "LATHE_TEST_CLOCK_AHEAD_S"
-"""The variable with the seconds that a worker's clock is ahead."""
 
 jobs.HANDLERS.update({**handlers.TABLE, StepKind.OPTIMIZE: "tests.faults.handlers:optimize"})
 inspection.INSPECT_MODEL = "tests.optimization.handlers:inspect"

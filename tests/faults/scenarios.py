@@ -11,7 +11,8 @@ from tests.faults import handlers, strikes
 from tests.faults.disk import CAN_MOUNT
 from tests.faults.strikes import Strike
 
-ANALYSE, PLAN, OPTIMIZE, EVALUATE, PACKAGE = PHASES = tuple(kind for kind in StepKind if kind is not StepKind.REFINE)
+PHASES = (StepKind.ANALYSE, StepKind.PLAN, StepKind.OPTIMIZE, StepKind.EVALUATE, StepKind.PACKAGE)
+ANALYSE, PLAN, OPTIMIZE, EVALUATE, PACKAGE = PHASES
 """The kinds of step of a session with one candidate, around which nothing is refined."""
 BEFORE = None
 """Struck before the session begins."""

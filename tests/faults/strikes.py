@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import dramatiq
 import psutil
 
-from tests.faults import in_workers
 from tests.faults.system import NAMESPACE, System
+from tests.faults.variables import AHEAD
 
 NO_STEP = 2**40
 
@@ -162,7 +162,7 @@ def clock_ahead(seconds: int) -> Strike:
     @contextmanager
     def strike(at: Moment) -> Iterator[None]:
         at.system.stop("worker-cpu")
-        at.system.start("worker-cpu", **{in_workers.AHEAD: str(seconds)})
+        at.system.start("worker-cpu", **{AHEAD: str(seconds)})
         yield
 
     return strike

@@ -84,7 +84,7 @@ def test_programs_read_the_same_as_json(monkeypatch):
 
 
 def test_it_looks_at_everything_once():
-    assert len(set(examination.CHECKS)) == 9
+    assert len(set(examination.CHECKS)) == 10
 
 
 # --- this machine ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def test_a_recipient_is_a_declared_actor(recipient: Recipient) -> None:
 
 
 def test_every_recipient_was_found() -> None:
-    assert len(RECIPIENTS) == len({one.actor for one in RECIPIENTS}) == 7
+    assert len(RECIPIENTS) == len({one.actor for one in RECIPIENTS}) == 8
 
 
 @pytest.mark.parametrize(("delay_ms", "delayed"), [(0, False), (1500, True)])

@@ -70,7 +70,7 @@ WRITE: dict[str, Callable[[Store], str]] = {
     "dataset-delete": dataset_page("dataset-delete"),
 }
 LISTS = ("model-list", "dataset-list")
-ELSEWHERE = {"alias-protect", "approval-list", "approval-decide", "approval-withdraw"}
+ELSEWHERE = {"dataset-bulk", "alias-protect", "approval-list", "approval-decide", "approval-withdraw"}
 """Tested in tests/models/test_approvals.py and tests/portal/test_access.py."""
 UPLOADS = ("model-upload", "dataset-upload")
 

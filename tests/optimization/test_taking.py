@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_made_again_is_refused_before_anything_runs(sessio
     settings = PipelineSettings.current()
     settings.disabled_techniques = ["onnx-float16"]
     settings.save()
-    with pytest.raises(CandidateNotTakable, match="cannot be made again, because the operators have switched"):
+    with pytest.raises(CandidateNotTakable, match="cannot be made again, because onnx-float16 is switched off"):
         services.session_take(session, session.created_by, OTHER)
     session.refresh_from_db()
     assert session.status == Status.COMPLETED

@@ -101,8 +101,6 @@ def loudness(path: Path) -> float:
 
 def run(job: Job, **more: Any) -> JobResult:
     told = Told(job)
-    told.out = job.scratch / "out"  # type: ignore[attr-defined]
-    told.out.mkdir()  # type: ignore[attr-defined]
     return optimize.run(told)  # type: ignore[arg-type]
 
 
