@@ -2,9 +2,18 @@
 
 const found = [];
 const seen = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+// A colour may be computed in any space (`color-mix` in oklab): what is painted of it counts.
+const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+const known = new Map();
 const channels = (text) => {
-  const [r, g, b, a = "1"] = text.match(/[\d.]+/g) ?? [0, 0, 0, 0];
-  return [r, g, b, a].map(Number);
+  if (!known.has(text)) {
+    pen.clearRect(0, 0, 1, 1);
+    pen.fillStyle = text;
+    pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    known.set(text, [r, g, b, a / 255]);
+  }
+  return known.get(text);
 };
 const luminance = ([r, g, b]) => {
   const linear = [r, g, b].map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
