@@ -66,7 +66,7 @@ def upload(supervisor: Supervisor, model: Path, data: Path, spec: DatasetSpec) -
     from apps.models.services import add_dataset, add_version, register_model
 
     user = User.objects.create_user(f"{os.urandom(4).hex()}@lathe.localhost", os.urandom(16).hex())
-    team = create_team("Benchmark", user)
+    team = create_team(f"Benchmark of {user.email}", user)
     with model.open("rb") as file:
         version = add_version(register_model(team, user, "original"), user, file=File(file, model.name))
     with data.open("rb") as file:
