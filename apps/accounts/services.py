@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.text import slugify
 
+from apps.accounts import link_tokens
 from apps.accounts.errors import (
     AlreadyMember,
     InvitationForSomebodyElse,
@@ -110,10 +111,6 @@ def create_team(name: str, owner: User) -> Team:
     return team
 
 
-def _digest(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
-
-
 @transaction.atomic
 def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     """Sends a link that makes its reader a member. Replaces an open invitation for the same address.
@@ -125,12 +122,12 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     if Membership.objects.filter(team=team, user__email=email).exists():
         raise AlreadyMember(field="email", email=email, team=team.name)
     Invitation.objects.open().filter(team=team, email=email).delete()
-    token = Invitation.new_token()
+    token = link_tokens.new_token()
     invitation = Invitation.objects.create(
         team=team,
         email=email,
         role=role,
-        token_digest=_digest(token),
+        token_digest=link_tokens.digest_of(token),
         invited_by=by,
         expires_at=timezone.now() + INVITATION_LIFETIME,
     )
@@ -171,7 +168,9 @@ def _send(invitation: Invitation, subject: str, text: str) -> None:
 
 def invitation_by_token(token: str) -> Invitation:
     """The open invitation behind a link. Raises `InvitationUnusable` if it was used or revoked, or has expired."""
-    invitation = Invitation.objects.open().filter(token_digest=_digest(token)).select_related("team").first()
+    invitation = (
+        Invitation.objects.open().filter(token_digest=link_tokens.digest_of(token)).select_related("team").first()
+    )
     if invitation is None:
         raise InvitationUnusable()
     return invitation

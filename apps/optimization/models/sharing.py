@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import datetime
 
 from django.conf import settings
@@ -14,13 +12,11 @@ from django.utils import timezone
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import ReportLinkQuerySet
 
-TOKEN_BYTES = 32
-
 
 class ReportLink(models.Model):
     """Who has its address may read the report of one session, without a login, until it expires or is revoked.
 
-    Only the digest of the address's token is kept. The token is 256 random bits, so a plain hash cannot be searched.
+    Only the digest of the address's token is kept (`apps.accounts.link_tokens`).
     """
 
     session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="report_links")
@@ -37,14 +33,6 @@ class ReportLink(models.Model):
 
     def __str__(self) -> str:
         return f"link {self.pk} to the report on {self.session}"
-
-    @staticmethod
-    def new_token() -> str:
-        return secrets.token_urlsafe(TOKEN_BYTES)
-
-    @staticmethod
-    def digest_of(token: str) -> str:
-        return hashlib.sha256(token.encode()).hexdigest()
 
     @property
     def state(self) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from django.db import transaction
 from django.utils import timezone
 
+from apps.accounts import link_tokens
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.values import Value
@@ -33,10 +34,10 @@ def share_report(session: OptimizationSession, user: User, days: int) -> tuple[R
     if not links_are_on():
         raise ReportLinksOff()
     report(session)
-    token = ReportLink.new_token()
+    token = link_tokens.new_token()
     link = ReportLink.objects.create(
         session=session,
-        token_digest=ReportLink.digest_of(token),
+        token_digest=link_tokens.digest_of(token),
         created_by=user,
         expires_at=timezone.now() + timedelta(days=days),
     )
@@ -62,7 +63,7 @@ def links_are_on() -> bool:
 
 def opened_link(token: str) -> tuple[ReportLink, SessionReport]:
     """The link of this token, with what its readers see of the report. Raises `ReportLinkUnusable`."""
-    usable = ReportLink.objects.filter(ReportLink.usable(timezone.now()), token_digest=ReportLink.digest_of(token))
+    usable = ReportLink.objects.filter(ReportLink.usable(timezone.now()), token_digest=link_tokens.digest_of(token))
     link = usable.select_related("session__version__model", "session__team").first()
     if link is None or not links_are_on():
         raise ReportLinkUnusable()
