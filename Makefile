@@ -104,10 +104,11 @@ sbom: $(STAMP)
 	@$(BIN)/python requirements/sbom.py
 
 # What most changes break is found here: rows, pages, the API and the boundaries. Left to `make test` are the files whose
-# every test runs a session in child processes, loads a framework, starts a server, draws hostile values or migrates the
-# database there and back.
-QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,boundaries/test_light_children lathe/test_away lathe/test_redis \
-	models/test_migrations portal/test_hostile_values \
+# every test runs a session in child processes, loads a framework, starts a server, draws hostile values, walks every page
+# and route as everybody, reads all installed packages or migrates the database there and back.
+QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,api/test_contract api/test_document api/test_generated_client \
+	boundaries/test_dependencies boundaries/test_light_children lathe/test_away lathe/test_redis lathe/test_sentry \
+	models/test_migrations portal/test_access portal/test_hostile_values \
 	$(addprefix optimization/test_,checkpoints choice collected_files collecting continuing exported failing_knowledge \
 	infrastructure migrations parents pipeline plan_edits reusing students undecided_ends undecided_sessions))
 QUICK := $(QUICK_WITHOUT) --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \

@@ -66,6 +66,7 @@ def _record(step: SessionStep) -> StepRecord:
         fault=Fault(step.fault) if step.fault else None,
         duration_s=step.taken_from.get("duration_s") if step.taken_from else step.duration_s,
         size_bytes=_size_bytes(step),
+        taken=bool(step.taken_from),
     )
 
 

@@ -230,5 +230,6 @@ def test_steps_of_the_same_model_and_data_say_how_long_they_take(
     ended(StepKind.EVALUATE, 10.0, part=Part.CHOOSING)
     ended(StepKind.EVALUATE, 14.0, part=Part.CHOOSING)
     ended(StepKind.EVALUATE, 50.0, part=Part.EVALUATION)
-    assert usual_s(start()) == {"evaluate": 12.0, "judge": 50.0}
+    ended(StepKind.EVALUATE, 60.0, part=Part.EVALUATION)
+    assert usual_s(start()) == {"evaluate": 12.0, "judge": 55.0, "judge all": 110.0}
     assert usual_s(working) == {}

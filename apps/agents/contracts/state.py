@@ -48,6 +48,8 @@ class Status(StrEnum):
 
 JUDGING = "judge"
 """In `SessionState.usual_s`: steps that judge a finalist, which take longer than those that rank."""
+JUDGING_ALL = "judge all"
+"""In `SessionState.usual_s`: all such steps of a session of the same model and data."""
 ACTIVE = frozenset({Status.QUEUED, Status.RUNNING})
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
@@ -132,6 +134,8 @@ class StepRecord(Value):
     duration_s: float | None = None
     size_bytes: int | None = None
     """The size of the step's artifact, if it made one."""
+    taken: bool = False
+    """Whether its artifact was in the store already, so that it took no time here. `duration_s` is of where it ran."""
 
 
 class Prediction(Value):

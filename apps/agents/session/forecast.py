@@ -12,10 +12,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 
 from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.forecast import Forecast
-from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import (
     ACTIVE,
     JUDGING,
@@ -24,8 +24,10 @@ from apps.agents.contracts.state import (
     StepKind,
     StepRequest,
 )
+from apps.agents.measuring.statistics.certainty import shared_confidence
 from apps.agents.planning.minutes import judged_longer_s, least_ranking_s
 from apps.agents.planning.ordering import optimistic_gain
+from apps.agents.session.judging_ahead import JudgingAhead, judges
 from apps.agents.session.search import Option, Search
 from apps.agents.session.time_left import foreseen_chains
 
@@ -41,11 +43,11 @@ MOST_CANDIDATES_GUESSED = 6
 """Before the plan: how many candidates a session is expected to try, if its budget allows more."""
 REPAIRS = 0.3
 """How many repairs a candidate that breaks a limit has on average."""
-DOUBT = 0.5
+DOUBT = 0.75
 """The power of a candidate's chance with which it makes later ones pointless. Below 1, the least promising candidates
 hardly count less than the others."""
-SECOND_FINALIST = 0.3
-"""The chance that a finalist is not proven, and the next one is judged too."""
+PROVEN = 0.8
+"""The chance that a candidate within the limits will be proven, before any candidate is measured."""
 
 
 def before_the_plan(state: SessionState) -> Forecast:
@@ -95,12 +97,16 @@ class Foresight:
     def _state(self) -> SessionState:
         return self.search.state
 
+    @cached_property
+    def _judging(self) -> JudgingAhead:
+        return JudgingAhead(self.search)
+
     # --- steps under way ---------------------------------------------------------------------------------------------
 
     def _seconds(self, step: StepRequest) -> float:
         """How long a step should take in all."""
         if step.kind is StepKind.EVALUATE:
-            return self._judging_s if _judges(step) else self.search.time_left.ranking_s
+            return self._judging.each_s if judges(step) else self.search.time_left.ranking_s
         if step.kind is StepKind.OPTIMIZE:
             return self._making_s(step)
         return usual_s(self._state, step.kind)
@@ -121,7 +127,16 @@ class Foresight:
         """What one of the links of a candidate takes that are still to be made."""
         missing = self._missing(candidate.steps)
         making_s = self.search.time_left.needs_s(candidate) - self.search.time_left.ranking_s
-        return max(1.0, making_s / max(1, len(missing)))
+        return max(1.0, self._made_anew * making_s / max(1, len(missing)))
+
+    @cached_property
+    def _made_anew(self) -> float:
+        """The share of making candidates that is not taken from the store, as this session's steps have shown."""
+        made = [step for step in self._state.steps if step.request.kind is StepKind.OPTIMIZE]
+        anew_s = sum(step.duration_s or 0.0 for step in made if not step.taken)
+        taken_s = sum(step.duration_s or 0.0 for step in made if step.taken)
+        assumed_s = OTHERWISE_S[StepKind.OPTIMIZE]
+        return (assumed_s + anew_s) / (assumed_s + anew_s + taken_s)
 
     def _missing(self, chain: Chain) -> list[Chain]:
         links = foreseen_chains(chain, self.search.specs)
@@ -132,7 +147,7 @@ class Foresight:
     @property
     def _later_s(self) -> float:
         packaging_s = 0.0 if self.search.steps.package else usual_s(self._state, StepKind.PACKAGE)
-        return self._trying_s + self._finals_s + packaging_s
+        return self._trying_s + self._judging.later_s + packaging_s
 
     @property
     def _trying_s(self) -> float:
@@ -142,7 +157,7 @@ class Foresight:
             return 0.0
         waiting = sum(trial.started and trial.evaluate is None and not trial.decided for trial in search.trials)
         total_s = waiting * time_left.ranking_s
-        room_s = time_left.seconds - sum(self._seconds(step) for step in _active(self._state)) - self._judging_s
+        room_s = time_left.seconds - sum(self._seconds(step) for step in _active(self._state)) - self._judging.each_s
         room = max(0, self._state.criteria.budget.candidates - search.started)
         made = {step.key for step in _active(self._state)}
         for option, chance in _with_chances(search, search.ranked_options[0][:room]):
@@ -163,39 +178,23 @@ class Foresight:
         made.update(self.search.steps.key_of(link) for link in new[:-1])
         return self.search.time_left.ranking_s + len(new) * self._link_s(candidate)
 
-    @property
-    def _finals_s(self) -> float:
-        """Judging the finalists that have not been judged, one after the other until one is proven."""
-        search = self.search
-        if search.steps.package is not None:
-            return 0.0
-        if search.finals is None:
-            return self._judging_s * (1 + SECOND_FINALIST)
-        judging = any(_judges(step) for step in _active(self._state))
-        unasked = len(search.finals.unasked)
-        if search.finals.chosen(closed=False) is not None or not unasked:
-            return 0.0
-        return self._judging_s * (SECOND_FINALIST if judging else 1.0)
-
-    @cached_property
-    def _judging_s(self) -> float:
-        """From how long ranking took; before anything was ranked, from earlier sessions, or the least it can take."""
-        criteria = self._state.criteria
-        least_s = self.search.time_left.ranking_s + judged_longer_s(criteria)
-        return self.search.time_left.judging_s or self._state.usual_s.get(JUDGING, least_s)
-
-
-def _judges(step: StepRequest) -> bool:
-    return step.kind is StepKind.EVALUATE and step.parameters.get("part") == Part.EVALUATION
-
 
 def _with_chances(search: Search, options: Sequence[Option]) -> list[tuple[Option, float]]:
     """Each option with the chance that its turn comes: that no earlier one succeeds with a score it cannot reach."""
     found: list[tuple[Option, float]] = []
     tried: list[tuple[float, float]] = []
+    proven = _proven(search)
     for option in options:
         hope = optimistic_gain(option.candidate.predicted, search.state.criteria)
         turn = math.prod(1 - success for gain, success in tried if gain >= hope)
         found.append((option, turn))
-        tried.append((option.gain, turn * option.chance**DOUBT))
+        tried.append((option.gain, turn * proven * option.chance**DOUBT))
     return found
+
+
+def _proven(search: Search) -> float:
+    """The chance that a candidate within the limits will be proven, from the measured ones. While that is open, others
+    go on being worth trying."""
+    confidence = shared_confidence(search.state.criteria.confidence, 2)
+    chances = [one.chance(confidence) for one in search.contenders]
+    return fmean(chances) if chances else PROVEN

@@ -192,6 +192,11 @@ class Overview:
         keys = finalists(self.contenders, self.state.criteria.confidence, most, before)
         return Finals(keys, self.by_key, self.state.criteria, before) if keys else None
 
+    def chances_of_proof(self, finals: Finals) -> dict[str, float]:
+        """By finalist: the probability that judging proves it, as far as the validation part tells."""
+        confidence = shared_confidence(self.state.criteria.confidence, finals.sharing)
+        return {one.key: one.chance(confidence) for one in self.contenders if one.key in finals.keys}
+
     def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
         """The parameters of the step that judges a finalist: which finalists share the chance of error, and among which
         candidates it was chosen."""
@@ -229,9 +234,8 @@ class Overview:
         finals = self.new_finals()
         if finals is None:
             return ((self.bar, 1.0),)
-        confidence = shared_confidence(self.state.criteria.confidence, finals.sharing)
         chosen = [one for one in self.contenders if one.key in finals.keys]
-        chances = {one.key: one.chance(confidence) for one in chosen}
+        chances = self.chances_of_proof(finals)
         if all(chance < HOPELESS for chance in chances.values()):
             return ((self.bar, 1.0),)
         return outcomes(chosen, chances)
