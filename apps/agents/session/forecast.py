@@ -24,7 +24,7 @@ from apps.agents.contracts.state import (
     StepKind,
     StepRequest,
 )
-from apps.agents.measuring.statistics.certainty import shared_confidence
+from apps.agents.measuring.statistics.certainty import LOOKED_AT, shared_confidence
 from apps.agents.planning.minutes import judged_longer_s, least_ranking_s
 from apps.agents.planning.ordering import optimistic_gain
 from apps.agents.session.judging_ahead import JudgingAhead, judges
@@ -193,8 +193,8 @@ def _with_chances(search: Search, options: Sequence[Option]) -> list[tuple[Optio
 
 
 def _proven(search: Search) -> float:
-    """The chance that a candidate within the limits will be proven, from the measured ones. While that is open, others
-    go on being worth trying."""
+    """The chance that a candidate within the limits will be proven, from the best measured ones. While that is open,
+    others go on being worth trying."""
     confidence = shared_confidence(search.state.criteria.confidence, 2)
-    chances = [one.chance(confidence) for one in search.contenders]
+    chances = [one.chance(confidence) for one in search.contenders[:LOOKED_AT]]
     return fmean(chances) if chances else PROVEN

@@ -32,7 +32,7 @@ class JudgingAhead:
         """Judging the finalists that have not been asked for, one after the other until one is proven."""
         if self.search.steps.package is not None:
             return 0.0
-        finals = self.search.finals or self.search.new_finals()
+        finals = self.search.finals or self.search.finals_now
         return self.each_s * (1 + SECOND_FINALIST if finals is None else self._turns(finals))
 
     @cached_property

@@ -192,6 +192,11 @@ class Overview:
         keys = finalists(self.contenders, self.state.criteria.confidence, most, before)
         return Finals(keys, self.by_key, self.state.criteria, before) if keys else None
 
+    @cached_property
+    def finals_now(self) -> Finals | None:
+        """The finalists if the search ended now; `None` if none is worth judging."""
+        return self.new_finals()
+
     def chances_of_proof(self, finals: Finals) -> dict[str, float]:
         """By finalist: the probability that judging proves it, as far as the validation part tells."""
         confidence = shared_confidence(self.state.criteria.confidence, finals.sharing)
@@ -231,7 +236,7 @@ class Overview:
         If nothing can be proven with these examples, the best accepted candidate counts as certain: the criteria may
         tolerate it.
         """
-        finals = self.new_finals()
+        finals = self.finals_now
         if finals is None:
             return ((self.bar, 1.0),)
         chosen = [one for one in self.contenders if one.key in finals.keys]
