@@ -77,12 +77,17 @@ def least_ranking_s(criteria: Criteria) -> float:
     return MEASURED_BESIDES_S + SHARE_OF_RANKING * timing_budget_s(criteria.budget)
 
 
-def judged_longer_s(criteria: Criteria) -> float:
+def judged_longer_s(criteria: Criteria, timed_s: float | None = None) -> float:
     """Seconds by which timing takes longer where a candidate is judged and not only ranked: in several fresh processes,
-    each of which starts and opens both models."""
+    each of which starts and opens both models. At most that is, unless it is known how long timing took when it was
+    ranked (`timed_s`): what few rounds told then, few rounds tell in the fewest processes."""
     budget_s = timing_budget_s(criteria.budget)
-    in_processes_s = max(PROCESSES_TAKE * budget_s, budget_s + FEWEST_PROCESSES * STARTS_OTHERWISE_S)
-    return in_processes_s - SHARE_OF_RANKING * budget_s
+    starts_s = FEWEST_PROCESSES * STARTS_OTHERWISE_S
+    longest_s = max(PROCESSES_TAKE * budget_s, budget_s + starts_s)
+    most_s = SHARE_OF_RANKING * budget_s
+    if timed_s is None or timed_s >= most_s:
+        return longest_s - most_s
+    return min(longest_s, timed_s / SHARE_OF_RANKING + starts_s) - timed_s
 
 
 def _starts_s(spec: TechniqueSpec) -> float:

@@ -289,9 +289,9 @@ class _Turn:
         return tuple(self._judge(self.search.by_key[key], finals) for key in finals.unasked[:free])
 
     def _most_finalists(self) -> int:
-        """How many finalists there is time to judge, at least one."""
+        """How many finalists there is time to judge, at least one. None begins when the time is over."""
         left_s, each_s = self.search.time_left.seconds, self.search.time_left.judging_s
-        return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
+        return max(1, min(MOST_FINALISTS, round(left_s / each_s) if each_s else MOST_FINALISTS))
 
     def _share(self, shared: Shared) -> StepRequest:
         last = shared.chain[-1]

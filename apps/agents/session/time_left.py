@@ -15,7 +15,7 @@ from functools import cached_property
 from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import CandidateRecord, SessionState
-from apps.agents.planning.minutes import judged_longer_s, least_ranking_s
+from apps.agents.planning.minutes import MEASURED_BESIDES_S, judged_longer_s, least_ranking_s
 from apps.agents.session.candidates import Trial
 from apps.agents.session.steps import Steps
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
@@ -169,7 +169,9 @@ def _judging_s(trial: Trial, criteria: Criteria) -> float:
         return 0.0
     outputs_s = report.outputs_s or 0.0
     more = (report.judging_examples or report.examples) / report.examples
-    return max(0.0, evaluate.duration_s - outputs_s) + judged_longer_s(criteria) + outputs_s * more
+    besides_s = max(0.0, evaluate.duration_s - outputs_s)
+    timed_s = max(0.0, besides_s - MEASURED_BESIDES_S)
+    return besides_s + judged_longer_s(criteria, timed_s) + outputs_s * more
 
 
 def _mean(numbers: Sequence[float]) -> float:

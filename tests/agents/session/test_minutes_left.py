@@ -8,7 +8,7 @@ from apps.agents.contracts.chain import key_of
 from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.state import SessionState, Status
-from apps.agents.planning.minutes import judged_longer_s
+from apps.agents.planning.minutes import MEASURED_BESIDES_S, judged_longer_s
 from apps.agents.session.candidates import Trial
 from apps.agents.session.search import Search
 from apps.agents.techniques.catalogue import catalogue
@@ -103,8 +103,11 @@ def test_time_to_judge_in_fresh_processes_is_kept():
     run = InMemoryPipeline(resnet(), BALANCED).run()
     state = next(state for state in run.states if search_of_planned(state) and search_of(state).judged)
     trial = next(trial for trial in search_of(state).trials if trial.report)
-    assert search_of(state).time_left.judging_s >= trial.evaluate.duration_s + judged_longer_s(BALANCED)
+    timed_s = trial.evaluate.duration_s - MEASURED_BESIDES_S
+    assert search_of(state).time_left.judging_s == trial.evaluate.duration_s + judged_longer_s(BALANCED, timed_s)
     assert judged_longer_s(BALANCED) == 1.5 * 20.0, "two budgets of timing in place of half of one"
+    assert judged_longer_s(BALANCED, 10.0) == 1.5 * 20.0, "ranking took all of its share"
+    assert judged_longer_s(BALANCED, 1.0) == 2.0 + 3 * 2.0 - 1.0, "few rounds told, so three processes should be enough"
     hasty = BALANCED.model_copy(update={"budget": Budget(minutes=1, candidates=12)})
     assert judged_longer_s(hasty) == 3.0 + 3 * 2.0 - 1.5, "three processes have to start"
 
