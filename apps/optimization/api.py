@@ -337,7 +337,7 @@ class SessionViewSet(EvidenceActions, mixins.ListModelMixin, mixins.RetrieveMode
 
     @action(detail=True)
     def card(self, request: Request, pk: str) -> HttpResponseBase:
-        """The model card of what the session delivers, as Markdown, with the model's README as it is now."""
+        """The model card of what the session delivers, as Markdown, with what members have written as it is now."""
         refuse_unknown(request, ("decision",))
         session = self.get_object()
         return card_response(services.card_text(session, _packaging(request, session)))

@@ -38,6 +38,7 @@ PAGES = {
     "models": "/models/",
     "model-upload": "/models/upload/",
     "model": "/models/3/",
+    "model-card": "/models/3/card/",
     "version": "/models/3/versions/1/",
     "graph": "/models/1/versions/1/graph/",
     "datasets": "/datasets/",

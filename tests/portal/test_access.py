@@ -77,6 +77,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "models:model-detail": ("GET", Door.READ),
     "models:model-describe": ("POST", Door.WRITE),
     "models:model-delete": ("POST", Door.WRITE),
+    "models:model-card": ("POST", Door.WRITE),
     "models:alias-move": ("POST", Door.WRITE),
     "models:alias-undo": ("POST", Door.WRITE),
     "models:alias-protect": ("POST", Door.OWN),
