@@ -33,6 +33,7 @@ PAGES = {
     "session": "{session}",
     "report": "{session}report/",
     "report-links": "{session}links/",
+    "template-new": "{session}template/",
     "predictions": "{session}predictions/",
     "layers": "{session}layers/",
     "models": "/models/",
