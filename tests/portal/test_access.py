@@ -72,6 +72,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "guide:documents": ("GET", Door.PRIVATE),
     "guide:document": ("GET", Door.PRIVATE),
     "guide:file": ("GET", Door.PRIVATE),
+    "guide:tour": ("POST", Door.WRITE_HERE),
     "models:model-list": ("GET", Door.PRIVATE),
     "models:model-upload": ("POST", Door.WRITE_HERE),
     "models:model-detail": ("GET", Door.READ),
