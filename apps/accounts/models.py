@@ -64,6 +64,10 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's mana
     email = models.EmailField(_("e-mail address"), unique=True)
     time_zone = models.CharField(max_length=60, blank=True, default="")
     """Its pages and mails show times in this zone. Empty until the first page, from which the browser's is learned."""
+    tour = models.CharField(max_length=10, blank=True, default="", editable=False)
+    """The stop at which its tour is (`apps.guide.tour`), or `ended`. Empty until it begins."""
+    tour_began_at = models.DateTimeField(null=True, editable=False)
+    """When it was begun from the menu: what was done before does not count then."""
     service_of: models.ForeignKey[Team | None, Team | None] = models.ForeignKey(
         "Team", on_delete=models.CASCADE, null=True, blank=True, editable=False, related_name="service_accounts"
     )

@@ -6,6 +6,8 @@ from django.urls import reverse
 
 CHAPTERS = {
     "optimization:session-new": "user-guide#set-the-criteria",
+    "optimization:session-template": "user-guide#templates",
+    "optimization:template": "user-guide#templates",
     "optimization:session-answers": "user-guide#read-the-report",
     "optimization:session-layer-table": "user-guide#read-the-report",
     "optimization:session": "user-guide#run-the-session",

@@ -14,6 +14,7 @@ from apps.models.models import (
     AliasMove,
     Blob,
     DataSet,
+    EditedCard,
     ModelMetadata,
     ModelVersion,
     RegisteredModel,
@@ -64,6 +65,14 @@ class RegisteredModelAdmin(Audited, admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(EditedCard)
+class EditedCardAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("model", "revision", "edited_by", "edited_at")
+    list_filter = ("model__team",)
+    list_select_related = ("model", "edited_by")
+    search_fields = ("model__name",)
 
 
 @admin.register(ModelVersion)

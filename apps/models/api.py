@@ -23,6 +23,7 @@ from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example, row_of
 from apps.models import services
 from apps.models.api_aliases import routes as alias_routes
 from apps.models.api_bulk import BulkDataSets
+from apps.models.api_cards import CardActions
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
 from apps.models.filters import DataSetFilter, ModelFilter, VersionFilter
@@ -85,7 +86,7 @@ def _upload(user: User, team: Team, asked: dict[str, Any]) -> Upload | None:
     ),
 )
 class RegisteredModelViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RegisteredModel]
+    CardActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RegisteredModel]
 ):
     """Registered models: a name, a description, tags, and versions. A list leaves out their `readme`."""
 

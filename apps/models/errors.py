@@ -92,6 +92,21 @@ class ReadmeTooLong(UserError):
     )
 
 
+class CardTextTooLong(UserError):
+    code = "model.card_text_too_long"
+    sentence = (
+        "“{section}” has {characters:,} characters, but only {longest:,} are allowed. Link to longer texts instead."
+    )
+
+
+class CardChangedMeanwhile(UserError):
+    code = "model.card_changed_meanwhile"
+    status = 409
+    sentence = (
+        "Nothing was saved, because {by} changed the card of “{model}” meanwhile. Read the changes, then save again."
+    )
+
+
 class ModelNameMissing(UserError):
     code = "model.name_missing"
     sentence = "The model needs a name of at most {longest} characters. Enter one."

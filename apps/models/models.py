@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team, User
 from apps.agents.contracts.formats import format_spec
+from apps.agents.contracts.reports.card import CardTexts
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.audit import trail
@@ -132,6 +133,28 @@ class RegisteredModel(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("models:model-detail", args=[self.pk])
+
+
+class EditedCard(models.Model):
+    """The sections of a model's cards that members write, in Markdown. `apps.models.cards` changes them."""
+
+    model = models.OneToOneField(RegisteredModel, on_delete=models.CASCADE, related_name="card")
+    intended_use = models.TextField(blank=True)
+    training_data = models.TextField(blank=True)
+    limitations = models.TextField(blank=True)
+    ethical_considerations = models.TextField(blank=True)
+    contacts = models.TextField(blank=True)
+    revision = models.PositiveIntegerField(default=0)
+    """Counts the changes. Who edits the card names the one that they have read."""
+    edited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    edited_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"Card of {self.model}"
+
+    @property
+    def texts(self) -> CardTexts:
+        return CardTexts(**{name: getattr(self, name) for name in CardTexts.model_fields})
 
 
 class InspectionStatus(models.TextChoices):

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from apps.models.views import aliases, approvals, datasets, models, versions
+from apps.models.views import aliases, approvals, cards, datasets, models, versions
 
 app_name = "models"
 
@@ -21,6 +21,7 @@ urlpatterns = [
     path("models/<int:pk>/", models.detail, name="model-detail"),
     path("models/<int:pk>/describe/", models.describe, name="model-describe"),
     path("models/<int:pk>/delete/", models.delete, name="model-delete"),
+    path("models/<int:pk>/card/", cards.edit, name="model-card"),
     path("models/<int:pk>/aliases/move/", aliases.move, name="alias-move"),
     path("models/<int:pk>/aliases/<slug:name>/undo/", aliases.undo, name="alias-undo"),
     path("models/<int:pk>/aliases/<slug:name>/protect/", aliases.protect, name="alias-protect"),

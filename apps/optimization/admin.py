@@ -38,6 +38,7 @@ from apps.optimization.models import (
     SessionComment,
     SessionFingerprint,
     SessionStep,
+    SessionTemplate,
     Worker,
     WorkerCount,
 )
@@ -178,6 +179,14 @@ class ReportLinkAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("session__id", "created_by__email")
     list_select_related = ("session__version__model", "created_by")
     exclude = ("token_digest",)
+
+
+@admin.register(SessionTemplate)
+class SessionTemplateAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("model", "name", "is_default", "dataset", "criteria_set", "created_by", "created_at")
+    list_filter = ("is_default", "model__team")
+    search_fields = ("name", "model__name")
+    list_select_related = ("model", "dataset", "criteria_set", "created_by")
 
 
 @admin.register(WorkerCount)

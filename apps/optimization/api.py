@@ -32,6 +32,7 @@ from apps.optimization.api_criteria import CriteriaViewSet
 from apps.optimization.api_evidence import EvidenceActions
 from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows, version_behind
 from apps.optimization.api_sharing import ReportLinkViewSet
+from apps.optimization.api_templates import TemplateViewSet
 from apps.optimization.cards import card_response
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.filters import AuditFilter, LogFilter, SessionApiFilter
@@ -337,7 +338,7 @@ class SessionViewSet(EvidenceActions, mixins.ListModelMixin, mixins.RetrieveMode
 
     @action(detail=True)
     def card(self, request: Request, pk: str) -> HttpResponseBase:
-        """The model card of what the session delivers, as Markdown, with the model's README as it is now."""
+        """The model card of what the session delivers, as Markdown, with what members have written as it is now."""
         refuse_unknown(request, ("decision",))
         session = self.get_object()
         return card_response(services.card_text(session, _packaging(request, session)))
@@ -527,6 +528,7 @@ routes = [
     ("sessions", SessionViewSet, "session"),
     ("comments", CommentViewSet, "comment"),
     ("report-links", ReportLinkViewSet, "report-link"),
+    ("session-templates", TemplateViewSet, "template"),
     ("techniques", TechniqueViewSet, "technique"),
     ("workers", WorkerViewSet, "worker"),
     ("audit", AuditViewSet, "audit"),

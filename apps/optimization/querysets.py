@@ -111,6 +111,10 @@ class StepQuerySet(SessionOwnedQuerySet[Row]):
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
 
 
+class SessionTemplateQuerySet(TeamOwnedQuerySet[Row]):
+    team_path = "model__team"
+
+
 class ReportLinkQuerySet(SessionOwnedQuerySet[Row]):
     pass
 

@@ -18,6 +18,7 @@ from apps.optimization.views import (
     sharing,
     side_by_side,
     storage,
+    templates,
     workers,
 )
 
@@ -40,6 +41,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/retry/", sessions.retry, name="session-retry"),
     path("sessions/<uuid:pk>/resume/", sessions.resume, name="session-resume"),
     path("sessions/<uuid:pk>/continue/", continuing.continue_with, name="session-continue"),
+    path("sessions/<uuid:pk>/template/", templates.save, name="session-template"),
     path("sessions/<uuid:pk>/delete/", sessions.delete, name="session-delete"),
     path("sessions/<uuid:pk>/report/", report.report, name="report"),
     path("sessions/<uuid:pk>/comments/", comments.write, name="comment-write"),
@@ -61,6 +63,10 @@ urlpatterns = [
     path("sessions/<uuid:pk>/take/", report.take, name="session-take"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),
+    path("templates/<int:pk>/", templates.detail, name="template-detail"),
+    path("templates/<int:pk>/change/", templates.change, name="template-change"),
+    path("templates/<int:pk>/start/", templates.start, name="template-start"),
+    path("templates/<int:pk>/delete/", templates.delete, name="template-delete"),
     path("compare/", side_by_side.compare, name="compare"),
     path("criteria/", criteria.listing, name="criteria-list"),
     path("criteria/new/", criteria.new, name="criteria-new"),

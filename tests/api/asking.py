@@ -36,6 +36,7 @@ def address(path: str, world: World) -> str:
         "sessions": world.session.pk,
         "report-links": world.link.pk,
         "comments": world.comment.pk,
+        "session-templates": world.template.pk,
         "saved-filters": world.saved.pk,
         "audit": world.event.sequence,
         "members": world.membership.pk,

@@ -91,6 +91,8 @@ def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(
         f"/api/v1/models/{version.model_id}/", {"readme": README}, content_type="application/json"
     )
     assert described.json()["readme"] == README.strip()
+    address = f"/api/v1/models/{version.model_id}/card/"
+    door.client.patch(address, {"intended_use": "Next purchases."}, content_type="application/json")
     dataset = door.data(bought(), {**FIDELITY, "examples_may_leave": False}, "bought.npz")
     session = door.verdict(version, dataset, quick("onnx-dynamic-int8"))
     assert (session.outcome, finding(session)) == (Outcome.IMPROVED, None)
@@ -105,12 +107,18 @@ def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(
     package.write_bytes(door.package(session))
     assert verify(package, key).checked
     shows_its_card(door, session, tmp_path)
+    door.client.patch(address, {"intended_use": "Anything."}, content_type="application/json")
+    assert "Anything." in door.client.get(f"/api/v1/sessions/{session.pk}/card/").content.decode()
+    (tmp_path / "again").mkdir()
+    run(door.package(session), tmp_path / "again")
+    assert "## Intended use\n\nNext purchases." in (tmp_path / "again" / "MODEL_CARD.md").read_text()
 
 
 def shows_its_card(door: Door, session: OptimizationSession, package: Path) -> None:
     """The card in the unpacked package is that of the API and the page, and the evidence says the same in CycloneDX."""
     card = (package / "MODEL_CARD.md").read_text()
     assert "### Use\n\n**Not** for" in card
+    assert "## Intended use\n\nNext purchases." in card
     assert "Median latency" in card
     assert "(`onnx-dynamic-int8`)" in card
     assert f"SHA-256 `{session.version.blob_id}`" in card

@@ -58,6 +58,7 @@ from apps.optimization.models import (
     ReportLink,
     SessionComment,
     SessionStep,
+    SessionTemplate,
     Worker,
 )
 from apps.optimization.outcomes import keep_answers, keep_report
@@ -104,6 +105,8 @@ class World:
     """Of the one who built the world, shared with the team."""
     comment: SessionComment
     """On the session, by the one who built the world."""
+    template: SessionTemplate
+    """Of the model, with the settings of the session."""
 
 
 def stored(content: bytes) -> Blob:
@@ -168,7 +171,16 @@ def build(team: Team, by: User) -> World:
     saved = SavedFilter.objects.create(
         team=team, user=by, listing="sessions", name="Failed", query="status=failed", shared=True
     )
-    return World(*rows, channel, entry, delivery, request, service, service_token, token, login, link, saved, comment)
+    template = SessionTemplate.objects.create(
+        model=model,
+        name="Weekly",
+        dataset=dataset,
+        criteria_set=criteria,
+        criteria_body=criteria.body,
+        created_by=by,
+    )
+    later_rows = (request, service, service_token, token, login, link, saved, comment, template)
+    return World(*rows, channel, entry, delivery, *later_rows)
 
 
 def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:

@@ -167,10 +167,23 @@ def _model_card(card: ModelCard, warnings: Sequence[str]) -> dict[str, Any]:
         "quantitativeAnalysis": {
             "performanceMetrics": [entry for metric in card.metrics for entry in _entries(metric)],
         },
-        "considerations": {
-            "technicalLimitations": list(warnings),
-            "performanceTradeoffs": [limit.sentence for limit in card.limits],
-        },
+        "considerations": _considerations(card, warnings),
+        "properties": [
+            {"name": f"lathe:{name}", "value": text}
+            for name in ("training_data", "contacts")
+            if (text := getattr(card.texts, name))
+        ],
+    }
+
+
+def _considerations(card: ModelCard, warnings: Sequence[str]) -> dict[str, Any]:
+    """What limits the use of the model: what was found, and what members have written."""
+    texts = card.texts
+    return {
+        "useCases": [texts.intended_use] if texts.intended_use else [],
+        "technicalLimitations": [*warnings, *([texts.limitations] if texts.limitations else [])],
+        "performanceTradeoffs": [limit.sentence for limit in card.limits],
+        "ethicalConsiderations": [{"name": texts.ethical_considerations}] if texts.ethical_considerations else [],
     }
 
 

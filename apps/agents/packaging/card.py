@@ -1,6 +1,6 @@
 """A model card as Markdown (Mitchell et al., *Model Cards for Model Reporting*, 2019): `MODEL_CARD.md` of a package.
 
-Texts of members are written as plain text, apart from the team's own section, which is Markdown of theirs.
+Texts of members are written as plain text, apart from their own sections, which are Markdown of theirs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from apps.agents.contracts.phrasing import (
     signed,
     with_full_stop,
 )
-from apps.agents.contracts.reports.card import CardFile, CardMetric, ModelCard
+from apps.agents.contracts.reports.card import CardFile, CardMetric, CardTexts, ModelCard
 from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.packaging.nested_markdown import nested
 
 FILENAME = "MODEL_CARD.md"
 UNSIGNED = "The package is not signed: its digests show damage, and not who made it."
@@ -28,6 +29,14 @@ RATIO = "×"
 BYTES = "bytes"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 _HOLDS = {"holds": "holds", "violated": "does not hold", "inconclusive": "is not decided"}
+TITLES = {
+    "intended_use": "Intended use",
+    "training_data": "Training data",
+    "limitations": "Limitations",
+    "ethical_considerations": "Ethical considerations",
+    "contacts": "Contacts",
+}
+"""Of the sections that members write, by the field of `CardTexts`."""
 _GENERAL = (
     "The numbers hold for the data set, the machine and the libraries that are named here. Other data can give another "
     "accuracy, and another machine another speed.",
@@ -41,12 +50,16 @@ def model_card(card: ModelCard, finding: str | None = None) -> str:
         f"# Model card: {plain(card.model.name)}",
         f"**{plain(card.headline)}.** {plain(card.reason)}".rstrip(),
         *_what_it_is(card),
+        *sections(card.texts, "intended_use"),
         *_how_it_was_made(card),
         *_what_was_measured(card),
         *_data(card),
+        *sections(card.texts, "training_data"),
         "## Limits and warnings",
         _bullets(plain(sentence) for sentence in warnings_of(card, finding)),
+        *sections(card.texts, "limitations", "ethical_considerations"),
         *_from_the_team(card),
+        *sections(card.texts, "contacts"),
         *_how_to_load(card),
     ]
     return "\n\n".join(parts) + "\n"
@@ -192,12 +205,19 @@ def warnings_of(card: ModelCard, finding: str | None) -> list[str]:
     return [*found, *_GENERAL]
 
 
+def sections(texts: CardTexts, *names: str, level: int = 2) -> list[str]:
+    """The sections `names` of members, or all, each with its title as a heading of `level`. Empty ones are left out."""
+    found = {name: getattr(texts, name) for name in names or TITLES}
+    return [part for name, text in found.items() for part in _section(TITLES[name], text, level)]
+
+
+def _section(title: str, text: str, level: int = 2) -> list[str]:
+    """Nothing for an empty text."""
+    return [f"{'#' * level} {title}", nested(text, level)] if text.strip() else []
+
+
 def _from_the_team(card: ModelCard) -> list[str]:
-    """The team's Markdown, with its headings two levels lower."""
-    if not card.readme.strip():
-        return []
-    lowered = re.sub(r"(?m)^(#{1,4})(?=\s)", r"\1##", card.readme.strip())
-    return ["## From the team", lowered]
+    return _section("From the team", card.readme)
 
 
 def _how_to_load(card: ModelCard) -> list[str]:

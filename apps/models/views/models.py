@@ -15,7 +15,7 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, has_role, writes
 from apps.accounts.services import require_role
 from apps.errors import UserError
-from apps.models import dependents, services
+from apps.models import cards, dependents, services
 from apps.models.aliases import SUGGESTED
 from apps.models.columns import MODELS
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
@@ -138,6 +138,7 @@ def detail_page(
         "form": form or ModelForm.of(model),
         "alias_form": alias_form or AliasForm(versions=model.versions.ready().select_related("model")),
         "suggested_aliases": SUGGESTED,
+        "card": cards.as_markdown(cards.texts_of(model)),
         "panels": PANELS,
         "writes": writes(request, model.team),
     }

@@ -18,6 +18,7 @@ from apps.optimization.models.retention import RetentionPolicy
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.sharing import ReportLink
 from apps.optimization.models.step import SessionStep
+from apps.optimization.models.template import SessionTemplate
 
 __all__ = [
     "LONGEST_COMMENT",
@@ -43,6 +44,7 @@ __all__ = [
     "SessionComment",
     "SessionFingerprint",
     "SessionStep",
+    "SessionTemplate",
     "Worker",
     "WorkerCount",
 ]

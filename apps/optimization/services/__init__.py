@@ -29,6 +29,14 @@ from apps.optimization.services.sharing import LINK_DAYS, links_are_on, opened_l
 from apps.optimization.services.start import session_start, wanted_criteria
 from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
 from apps.optimization.services.taking import decision_step, decisions_of, latest_packaging, session_take
+from apps.optimization.services.templates import (
+    default_template,
+    newest_ready,
+    template_change,
+    template_delete,
+    template_save,
+    template_start,
+)
 
 __all__ = [
     "LINK_DAYS",
@@ -58,6 +66,7 @@ __all__ = [
     "comment_write",
     "decision_step",
     "decisions_of",
+    "default_template",
     "drafts_for",
     "earlier_of",
     "example_picture",
@@ -67,6 +76,7 @@ __all__ = [
     "layers_of",
     "links_are_on",
     "matrices_of",
+    "newest_ready",
     "opened_link",
     "package_of",
     "parse_edits",
@@ -94,6 +104,10 @@ __all__ = [
     "storage_of",
     "technique_statuses",
     "techniques_broken",
+    "template_change",
+    "template_delete",
+    "template_save",
+    "template_start",
     "use_of",
     "wanted_criteria",
     "what_is_decided",

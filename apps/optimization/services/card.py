@@ -21,6 +21,7 @@ from apps.agents.contracts.state import StepKind
 from apps.agents.packaging.card import BYTES, RATIO, model_card
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.compatibility import format_label
+from apps.models.cards import texts_of
 from apps.models.models import ModelVersion
 from apps.optimization.errors import NoCard
 from apps.optimization.lineage import format_of
@@ -36,8 +37,8 @@ def card_text(
 ) -> str:
     """The card of the session's present decision, or that of the step `packaging`, as Markdown.
 
-    `finding` is the report about it, if it is at hand. The team's section is as it is now; a package has what it was
-    when it was made. Raises `NoReport` and `NoCard`.
+    `finding` is the report about it, if it is at hand. The members' sections are as they are now; a package has what
+    they were when it was made. Raises `NoReport` and `NoCard`.
     """
     finding = finding or report(session, packaging)
     made = packaging or _latest(session)
@@ -89,6 +90,7 @@ def card_of(
         machine=evaluation.machine if evaluation else finding.analysis.machine if finding.analysis else None,
         timing=_timing(evaluation, finding),
         warnings=tuple(_warnings(finding, evaluation)),
+        texts=texts_of(session.version.model),
         readme=session.version.model.readme,
         signed_by=signed_by,
     )

@@ -42,7 +42,10 @@ def preview_page(
     """The preview of a session with these edits, or with those of the form. `focused`: the plan's heading gets the
     focus, because the button that had it is gone."""
     context: dict[str, Any] = {"form": form, "edits_json": form["edits"].value() or "", "focused": focused}
-    if form.is_valid():
+    valid = form.is_valid()
+    if (version := form.cleaned_data.get("version")) is not None:
+        context |= {"version": version, "templates": version.model.session_templates.all()}
+    if valid:
         chosen = form.cleaned_data
         edits = chosen["edits"] if edits is None else edits
         context["edits_json"] = edits.model_dump_json() if edits.count else ""

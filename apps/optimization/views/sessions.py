@@ -28,7 +28,7 @@ from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import CompareForm, SessionForm, WhatIfForm
 from apps.optimization.forms_comments import CommentForm
-from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.optimization.models import CriteriaSet, OptimizationSession, SessionTemplate
 from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits
 from apps.optimization.waiting import waits_of
@@ -82,7 +82,9 @@ def history(request: MemberRequest) -> HttpResponse:
 def new(request: MemberRequest) -> HttpResponse:
     team = current_team(request)
     if request.method == "GET":
-        return render(request, "optimization/session_new.html", _page_of(_first_form(request, team)))
+        template = _template(request)
+        context = _page_of(_first_form(request, team, template)) | {"template": template}
+        return render(request, "optimization/session_new.html", context)
     form = SessionForm(request.POST, user=request.user, team=team)
     status = 422
     if form.is_valid():
@@ -110,21 +112,44 @@ def _earlier(request: MemberRequest) -> OptimizationSession | None:
     return OptimizationSession.objects.visible_to(request.user).filter(pk=pk).first()
 
 
-def _asked_before(session: OptimizationSession, keep: Sequence[str]) -> dict[str, object]:
+def _template(request: MemberRequest) -> SessionTemplate | None:
+    """The template that the address names, or the default of the version's model if it names nothing else."""
+    rows = SessionTemplate.objects.visible_to(request.user).select_related("model")
+    if (named := number_in(request.GET, "template")) is not None:
+        return rows.filter(pk=named).first()
+    if not {"again", "own", "criteria_set", "dataset", "template"} & request.GET.keys():
+        chosen = number_in(request.GET, "version")
+        return rows.filter(is_default=True, model__versions=chosen).first() if chosen is not None else None
+    return None
+
+
+def _asked_before(asked: OptimizationSession | SessionTemplate, keep: Sequence[str]) -> dict[str, object]:
     """What a session was asked, for the form of another one that leaves the layers `keep` in float as well."""
-    asked = {"version": session.version_id, "dataset": session.dataset_id, "student": session.student_id}
-    asked |= {"criteria_set": session.criteria_set_id}
-    edits = plan_moves.kept(session.edits, tuple(dict.fromkeys((*session.edits.kept_layers, *keep))))
-    return asked | ({"edits": edits.model_dump_json()} if edits.count else {})
+    edits = plan_moves.kept(asked.edits, tuple(dict.fromkeys((*asked.edits.kept_layers, *keep))))
+    return {
+        "dataset": asked.dataset_id,
+        "student": asked.student_id,
+        "criteria_set": asked.criteria_set_id,
+        **({"edits": edits.model_dump_json()} if edits.count else {}),
+    }
 
 
-def _first_form(request: MemberRequest, team: Team) -> SessionForm:
+def _first_form(request: MemberRequest, team: Team, template: SessionTemplate | None) -> SessionForm:
     """The form before anything was chosen in it: with the default criteria, or with all that an earlier session was
-    asked. `own` in the address opens the criteria for editing."""
+    asked or that a template says. `own` in the address opens the criteria for editing."""
     defaults, earlier = defaults_of(request.user, team), _earlier(request)
     start: dict[str, object] = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
-    start |= request.GET.dict() | (_asked_before(earlier, request.GET.getlist("keep")) if earlier else {})
-    criteria = earlier.criteria if earlier else _named(request, start) if "own" in request.GET else None
+    if earlier is not None:
+        start |= request.GET.dict() | {"version": earlier.version_id}
+        start |= _asked_before(earlier, request.GET.getlist("keep"))
+    elif template is not None:
+        newest = services.newest_ready(template.model)
+        start |= {"version": newest and newest.pk, "make_anew": template.make_anew}
+        start |= _asked_before(template, ()) | request.GET.dict()
+    else:
+        start |= request.GET.dict()
+    saved = earlier or template
+    criteria = saved.criteria if saved else _named(request, start) if "own" in request.GET else None
     form = SessionForm(user=request.user, team=team, criteria=criteria, initial=start)
     form.fields["criteria_set"].help_text = escape(defaults.sentence)
     return form
@@ -132,10 +157,15 @@ def _first_form(request: MemberRequest, team: Team) -> SessionForm:
 
 def _named(request: MemberRequest, chosen: Mapping[str, object]) -> Criteria:
     """The named criteria that are chosen, if the member may see them, else what Lathe assumes without any."""
-    pk = str(chosen.get("criteria_set", ""))
-    rows = CriteriaSet.objects.visible_to(request.user)
-    found = rows.filter(pk=int(pk)).first() if pk.isascii() and pk.isdecimal() and len(pk) < 19 else None
+    pk = number_in(chosen, "criteria_set")
+    found = CriteriaSet.objects.visible_to(request.user).filter(pk=pk).first() if pk is not None else None
     return found.criteria if found else Criteria()
+
+
+def number_in(named: Mapping[str, object], field: str) -> int | None:
+    """The id of a row that an address or a button names; `None` for anything that cannot be one."""
+    written = str(named.get(field, ""))
+    return int(written) if written.isascii() and written.isdecimal() and len(written) < 19 else None
 
 
 @require_GET

@@ -10,12 +10,12 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from apps.agents.contracts.reports.card import ModelCard
+from apps.agents.contracts.reports.card import CardTexts, ModelCard
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import Outcome
 from apps.agents.files.digest import digest_of
 from apps.agents.packaging.bom import evidence_bom
-from apps.agents.packaging.card import UNSIGNED, model_card, warnings_of
+from apps.agents.packaging.card import TITLES, UNSIGNED, model_card, warnings_of
 from tests.agents.cards import ACCURACY, card
 
 NEEDED = ["onnxruntime==1.32.0", "numpy==2.4.6"]
@@ -115,6 +115,39 @@ def test_the_card_says_whether_the_package_is_signed_and_proven() -> None:
 def test_the_team_s_section_keeps_its_markdown_under_the_card_s_headings() -> None:
     text = model_card(card(readme="# Use\n\n**Not** for faces.\n\n## More\n#hashtag"))
     assert "## From the team\n\n### Use\n\n**Not** for faces.\n\n#### More\n#hashtag\n" in text
+
+
+TEXTS = CardTexts(
+    intended_use="Photos.\n\nData\n---",
+    training_data="```\nFashion",
+    limitations="Fails at night.",
+    ethical_considerations="Not for faces.",
+    contacts="olga@example.org",
+)
+
+
+def test_the_sections_of_members_stand_among_what_was_measured() -> None:
+    text = model_card(card(texts=TEXTS, readme="Hello."))
+    titles = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert titles == [
+        *("What it is", "Intended use", "How it was made", "What was measured", "Data", "Training data"),
+        *("Limits and warnings", "Limitations", "Ethical considerations", "From the team", "Contacts"),
+        "How to load it",
+    ]
+    assert "## Training data\n\n```\nFashion\n```\n\n## Limits and warnings" in text, "what a member opens is closed"
+    empty = model_card(card())
+    assert not any(f"## {title}" in empty for title in TITLES.values())
+
+
+def test_the_bill_has_the_sections_of_members(files: dict[str, Path]) -> None:
+    made = card(texts=TEXTS)
+    written = evidence_bom(made, files, ["onnxruntime==1.32.0"], warnings_of(made, None))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(written) is None
+    about = json.loads(written)["metadata"]["component"]["modelCard"]
+    assert about["considerations"]["useCases"] == [TEXTS.intended_use]
+    assert "Fails at night." in about["considerations"]["technicalLimitations"]
+    assert about["considerations"]["ethicalConsiderations"] == [{"name": "Not for faces."}]
+    assert {"name": "lathe:contacts", "value": "olga@example.org"} in about["properties"]
 
 
 @pytest.mark.parametrize("name", ["a | b", "<b>x</b>", "[x](http://x)", "# x", "`x`", "*x*", "a\nb"])

@@ -88,6 +88,19 @@ class CardTiming(Value):
     runs: int
 
 
+class CardTexts(Value):
+    """The sections of a card that members write, in Markdown. Empty ones are left out.
+
+    They are those of Mitchell et al., *Model Cards for Model Reporting* (2019), that no measurement can fill.
+    """
+
+    intended_use: str = ""
+    training_data: str = ""
+    limitations: str = ""
+    ethical_considerations: str = ""
+    contacts: str = ""
+
+
 class ModelCard(Value):
     """What a session delivers: what it is, where it is from, what was measured, and what is not known."""
 
@@ -120,6 +133,7 @@ class ModelCard(Value):
     timing: CardTiming | None
     warnings: tuple[str, ...]
     """Sentences."""
+    texts: CardTexts = CardTexts()
     readme: str = ""
     """What the team says about the model, in Markdown."""
     signed_by: str | None = None
