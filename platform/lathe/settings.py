@@ -32,6 +32,7 @@ LANGUAGE_CODE = "en-gb"
 # Each by its own name, so that it is recognized by whoever cannot read the page.
 LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [PROJECT_ROOT / "locale"]
+FORMAT_MODULE_PATH = ["lathe.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = LATHE.mail_from
 EMAIL_SUBJECT_PREFIX = "[Lathe] "

@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core import mail
+from django.template import Context, Template
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -125,6 +126,14 @@ def test_numbers_for_browsers_keep_their_point(client: Client, portal: world.Wor
     assert answer.status_code == 200
     for value in NUMBERS.findall(answer.content.decode()):
         assert not COMMA.search(value), value
+
+
+def test_figures_look_the_same_in_all_languages() -> None:
+    with translation.override("de"):
+        assert (
+            Template("{{ 4.25 }} {% load humanize %}{{ 1234567|intcomma }}").render(Context())
+            == "4.25 1\u202f234\u202f567"
+        )
 
 
 def test_the_api_speaks_english(client: Client, german: User) -> None:
