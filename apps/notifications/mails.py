@@ -71,7 +71,7 @@ def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAl
 
 def _subject(channel: Channel, deliveries: Sequence[Delivery]) -> str:
     if len(deliveries) == 1:
-        return deliveries[0].subject
+        return deliveries[0].headline
     several = _("{count} notifications from {team}")
     return several.format(count=len(deliveries), team=channel.team or _("this installation"))
 

@@ -48,6 +48,10 @@ class Notification(models.Model):
     """The sequence number of its audit event."""
     kind = models.CharField(max_length=40, choices=kinds.CHOICES)
     title = models.CharField(max_length=200)
+    """In English."""
+    form = models.CharField(max_length=200, blank=True)
+    """The title with places for `values`; empty for what is older than this."""
+    values = models.JSONField(default=dict)
     text = models.TextField(blank=True)
     path = models.CharField(max_length=300, blank=True)
     """Where in the portal to look, or empty."""
@@ -63,6 +67,11 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def headline(self) -> str:
+        """The title in the reader's language."""
+        return gettext(self.form).format(**self.values) if self.form else self.title
 
     @property
     def url(self) -> str:
@@ -222,7 +231,13 @@ class Delivery(models.Model):
 
     @property
     def subject(self) -> str:
-        return str(self.notification) if self.notification else gettext("Test message")
+        """In English."""
+        return str(self.notification) if self.notification else "Test message"
+
+    @property
+    def headline(self) -> str:
+        """The subject in the reader's language."""
+        return self.notification.headline if self.notification else gettext("Test message")
 
 
 class Attempt(models.Model):

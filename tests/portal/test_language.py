@@ -17,14 +17,15 @@ from rest_framework.test import APIClient
 
 from apps.accounts import services
 from apps.accounts.models import Role, Team, User
+from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models import approvals
 from apps.models.errors import RequestOutdated
 from apps.models.models import Alias, AliasRequest, ModelVersion
 from apps.notifications import mails
 from apps.notifications import services as notifications
-from apps.notifications.models import Channel, Delivery, Medium
-from apps.optimization.models import OptimizationSession
+from apps.notifications.models import Channel, Delivery, Medium, Notification
+from apps.notifications.routing import websocket_urlpatterns as bell_routes
 from tests.portal import world
 from tests.portal.test_live import Socket, in_a_loop
 
@@ -170,6 +171,21 @@ def test_a_mail_is_in_the_language_of_its_reader(team: Team, german: User, viewe
     assert "This is a test message" in mails.message_of(shared, [Delivery(channel=shared)]).body
 
 
+def test_a_notification_is_in_the_language_of_each_reader(
+    client: Client, portal: world.World, german: User, viewer: User
+) -> None:
+    trail.record("session.failed", session=portal.session, reason="Out of memory.")
+    told = Notification.objects.first()
+    assert told is not None
+    assert told.title == f"{portal.version}: the session failed", "what webhooks and the API have"
+    for person, words in ((german, "Die Sitzung ist fehlgeschlagen"), (viewer, "the session failed")):
+        client.force_login(person)
+        assert f"{portal.version}: {words}" in page(client, reverse("notifications:list"))
+    own = notifications.own_channel(german, portal.team, Medium.EMAIL)
+    subject = mails.message_of(own, [Delivery(channel=own, notification=told)]).subject
+    assert subject == f"[Lathe] {portal.version}: Die Sitzung ist fehlgeschlagen"
+
+
 def test_an_invitation_is_in_the_language_of_the_invited_or_else_of_who_invites(
     team: Team, german: User, other_team: Team
 ) -> None:
@@ -199,18 +215,20 @@ def test_the_audit_trail_stays_english(portal: world.World, german: User, engine
     assert stale.reason == f"{alias.name} no longer points at version {first.number}."
 
 
+class BellSocket(Socket):
+    """A browser's end of the bell's socket."""
+
+    routes = bell_routes
+
+    def __init__(self, user: User) -> None:
+        self.browser, self._user, self._path = Client(), user, "/ws/bell/"
+
+
 @in_a_loop
-async def test_what_is_pushed_is_in_the_language_of_its_viewer(session: OptimizationSession, viewer: User) -> None:
-    pushed = {}
-    for language in (settings.LANGUAGE_CODE, "de"):
+async def test_what_is_pushed_is_in_the_language_of_its_viewer(viewer: User) -> None:
+    for language, words in ((settings.LANGUAGE_CODE, "Notifications"), ("de", "Benachrichtigungen")):
         await sync_to_async(services.choose_language)(viewer, language)
-        socket = Socket(session, viewer)
+        socket = BellSocket(viewer)
         await socket.connect()
-        pushed[language] = await socket.pushed()
+        assert f'aria-label="{words}"' in await socket.pushed()
         await socket.leave()
-    assert pushed["de"] != pushed[settings.LANGUAGE_CODE]
-
-
-@pytest.fixture
-def session(portal: world.World) -> OptimizationSession:
-    return portal.session
