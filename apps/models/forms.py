@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.formats import uploads_in_words
 from apps.agents.contracts.phrasing import capitalized
+from apps.models import vocabulary
 from apps.models.approvals import LONGEST_REASON
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
@@ -68,7 +68,7 @@ class ModelUploadForm(FileOrUploadForm):
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].queryset = RegisteredModel.objects.visible_to(self.user).filter(team=team)  # type: ignore[attr-defined]
-        self.fields["file"].help_text = f"{capitalized(uploads_in_words())}."
+        self.fields["file"].help_text = f"{capitalized(vocabulary.uploads())}."
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -95,8 +95,9 @@ def test_the_compiled_catalogue_is_that_of_the_texts() -> None:
     with CATALOGUE.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)
     for entry in entries():
-        once = _plain(entry["msgid"])
-        told = compiled.ngettext(once, once, 1) if "msgid_plural" in entry else compiled.gettext(once)
+        once, context = _plain(entry["msgid"]), _plain(entry.get("msgctxt", ""))
+        key = f"{context}\x04{once}" if context else once
+        told = compiled.ngettext(key, key, 1) if "msgid_plural" in entry else compiled.gettext(key)
         assert told == _plain(entry.get("msgstr", entry.get("msgstr[0]", ""))), "run manage.py compilemessages"
 
 
