@@ -68,6 +68,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's mana
     """The stop at which its tour is (`apps.guide.tour`), or `ended`. Empty until it begins."""
     tour_began_at = models.DateTimeField(null=True, editable=False)
     """When it was begun from the menu: what was done before does not count then."""
+    language = models.CharField(max_length=10, blank=True, default="")
+    """Its pages and mails are in this language. Empty until the first page, from which the browser's is learned."""
     service_of: models.ForeignKey[Team | None, Team | None] = models.ForeignKey(
         "Team", on_delete=models.CASCADE, null=True, blank=True, editable=False, related_name="service_accounts"
     )
