@@ -132,7 +132,7 @@ def default_template(model: RegisteredModel | int) -> SessionTemplate | None:
 
 def _locked(model: RegisteredModel) -> RegisteredModel:
     """The model, locked, so that names and the default of its templates are decided one after the other."""
-    return RegisteredModel.objects.select_for_update().select_related("team").get(pk=model.pk)
+    return RegisteredModel.objects.select_for_update().get(pk=model.pk)
 
 
 def _clean(name: str) -> str:
