@@ -10,6 +10,7 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.utils.functional import Promise
 from pydantic import BaseModel, ConfigDict
 
 from apps.errors import BulkActUnknown, BulkEmpty, BulkTooMany, UserError
@@ -41,11 +42,11 @@ class Act(Generic[Row]):
     """Something that can be done to many rows."""
 
     name: str
-    verb: str
+    verb: str | Promise
     """`Cancel`, on the button."""
-    done: str
+    done: str | Promise
     """`cancelled`, in the sentence afterwards."""
-    effect: str
+    effect: str | Promise
     """What it means for each row, in one sentence."""
     why_not: Callable[[Row], str]
     """Why it cannot be done to a row as it is now; empty if it can. The act itself checks again."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.functional import Promise
 
 from apps.errors import ListTooLong
 
@@ -21,7 +22,7 @@ class Choice:
     """A column of a list's page that members can choose."""
 
     name: str
-    label: str
+    label: str | Promise
     usual: bool = True
     """Whether those see it who have chosen nothing."""
 

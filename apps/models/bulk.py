@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
 from apps.bulk import Act
 from apps.models import dependents
 from apps.models.datasets import delete_dataset
@@ -10,19 +13,20 @@ from apps.models.models import DataSet
 
 def _not_deletable(dataset: DataSet) -> str:
     count = dependents.count(datasets=[dataset])
-    return (
-        f"{count} session{'s use' if count > 1 else ' uses'} it. Delete those first, or it on its own page."
-        if count
-        else ""
+    sentence = ngettext(
+        "{count} session uses it. Delete those first, or it on its own page.",
+        "{count} sessions use it. Delete those first, or it on its own page.",
+        count,
     )
+    return sentence.format(count=count) if count else ""
 
 
 DATASET_ACTS: dict[str, Act[DataSet]] = {
     "delete": Act(
         "delete",
-        "Delete",
-        "deleted",
-        "The files go for good. The audit trail stays.",
+        _("Delete"),
+        _("deleted"),
+        _("The files go for good. The audit trail stays."),
         _not_deletable,
         delete_dataset,
         danger=True,

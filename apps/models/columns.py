@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_lazy as _
+
 from apps.models.models import DataSet, ModelVersion, RegisteredModel
 from apps.tables import Choice, Columns, offer
 
@@ -53,22 +55,22 @@ DATASETS: Columns[DataSet] = {
 
 offer(
     "models",
-    Choice("newest", "Newest version"),
-    Choice("versions", "Versions", usual=False),
-    Choice("format", "Format", usual=False),
-    Choice("parameters", "Parameters"),
-    Choice("size", "Size"),
-    Choice("aliases", "Aliases"),
-    Choice("tags", "Tags"),
-    Choice("created", "Created", usual=False),
+    Choice("newest", _("Newest version")),
+    Choice("versions", _("Versions"), usual=False),
+    Choice("format", _("Format"), usual=False),
+    Choice("parameters", _("Parameters")),
+    Choice("size", _("Size")),
+    Choice("aliases", _("Aliases")),
+    Choice("tags", _("Tags")),
+    Choice("created", _("Created"), usual=False),
 )
 offer(
     "datasets",
-    Choice("status", "Status"),
-    Choice("kind", "Kind"),
-    Choice("task", "Task"),
-    Choice("examples", "Examples"),
-    Choice("size", "Size"),
-    Choice("added", "Added"),
-    Choice("added_by", "Added by", usual=False),
+    Choice("status", _("Status")),
+    Choice("kind", _("Kind")),
+    Choice("task", _("Task")),
+    Choice("examples", _("Examples")),
+    Choice("size", _("Size")),
+    Choice("added", _("Added")),
+    Choice("added_by", _("Added by"), usual=False),
 )

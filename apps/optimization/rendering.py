@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
+from django.utils import translation
 from django.utils.safestring import mark_safe
 
 from apps.optimization.services.report import SessionReport
@@ -15,8 +17,12 @@ STANDALONE = "optimization/report_standalone.html"
 
 
 def report_html(report: SessionReport) -> str:
-    """The report as a page in the portal's style that opens anywhere, without a server or a network."""
-    return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
+    """The report as a page in the portal's style that opens anywhere, without a server or a network.
+
+    It is a record, so it is in English, whoever asked for it.
+    """
+    with translation.override(settings.LANGUAGE_CODE):
+        return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
 
 
 @cache

@@ -29,6 +29,10 @@ ASGI_APPLICATION = "lathe.asgi.application"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-gb"
+# Each by its own name, so that it is recognized by whoever cannot read the page.
+LANGUAGES = [("en-gb", "English"), ("de", "Deutsch")]
+LOCALE_PATHS = [PROJECT_ROOT / "locale"]
+FORMAT_MODULE_PATH = ["lathe.formats"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = LATHE.mail_from
 EMAIL_SUBJECT_PREFIX = "[Lathe] "
@@ -73,6 +77,7 @@ MIDDLEWARE = [
     "lathe.static.StaticFilesMiddleware",
     "lathe.compression.CompressedPages",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

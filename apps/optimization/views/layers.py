@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
@@ -14,18 +15,19 @@ from apps.errors import UserError
 from apps.models import netron
 from apps.optimization import services
 from apps.optimization.columns import LAYERS
+from apps.optimization.localized import in_sentence
 from apps.optimization.services.layers import LayerLine
 from apps.optimization.views.sessions import visible_session
 from apps.tables import csv_of, wants_csv
 
 COLUMNS = {
-    "graph": "Layer",
-    "operator": "Operator",
-    "time": "Time",
+    "graph": _("Layer"),
+    "operator": _("Operator"),
+    "time": _("Time"),
     "macs": "MACs",
-    "bytes": "Bytes",
-    "sensitivity": "Sensitivity",
-    "precision": "Precision",
+    "bytes": _("Bytes"),
+    "sensitivity": _("Sensitivity"),
+    "precision": _("Precision"),
 }
 """By what the layers can be sorted: first in the order of the graph."""
 LEAST_FIRST = ("operator", "sensitivity", "precision")
@@ -49,6 +51,7 @@ def layers(request: MemberRequest, pk: UUID) -> HttpResponse:
         "found": found,
         "lines": lines,
         "by": by if by in COLUMNS else "graph",
+        "sorted_by": in_sentence(str(COLUMNS.get(by, ""))),
         "columns": [(name, label, directions.get(name, "ascending")) for name, label in COLUMNS.items()],
         "drawn": netron.draws(session.version),
         "writes": writes(request, session.team),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import translation
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
@@ -23,11 +25,11 @@ def compare(request: MemberRequest) -> HttpResponse:
     if PARAMETER not in request.GET:
         return render(request, "optimization/compare.html", context)
     try:
+        if wants_csv(request):
+            return _file(request)
         found = _asked(request)
     except UserError as error:
         return render(request, "optimization/compare.html", {**context, "error": error}, status=error.status)
-    if wants_csv(request):
-        return csv_file("comparison", as_csv(found.value))
     only = request.GET.get(ONLY) == "differences"
     items = [side.item for side in found.sides.all]
     chosen = {"dataset": str(found.sides.dataset.id)} if found.sides.dataset else {}
@@ -44,6 +46,12 @@ def compare(request: MemberRequest) -> HttpResponse:
         "writes": writes(request, versions[0].model.team),
     }
     return render(request, "optimization/compare.html", context)
+
+
+def _file(request: MemberRequest) -> HttpResponse:
+    """Programs read it, so it is in English."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return csv_file("comparison", as_csv(_asked(request).value))
 
 
 def _asked(request: MemberRequest) -> Comparison:

@@ -1,0 +1,1 @@
+"""How numbers are written in each language, where that is not as Django does it."""
