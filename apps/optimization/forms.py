@@ -12,6 +12,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
@@ -75,7 +76,7 @@ class SessionForm(forms.Form):
         "model__name",
         "filename",
         label=_("Student"),
-        empty_label=_("None"),
+        empty_label=pgettext_lazy("student", "None"),
         required=False,
         help_text=_(
             "A smaller model that learns from the model above. It must have the same format, inputs and outputs."
@@ -321,6 +322,16 @@ def _limit_questions() -> Iterator[Question]:
             "value. If empty, the limit in points counts in the metric's own unit."
         ),
     )
+    yield from _part_limit_questions()
+    yield _limit("max_latency_ms", _("Latency at most (ms)"), _("p50 on the target below."))
+    yield _limit("min_speedup", _("Faster by at least (×)"), _("1.5 is one and a half times as fast."))
+    yield _limit("max_size_bytes_mb", _("Size at most (MB)"), _("Of the size that counts."), MEGABYTE)
+    yield _limit("min_size_reduction", _("Smaller by at least (×)"), _("2 is half the size."))
+    yield _limit("max_memory_bytes_mb", _("Peak memory at most (MB)"), _("While running."), MEGABYTE)
+
+
+def _part_limit_questions() -> Iterator[Question]:
+    """Limits on groups, classes, further metrics and further outputs."""
     yield _limit(
         "max_group_drop_points",
         _("Loss of each group at most (points)"),
@@ -346,11 +357,6 @@ def _limit_questions() -> Iterator[Question]:
             "limit."
         ),
     )
-    yield _limit("max_latency_ms", _("Latency at most (ms)"), _("p50 on the target below."))
-    yield _limit("min_speedup", _("Faster by at least (×)"), _("1.5 is one and a half times as fast."))
-    yield _limit("max_size_bytes_mb", _("Size at most (MB)"), _("Of the size that counts."), MEGABYTE)
-    yield _limit("min_size_reduction", _("Smaller by at least (×)"), _("2 is half the size."))
-    yield _limit("max_memory_bytes_mb", _("Peak memory at most (MB)"), _("While running."), MEGABYTE)
 
 
 def _target_questions() -> Iterator[Question]:
