@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 
+def _(sentence: str) -> str:
+    """Marks a sentence for the catalogues. Agents import this module, so it does without Django."""
+    return sentence
+
+
 class UserError(Exception):
     """An expected failure with a code that never changes and a message that says what happened and what to do.
 
@@ -28,8 +33,13 @@ class UserError(Exception):
     def __init__(self, *, field: str | None = None, **context: Any) -> None:
         self.field = field
         self.context = context
-        self.message = self.sentence.format(**context)
+        self.message = self.translated(self.sentence).format(**context)
         super().__init__(self.message)
+
+    @staticmethod
+    def translated(sentence: str) -> str:
+        """The sentence in the reader's language. The portal replaces this; where agents run, sentences stay English."""
+        return sentence
 
     def as_dict(self) -> dict[str, Any]:
         """The error as plain data: `code`, `message` and, where known, `field`."""
@@ -50,26 +60,26 @@ class UserError(Exception):
 class QueueAway(UserError):
     code = "service.queue_away"
     status = 503
-    sentence = "The queue to the workers does not answer, so nothing was started. Try again in a moment."
+    sentence = _("The queue to the workers does not answer, so nothing was started. Try again in a moment.")
 
 
 class BulkActUnknown(UserError):
     code = "bulk.act_unknown"
-    sentence = "“{name}” cannot be done to several rows at once. Choose one of: {choices}."
+    sentence = _("“{name}” cannot be done to several rows at once. Choose one of: {choices}.")
 
 
 class BulkEmpty(UserError):
     code = "bulk.empty"
-    sentence = "Nothing is chosen, or what is chosen is no longer there. Tick at least one row of the list."
+    sentence = _("Nothing is chosen, or what is chosen is no longer there. Tick at least one row of the list.")
 
 
 class BulkTooMany(UserError):
     code = "bulk.too_many"
-    sentence = "{given} rows are chosen, and at most {most} can be handled at once. Choose fewer."
+    sentence = _("{given} rows are chosen, and at most {most} can be handled at once. Choose fewer.")
 
 
 class ListTooLong(UserError):
     code = "list.too_long"
-    sentence = (
+    sentence = _(
         "This list has {rows} rows, and a file holds at most {most}. Narrow the filters, or read the list over the API."
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.db.models import Prefetch, QuerySet
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +16,8 @@ from apps.accounts.api_lists import list_routes
 from apps.accounts.api_people import routes as people_routes
 from apps.accounts.models import Membership, Team
 from apps.accounts.requests import member
-from apps.accounts.serializers import MeSerializer, TeamSerializer, TimeZoneSerializer
+from apps.accounts.serializers import MeChangeSerializer, MeSerializer, TeamSerializer
+from apps.api import answers, example
 
 
 @extend_schema(tags=["teams"])
@@ -41,14 +43,17 @@ class MeView(APIView):
 
     @extend_schema(
         tags=["teams"],
-        request=TimeZoneSerializer,
+        request=MeChangeSerializer,
         responses=MeSerializer,
-        examples=[OpenApiExample("In Berlin", {"time_zone": "Europe/Berlin"}, request_only=True)],
+        examples=[example("In Berlin", {"time_zone": "Europe/Berlin", "language": "de"})],
     )
     def patch(self, request: Request) -> Response:
-        asked = TimeZoneSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        services.choose_time_zone(member(request), asked.validated_data["time_zone"])
+        asked = answers(MeChangeSerializer, request)
+        with transaction.atomic():
+            if "time_zone" in asked:
+                services.choose_time_zone(member(request), asked["time_zone"])
+            if "language" in asked:
+                services.choose_language(member(request), asked["language"])
         return Response(MeSerializer(member(request)).data)
 
 

@@ -1,19 +1,22 @@
-"""The current team of a user, and the time zone of their pages."""
+"""The current team of a user, and the time zone and language of their pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import SimpleLazyObject
 
 from apps.accounts.models import Membership, User
 from apps.ids import bind_ids
+from apps.languages import language_of, languages
 from apps.zones import COOKIE, zone_of, zones
 
 SESSION_KEY = "team"
+API = "/api/"
 
 
 def current_membership(request: HttpRequest) -> Membership | None:
@@ -54,3 +57,38 @@ class MemberTimeZone:
             user.time_zone = told
         with timezone.override(zone_of(user)):
             return self.get_response(request)
+
+
+class MemberLanguage:
+    """Shows pages in the member's language, and the API, which programs read, in English.
+
+    Visitors get the language that Django's `LocaleMiddleware` has found: in their cookie, or else in their browser's
+    header. Where a member has none yet, that becomes theirs.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        language = _language(request)
+        with translation.override(language):
+            request.LANGUAGE_CODE = language
+            response = self.get_response(request)
+        response.headers["Content-Language"] = language
+        return response
+
+
+def _language(request: HttpRequest) -> str:
+    user, found = request.user, translation.get_language() or settings.LANGUAGE_CODE
+    if request.path.startswith(API):
+        return settings.LANGUAGE_CODE
+    if not isinstance(user, User):
+        return found
+    if not user.language and _tells_a_language(request) and found in languages():
+        User.objects.filter(pk=user.pk, language="").update(language=found)
+        user.language = found
+    return language_of(user)
+
+
+def _tells_a_language(request: HttpRequest) -> bool:
+    return settings.LANGUAGE_COOKIE_NAME in request.COOKIES or "Accept-Language" in request.headers

@@ -64,6 +64,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's mana
     email = models.EmailField(_("e-mail address"), unique=True)
     time_zone = models.CharField(max_length=60, blank=True, default="")
     """Its pages and mails show times in this zone. Empty until the first page, from which the browser's is learned."""
+    language = models.CharField(max_length=10, blank=True, default="")
+    """Its pages and mails are in this language. Empty until the first page, from which the browser's is learned."""
     service_of: models.ForeignKey[Team | None, Team | None] = models.ForeignKey(
         "Team", on_delete=models.CASCADE, null=True, blank=True, editable=False, related_name="service_accounts"
     )

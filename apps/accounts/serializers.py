@@ -166,13 +166,16 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = ("email", "first_name", "last_name", "time_zone", "memberships")
+        fields = ("email", "first_name", "last_name", "time_zone", "language", "memberships")
         read_only_fields = fields
 
 
-class TimeZoneSerializer(serializers.Serializer[dict[str, str]]):
+class MeChangeSerializer(serializers.Serializer[dict[str, str]]):
     """What an account may change of itself."""
 
     time_zone = serializers.CharField(
-        max_length=60, help_text="Such as Europe/Berlin: pages and mails show times in it."
+        max_length=60, required=False, help_text="Such as Europe/Berlin: pages and mails show times in it."
+    )
+    language = serializers.CharField(
+        max_length=10, required=False, help_text="Such as de: pages and mails are in it. The API stays English."
     )

@@ -22,6 +22,7 @@ from apps.accounts.models import ApiToken, Membership, Role, Team, TokenScope, U
 from apps.accounts.services import require_role
 from apps.accounts.tokens import add_token
 from apps.audit import trail
+from apps.languages import within_a_sentence
 from apps.texts import storable
 
 LONGEST_NAME = 80
@@ -80,7 +81,7 @@ def change(account: Membership, *, by: User, role: Role | None = None, disabled:
 
 def _check_role(role: Role) -> None:
     if role not in ROLES:
-        raise ServiceAccountRole(field="role", role=role.label.lower())
+        raise ServiceAccountRole(field="role", role=within_a_sentence(role.label))
 
 
 def _tell(action: str, account: Membership, by: User, data: dict[str, str]) -> None:

@@ -13,8 +13,9 @@ from django.core.exceptions import PermissionDenied
 from django.core.mail import send_mail
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from apps.accounts import link_tokens
 from apps.accounts.errors import (
@@ -22,6 +23,7 @@ from apps.accounts.errors import (
     InvitationForSomebodyElse,
     InvitationNotSent,
     InvitationUnusable,
+    LanguageUnknown,
     LastOwner,
     TeamNameTaken,
     TimeZoneUnknown,
@@ -36,6 +38,7 @@ from apps.accounts.models import (
 )
 from apps.accounts.tokens import create_token, end_tokens_for, revoke_token
 from apps.audit import trail
+from apps.languages import language_of, languages, within_a_sentence
 from apps.zones import zone_of, zones
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ __all__ = [
     "accept_invitation",
     "accept_open_invitations",
     "change_role",
+    "choose_language",
     "choose_time_zone",
     "create_team",
     "create_token",
@@ -83,7 +87,8 @@ def require_role(user: User | AnonymousUser, team: Team, role: Role) -> Membersh
     """The membership of `user`; raises `PermissionDenied` (403) when its role in `team` is below `role`."""
     member = membership(user, team)
     if member is None or not member.may(role):
-        raise PermissionDenied(f"This needs the role {role.label.lower()} in the team {team.name}.")
+        sentence = _("This needs the role {role} in the team {team}.")
+        raise PermissionDenied(sentence.format(role=within_a_sentence(role.label), team=team.name))
     return member
 
 
@@ -132,9 +137,10 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
         expires_at=timezone.now() + INVITATION_LIFETIME,
     )
     context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
-    subject = f"{by} invites you to {team.name} on Lathe"
     trail.record("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
-    with timezone.override(zone_of(by)):
+    reader = User.objects.filter(email=email).first() or by
+    with timezone.override(zone_of(by)), translation.override(language_of(reader)):
+        subject = _("{person} invites you to {team} on Lathe").format(person=by, team=team.name)
         text = render_to_string("accounts/email/invitation.txt", context)
     transaction.on_commit(lambda: _send(invitation, subject, text))
     return invitation
@@ -146,6 +152,14 @@ def choose_time_zone(user: User, name: str) -> None:
         raise TimeZoneUnknown(field="time_zone", zone=name)
     User.objects.filter(pk=user.pk).update(time_zone=name)
     user.time_zone = name
+
+
+def choose_language(user: User, code: str) -> None:
+    """Shows the member's pages and mails in another language from now on. Raises `LanguageUnknown`."""
+    if code not in languages():
+        raise LanguageUnknown(field="language", language=code, choices=", ".join(languages()))
+    User.objects.filter(pk=user.pk).update(language=code)
+    user.language = code
 
 
 @transaction.atomic

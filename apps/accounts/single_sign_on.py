@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 
 from apps.accounts.errors import AddressNotVerified, NotInvited, SingleSignOnFailed
 from apps.accounts.models import Invitation, User
@@ -73,7 +74,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     ) -> NoReturn:
         """Back to the login where the person has cancelled. Otherwise raises `SingleSignOnFailed`."""
         if error == AuthError.CANCELLED:
-            messages.info(request, "The login was cancelled.")
+            messages.info(request, _("The login was cancelled."))
             raise ImmediateHttpResponse(redirect("account_login"))
         answer = request.GET.get("error", "")
         logger.warning("Single sign-on failed: %s %s", answer or error, exception or "", exc_info=exception)

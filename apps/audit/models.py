@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apps.audit.querysets import AuditQuerySet, AuditTrailImmutable
 
@@ -70,8 +71,9 @@ class AuditVerification(models.Model):
     def sentence(self) -> str:
         """The result in one sentence."""
         if self.whole:
-            return f"The audit trail is intact: {self.events} events."
-        return f"The audit trail is broken at event {self.broken_at}: {self.reason}."
+            return _("The audit trail is intact: {count} events.").format(count=self.events)
+        broken = _("The audit trail is broken at event {sequence}: {reason}.")
+        return broken.format(sequence=self.broken_at, reason=self.reason)
 
 
 class AuditEvent(models.Model):

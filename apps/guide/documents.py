@@ -9,6 +9,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from apps.guide.markdown import Section, html, parsed, sections
 
@@ -59,7 +60,7 @@ def topics() -> Iterator[tuple[str, list[Document]]]:
     """The documents by topic: for members, for operators, and what remains in alphabetical order."""
     known = documents()
     others = [name for name in known if name not in FIRST + OPERATORS]
-    for topic, names in (("Working with Lathe", FIRST), ("Running Lathe", OPERATORS), ("Reference", others)):
+    for topic, names in ((_("Working with Lathe"), FIRST), (_("Running Lathe"), OPERATORS), (_("Reference"), others)):
         yield topic, [known[name] for name in names if name in known]
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import User
 from apps.guide.documents import Document, documents
@@ -37,33 +39,33 @@ class FoundKind:
 
 
 PAGES = (
-    ("Dashboard", "What runs and what needs you", "optimization:dashboard"),
-    ("Sessions", "All sessions of the team", "optimization:session-list"),
-    ("New session", "Make a model smaller or faster", "optimization:session-new"),
-    ("Models", "All models of the team", "models:model-list"),
-    ("Upload a model", "A new model, or a new version", "models:model-upload"),
-    ("Data sets", "All data sets of the team", "models:dataset-list"),
-    ("Upload a data set", "Examples to measure with", "models:dataset-upload"),
-    ("Criteria", "Objectives and limits", "optimization:criteria-list"),
-    ("New criteria", "An objective with limits of your own", "optimization:criteria-new"),
-    ("Compare", "Sessions, candidates or versions side by side", "optimization:compare"),
-    ("Predicted and measured", "How far the planner was off", "optimization:predictions"),
-    ("Workers", "Queues, machines and devices", "optimization:workers"),
-    ("Members", "Roles and invitations", "accounts:team"),
-    ("Approvals", "Moves of protected aliases", "models:approval-list"),
-    ("Service accounts", "Access for machines of the team", "accounts:service-accounts"),
-    ("Logins", "Browsers that are logged in as you", "accounts:logins"),
-    ("Audit trail", "Who did what, and when", "optimization:audit"),
-    ("Storage", "Quota and retention", "optimization:storage"),
-    ("Notifications", "What you are told, and where", "notifications:settings"),
-    ("API tokens", "Access for programs", "accounts:tokens"),
-    ("API reference", "Every route with its fields", "api-docs"),
-    ("Time zone", "The zone of all times", "accounts:time-zone"),
-    ("Documentation", "All documents", "guide:documents"),
+    (_("Dashboard"), _("What runs and what needs you"), "optimization:dashboard"),
+    (_("Sessions"), _("All sessions of the team"), "optimization:session-list"),
+    (_("New session"), _("Make a model smaller or faster"), "optimization:session-new"),
+    (_("Models"), _("All models of the team"), "models:model-list"),
+    (_("Upload a model"), _("A new model, or a new version"), "models:model-upload"),
+    (_("Data sets"), _("All data sets of the team"), "models:dataset-list"),
+    (_("Upload a data set"), _("Examples to measure with"), "models:dataset-upload"),
+    (_("Criteria"), _("Objectives and limits"), "optimization:criteria-list"),
+    (_("New criteria"), _("An objective with limits of your own"), "optimization:criteria-new"),
+    (_("Compare"), _("Sessions, candidates or versions side by side"), "optimization:compare"),
+    (_("Predicted and measured"), _("How far the planner was off"), "optimization:predictions"),
+    (_("Workers"), _("Queues, machines and devices"), "optimization:workers"),
+    (_("Members"), _("Roles and invitations"), "accounts:team"),
+    (_("Approvals"), _("Moves of protected aliases"), "models:approval-list"),
+    (_("Service accounts"), _("Access for machines of the team"), "accounts:service-accounts"),
+    (_("Logins"), _("Browsers that are logged in as you"), "accounts:logins"),
+    (_("Audit trail"), _("Who did what, and when"), "optimization:audit"),
+    (_("Storage"), _("Quota and retention"), "optimization:storage"),
+    (_("Notifications"), _("What you are told, and where"), "notifications:settings"),
+    (_("API tokens"), _("Access for programs"), "accounts:tokens"),
+    (_("API reference"), _("Every route with its fields"), "api-docs"),
+    (_("Language and time zone"), _("The language of pages, and the zone of all times"), "accounts:time-zone"),
+    (_("Documentation"), _("All documents"), "guide:documents"),
 )
 OPERATORS_PAGES = (
-    ("Operations", "Queues, failed sessions, disks, the whole audit trail", "operations:page"),
-    ("Admin", "Every row, and the settings of the installation", "admin:index"),
+    (_("Operations"), _("Queues, failed sessions, disks, the whole audit trail"), "operations:page"),
+    (_("Admin"), _("Every row, and the settings of the installation"), "admin:index"),
 )
 
 
@@ -71,14 +73,14 @@ def find(user: User, words: str) -> list[FoundKind]:
     """What contains all of `words`, by kind. Without words, the pages."""
     wanted = storable(words[:LONGEST]).split()
     if not wanted:
-        return [FoundKind("Pages", tuple(_pages(user, [])))]
+        return [FoundKind(gettext("Pages"), tuple(_pages(user, [])))]
     sources = (
-        ("Pages", _pages(user, wanted)),
-        ("Models", _models(user, wanted)),
-        ("Data sets", _datasets(user, wanted)),
-        ("Sessions", _sessions(user, wanted)),
-        ("Criteria", _criteria(user, wanted)),
-        ("Documentation", _sections(wanted)),
+        (gettext("Pages"), _pages(user, wanted)),
+        (gettext("Models"), _models(user, wanted)),
+        (gettext("Data sets"), _datasets(user, wanted)),
+        (gettext("Sessions"), _sessions(user, wanted)),
+        (gettext("Criteria"), _criteria(user, wanted)),
+        (gettext("Documentation"), _sections(wanted)),
     )
     found = (FoundKind(name, tuple(islice(findings, PER_KIND))) for name, findings in sources)
     return [kind for kind in found if kind.findings]
@@ -87,7 +89,7 @@ def find(user: User, words: str) -> list[FoundKind]:
 def _pages(user: User, wanted: list[str]) -> Iterator[Finding]:
     for title, detail, name in (*PAGES, *(OPERATORS_PAGES if user.is_staff else ())):
         if _has(f"{title} {detail}", wanted):
-            yield Finding(title, detail, reverse(name))
+            yield Finding(str(title), str(detail), reverse(name))
 
 
 def _models(user: User, wanted: list[str]) -> Iterator[Finding]:
@@ -107,8 +109,9 @@ def _sessions(user: User, wanted: list[str]) -> Iterator[Finding]:
     rows = SessionFilter({"search": " ".join(wanted)}, queryset=visible).qs.order_by("-created_at")
     for session in rows[:PER_KIND]:
         began = f"{session.created_at:%Y-%m-%d}"
-        detail = f"{session.get_status_display()}, on {session.dataset}, started {began}"
-        yield Finding(str(session.version), detail, session.get_absolute_url())
+        detail = gettext("{status}, on {dataset}, started {began}")
+        words = detail.format(status=session.get_status_display(), dataset=session.dataset, began=began)
+        yield Finding(str(session.version), words, session.get_absolute_url())
 
 
 def _criteria(user: User, wanted: list[str]) -> Iterator[Finding]:
@@ -116,7 +119,7 @@ def _criteria(user: User, wanted: list[str]) -> Iterator[Finding]:
     for word in wanted:
         rows = rows.filter(name__icontains=word)
     for criteria in rows.order_by("name")[:PER_KIND]:
-        yield Finding(criteria.name, str(criteria.team or "Built in"), criteria.get_absolute_url())
+        yield Finding(criteria.name, str(criteria.team or gettext("Built in")), criteria.get_absolute_url())
 
 
 def _sections(wanted: list[str]) -> Iterator[Finding]:

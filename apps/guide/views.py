@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest
@@ -72,7 +73,7 @@ NOTICES = (
 def styleguide(request: MemberRequest) -> HttpResponse:
     """Every component in each state, for those who work on the portal."""
     if not request.user.is_staff:
-        raise PermissionDenied("The style guide is for those who work on the portal. Ask an operator.")
+        raise PermissionDenied(_("The style guide is for those who work on the portal. Ask an operator."))
     context = {"colours": COLOURS, "tones": TONES, "notices": NOTICES}
     return render(request, "guide/styleguide.html", context)
 

@@ -13,8 +13,9 @@ from channels.auth import get_user
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from apps.languages import language_of
 from apps.live import pokes
 from apps.zones import zone_of
 
@@ -122,5 +123,5 @@ class LivePage(AsyncWebsocketConsumer):
         # The socket's user and login date from when it was opened.
         login = import_module(settings.SESSION_ENGINE).SessionStore(self._login())
         user = await get_user({"session": login})
-        with timezone.override(zone_of(user)):
+        with timezone.override(zone_of(user)), translation.override(language_of(user)):
             return await self.fragments_for(user)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Membership, Role, User
 from apps.accounts.services import membership, require_role
 from apps.audit import trail
+from apps.languages import in_english
 from apps.models.aliases import carry_out, locked, move_alias, outdate, require_ready, to_move, to_undo, undo_alias_move
 from apps.models.errors import (
     NothingToUndo,
@@ -127,7 +129,8 @@ def approve(request: AliasRequest, user: User, reason: str) -> Alias:
     """
     with transaction.atomic():
         alias, row = _to_decide(request, user)
-        why = _why_outdated(row, alias)
+        with in_english():
+            why = _why_outdated(row, alias)
         if why:
             row.record_decision(RequestStatus.STALE, "alias.request_stale", user, why)
         else:
@@ -163,8 +166,8 @@ def reject(request: AliasRequest, user: User, reason: str) -> AliasRequest:
 def withdraw(request: AliasRequest, user: User) -> AliasRequest:
     """Takes the request back, as the one who asked or as an owner. Raises `PermissionDenied` and `RequestSettled`."""
     if not may_withdraw(request, user):
-        raise PermissionDenied("Only who has asked can withdraw this request, or an owner of the team.")
-    _, row = _pending(request)
+        raise PermissionDenied(_("Only who has asked can withdraw this request, or an owner of the team."))
+    row = _pending(request)[1]
     row.record_decision(RequestStatus.WITHDRAWN, "alias.request_withdrawn", user, "")
     return row
 

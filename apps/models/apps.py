@@ -1,8 +1,9 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ModelsConfig(AppConfig):
     name = "apps.models"
     label = "models"
-    verbose_name = "Model store"
+    verbose_name = _("Model store")
     default_auto_field = "django.db.models.BigAutoField"

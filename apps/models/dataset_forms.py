@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, TextReading
 from apps.agents.contracts.image_preprocessing import ImagePreprocessing
 from apps.agents.contracts.reports.dataset import Task
 from apps.models.forms import FileOrUploadForm, words
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 KIND_LABELS = {
-    DatasetKind.NPZ: "Arrays (.npz)",
-    DatasetKind.IMAGES: "Images in class folders (.zip)",
-    DatasetKind.TABLE: "Table (.csv or .parquet)",
-    DatasetKind.TEXT: "Texts (.txt or .jsonl)",
+    DatasetKind.NPZ: _("Arrays (.npz)"),
+    DatasetKind.IMAGES: _("Images in class folders (.zip)"),
+    DatasetKind.TABLE: _("Table (.csv or .parquet)"),
+    DatasetKind.TEXT: _("Texts (.txt or .jsonl)"),
 }
 TASK_LABELS = {
-    Task.CLASSIFICATION: "Classification",
-    Task.REGRESSION: "Regression",
-    Task.EMBEDDING: "Embedding",
-    Task.FIDELITY: "Fidelity: no labels, agreement with the original",
-    Task.LANGUAGE_MODELING: "Language modelling: predict the next token",
-    Task.MULTIPLE_CHOICE: "Multiple choice or last word, by log-likelihood",
+    Task.CLASSIFICATION: _("Classification"),
+    Task.REGRESSION: _("Regression"),
+    Task.EMBEDDING: _("Embedding"),
+    Task.FIDELITY: _("Fidelity: no labels, agreement with the original"),
+    Task.LANGUAGE_MODELING: _("Language modelling: predict the next token"),
+    Task.MULTIPLE_CHOICE: _("Multiple choice or last word, by log-likelihood"),
 }
 _PREPROCESSING = ImagePreprocessing()
 _READING = TextReading()
@@ -35,170 +39,188 @@ ONLY_INPUT = "features"
 _JOINTS = {"space": " ", "nothing": "", "line": "\n"}
 
 
-def _name_field(name: str, label: str, help_text: str = "") -> forms.CharField:
+def _name_field(name: str, label: StrOrPromise, help_text: StrOrPromise = "") -> forms.CharField:
     """The name of a field in a JSON line."""
     initial = getattr(_READING, name)
     return forms.CharField(required=False, max_length=100, initial=initial, label=label, help_text=help_text)
 
 
 class DataSetForm(forms.Form):
-    name = forms.CharField(max_length=120)
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 4}))
+    name = forms.CharField(label=_("Name"), max_length=120)
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea({"rows": 4}))
 
 
 class DataSetUploadForm(FileOrUploadForm):
     """A data set and how to read it: the fields of `DatasetSpec`. Fields of one kind are shown only for that kind."""
 
-    name = forms.CharField(max_length=120, help_text="Unique within the team.")
-    kind = forms.ChoiceField(choices=[(kind.value, label) for kind, label in KIND_LABELS.items()])
-    task = forms.ChoiceField(choices=[(task.value, label) for task, label in TASK_LABELS.items()])
+    name = forms.CharField(label=_("Name"), max_length=120, help_text=_("Unique within the team."))
+    kind = forms.ChoiceField(label=_("Kind"), choices=[(kind.value, label) for kind, label in KIND_LABELS.items()])
+    task = forms.ChoiceField(label=_("Task"), choices=[(task.value, label) for task, label in TASK_LABELS.items()])
     metric = forms.ChoiceField(
+        label=_("Metric"),
         required=False,
-        choices=[("", "The task's default"), *((name.value, spec.label) for name, spec in METRICS.items())],
+        choices=[("", _("The task's default")), *((name.value, spec.label) for name, spec in METRICS.items())],
     )
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 3}))
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea({"rows": 3}))
     label = forms.CharField(
-        initial="y", required=False, label="Labels in", help_text="The array or column that holds the labels."
+        initial="y", required=False, label=_("Labels in"), help_text=_("The array or column that holds the labels.")
     )
     group = forms.CharField(
         required=False,
         max_length=200,
-        label="Groups in",
-        help_text="The array or column with the group of each example, such as a site or a device. Reports then show "
-        "the loss of each group. Name the label column to make each class a group.",
+        label=_("Groups in"),
+        help_text=_(
+            "The array or column with the group of each example, such as a site or a device. Reports then show "
+            "the loss of each group. Name the label column to make each class a group."
+        ),
     )
     unit = forms.CharField(
         required=False,
         max_length=30,
-        label="Unit of the labels",
-        help_text="Such as °C or kg. Errors, and limits on them, are shown in it.",
+        label=_("Unit of the labels"),
+        help_text=_("Such as °C or kg. Errors, and limits on them, are shown in it."),
     )
     classes = forms.CharField(
+        label=_("Classes"),
         required=False,
-        help_text="Names in the order of the model's output, separated by commas. If empty, numbers keep their order "
-        "and names are sorted from A to Z.",
+        help_text=_(
+            "Names in the order of the model's output, separated by commas. If empty, numbers keep their order "
+            "and names are sorted from A to Z."
+        ),
     )
     output = forms.CharField(
         required=False,
-        label="Model output",
-        help_text="The output to read predictions from. Default: the first output.",
+        label=_("Model output"),
+        help_text=_("The output to read predictions from. Default: the first output."),
     )
     output_labels = forms.CharField(
         required=False,
-        label="Labels of further outputs",
+        label=_("Labels of further outputs"),
         widget=forms.Textarea({"rows": 2, "placeholder": "age: years, regression, unit a\nsex: sex, classification"}),
-        help_text=(
+        help_text=_(
             "One line per model output that has labels of its own: the array or column, the task (classification or "
             "regression), and if needed “metric mae”, “unit °C”, “classes low | high”. Criteria can then limit the "
             "loss of this output."
         ),
     )
     pooling = forms.ChoiceField(
+        label=_("Pooling"),
         required=False,
-        choices=[("none", "None"), ("first", "First token"), ("mean", "Mean of the tokens")],
-        help_text="How token embeddings are combined into one per example.",
+        choices=[("none", _("None")), ("first", _("First token")), ("mean", _("Mean of the tokens"))],
+        help_text=_("How token embeddings are combined into one per example."),
     )
     ctc_blank = forms.IntegerField(
         required=False,
         min_value=-1,
-        label="CTC blank",
-        help_text="For outputs [N, T, C] trained with CTC: the class that stands for nothing; −1 is the last one. "
-        "Sequences are then compared without repeats and blanks.",
+        label=_("CTC blank"),
+        help_text=_(
+            "For outputs [N, T, C] trained with CTC: the class that stands for nothing; −1 is the last one. "
+            "Sequences are then compared without repeats and blanks."
+        ),
     )
     pairs = forms.BooleanField(
         required=False,
-        label="Pairs",
-        help_text="Every input appears twice, as NAME_a and NAME_b, and the label is a score.",
+        label=_("Pairs"),
+        help_text=_("Every input appears twice, as NAME_a and NAME_b, and the label is a score."),
     )
     training_share = forms.FloatField(
         required=False,
         min_value=0,
         max_value=0.7,
-        label="Share for training",
-        help_text="0 to 0.9. Examples reserved for techniques that train, such as recovery after pruning.",
+        label=_("Share for training"),
+        help_text=_("0 to 0.9. Examples reserved for techniques that train, such as recovery after pruning."),
     )
     examples_stay = forms.BooleanField(
         required=False,
-        label="Examples stay here",
-        help_text="Packages contain inputs drawn from the ranges of the numbers, and none of the examples.",
+        label=_("Examples stay here"),
+        help_text=_("Packages contain inputs drawn from the ranges of the numbers, and none of the examples."),
     )
     columns = forms.CharField(
+        label=_("Columns"),
         required=False,
         widget=forms.Textarea({"rows": 3, "placeholder": "input: width, height, depth"}),
-        help_text="One line per model input, with its feature columns. Empty: all columns in file order.",
+        help_text=_("One line per model input, with its feature columns. Empty: all columns in file order."),
     )
     shapes = forms.CharField(
         required=False,
-        label="Shape of an example",
+        label=_("Shape of an example"),
         widget=forms.Textarea({"rows": 2, "placeholder": "25, 2"}),
-        help_text=(
+        help_text=_(
             "Reshapes the columns in row-major order. For several inputs, one line each: “input: 25, 2”. Empty: one "
             "axis."
         ),
     )
     inputs = forms.CharField(
         required=False,
-        label="Inputs",
+        label=_("Inputs"),
         widget=forms.Textarea({"rows": 3, "placeholder": "state: constant 0, batch axis 1\nrate: constant 16000"}),
-        help_text=(
+        help_text=_(
             "One line per model input that is the same for all examples, or whose examples run along an axis other "
             "than the first (0): “constant 0”, “array NAME” (from the file), “batch axis 1”. Other inputs need no "
             "line."
         ),
     )
-    width = forms.IntegerField(initial=_PREPROCESSING.width, required=False, min_value=1)
-    height = forms.IntegerField(initial=_PREPROCESSING.height, required=False, min_value=1)
+    width = forms.IntegerField(label=_("Width"), initial=_PREPROCESSING.width, required=False, min_value=1)
+    height = forms.IntegerField(label=_("Height"), initial=_PREPROCESSING.height, required=False, min_value=1)
     resize = forms.IntegerField(
+        label=_("Resize"),
         required=False,
         min_value=1,
-        help_text="Length of the shorter side before the centre crop. Empty: the image is stretched.",
+        help_text=_("Length of the shorter side before the centre crop. Empty: the image is stretched."),
     )
     interpolation = forms.ChoiceField(
-        required=False, choices=[(name, name.capitalize()) for name in ("bilinear", "nearest", "bicubic", "lanczos")]
+        label=_("Interpolation"),
+        required=False,
+        choices=[(name, name.capitalize()) for name in ("bilinear", "nearest", "bicubic", "lanczos")],
     )
-    color = forms.ChoiceField(required=False, label="Colour", choices=[("RGB", "RGB"), ("BGR", "BGR"), ("L", "Grey")])
-    layout = forms.ChoiceField(required=False, choices=[("NCHW", "N C H W"), ("NHWC", "N H W C")])
+    color = forms.ChoiceField(
+        required=False, label=_("Colour"), choices=[("RGB", "RGB"), ("BGR", "BGR"), ("L", _("Grey"))]
+    )
+    layout = forms.ChoiceField(label=_("Layout"), required=False, choices=[("NCHW", "N C H W"), ("NHWC", "N H W C")])
     scale = forms.FloatField(
+        label=_("Scale"),
         required=False,
         initial=repr(_PREPROCESSING.scale),
-        help_text="(pixel × scale − mean) ÷ std, with pixels from 0 to 255.",
+        help_text=_("(pixel × scale − mean) ÷ std, with pixels from 0 to 255."),
     )
-    mean = forms.CharField(required=False, label="Mean", initial="0", help_text="One number, or one per channel.")
+    mean = forms.CharField(required=False, label=_("Mean"), initial="0", help_text=_("One number, or one per channel."))
     std = forms.CharField(
-        required=False, label="Standard deviation", initial="1", help_text="One number, or one per channel."
+        required=False, label=_("Standard deviation"), initial="1", help_text=_("One number, or one per channel.")
     )
     dtype = forms.ChoiceField(
-        required=False, label="Element type", choices=[("float32", "float32"), ("uint8", "uint8 (raw pixels)")]
+        required=False, label=_("Element type"), choices=[("float32", "float32"), ("uint8", _("uint8 (raw pixels)"))]
     )
 
-    text = _name_field("text", "Text in", "The field with the text.")
-    text_label = _name_field("label", "Labels in", "The field with the class, by number or name.")
-    text_a = _name_field("text_a", "First text in")
-    text_b = _name_field("text_b", "Second text in")
-    score = _name_field("score", "Score in", "The field with the similarity of the two texts, any number.")
-    context = _name_field("context", "Context in", "The field with the text before the choices.")
+    text = _name_field("text", _("Text in"), _("The field with the text."))
+    text_label = _name_field("label", _("Labels in"), _("The field with the class, by number or name."))
+    text_a = _name_field("text_a", _("First text in"))
+    text_b = _name_field("text_b", _("Second text in"))
+    score = _name_field("score", _("Score in"), _("The field with the similarity of the two texts, any number."))
+    context = _name_field("context", _("Context in"), _("The field with the text before the choices."))
     choices = _name_field(
-        "choices", "Choices in", "The field with a list of texts. In lines without it, the last word is predicted."
+        "choices",
+        _("Choices in"),
+        _("The field with a list of texts. In lines without it, the last word is predicted."),
     )
-    answer = _name_field("answer", "Answer in", "The field with the index of the right choice, from 0.")
+    answer = _name_field("answer", _("Answer in"), _("The field with the index of the right choice, from 0."))
     joint = forms.ChoiceField(
         required=False,
-        label="Between context and choice",
-        choices=[("space", "A space"), ("line", "A new line"), ("nothing", "Nothing")],
-        help_text="Added if neither of them has white space there.",
+        label=_("Between context and choice"),
+        choices=[("space", _("A space")), ("line", _("A new line")), ("nothing", _("Nothing"))],
+        help_text=_("Added if neither of them has white space there."),
     )
     separator = forms.CharField(
         required=False,
         max_length=100,
         strip=False,
-        label="Documents end with",
-        help_text="In plain text. Empty: a blank line.",
+        label=_("Documents end with"),
+        help_text=_("In plain text. Empty: a blank line."),
     )
     max_tokens = forms.IntegerField(
         required=False,
         initial=_READING.max_tokens,
-        label="Maximum tokens",
-        help_text="Per row. A shorter context of the model lowers the limit.",
+        label=_("Maximum tokens"),
+        help_text=_("Per row. A shorter context of the model lowers the limit."),
     )
 
     IMAGE_FIELDS = (
@@ -247,7 +269,7 @@ class DataSetUploadForm(FileOrUploadForm):
         try:
             return [float(word) for word in words(self.cleaned_data.get(name) or "")]
         except ValueError:
-            raise forms.ValidationError("Enter numbers, separated by commas.", code="invalid") from None
+            raise forms.ValidationError(_("Enter numbers, separated by commas."), code="invalid") from None
 
     def clean_mean(self) -> list[float]:
         return self._numbers("mean")
@@ -260,7 +282,9 @@ class DataSetUploadForm(FileOrUploadForm):
         for line in filter(None, map(str.strip, self.cleaned_data["columns"].splitlines())):
             name, colon, columns = line.partition(":")
             if not colon or not words(columns):
-                raise forms.ValidationError(f"“{line}” does not have the form “input: column, column”.", code="invalid")
+                raise forms.ValidationError(
+                    _("“{line}” does not have the form “input: column, column”.").format(line=line), code="invalid"
+                )
             groups[name.strip()] = words(columns)
         return groups
 
@@ -271,7 +295,7 @@ class DataSetUploadForm(FileOrUploadForm):
             try:
                 shapes[name.strip() if colon else ONLY_INPUT] = [int(word) for word in words(sizes)]
             except ValueError:
-                message = f"“{line}” does not have the form “25, 2” or “input: 25, 2”."
+                message = _("“{line}” does not have the form “25, 2” or “input: 25, 2”.").format(line=line)
                 raise forms.ValidationError(message, code="invalid") from None
         return shapes
 
@@ -284,7 +308,9 @@ class DataSetUploadForm(FileOrUploadForm):
         for line in filter(None, map(str.strip, self.cleaned_data["output_labels"].splitlines())):
             output, labels = _output_labels(line)
             if output in found:
-                raise forms.ValidationError(f"“{output}” has two lines. Give each output one.", code="invalid")
+                raise forms.ValidationError(
+                    _("“{output}” has two lines. Give each output one.").format(output=output), code="invalid"
+                )
             found[output] = labels
         return found
 
@@ -330,8 +356,10 @@ def _output_labels(line: str) -> tuple[str, dict[str, Any]]:
     parts = [_LABELS_PART.fullmatch(part) for part in more if part]
     if not colon or not output.strip() or not task or not all(parts):
         raise forms.ValidationError(
-            f"“{line}” does not have the form “output: array, task” with “metric NAME”, “unit NAME” or “classes A | B” "
-            "after it.",
+            _(
+                "“{line}” does not have the form “output: array, task” with “metric NAME”, “unit NAME” or “classes "
+                "A | B” after it."
+            ).format(line=line),
             code="invalid",
         )
     found: dict[str, Any] = {"label": label, "task": task.lower()}
@@ -347,7 +375,7 @@ def _input_reading(line: str) -> tuple[str, dict[str, Any]]:
     parts = [_INPUT_PART.fullmatch(part) for part in words(rest)]
     if not colon or not name.strip() or not parts or not all(parts):
         raise forms.ValidationError(
-            f"“{line}” does not have the form “input: constant 0, batch axis 1”.", code="invalid"
+            _("“{line}” does not have the form “input: constant 0, batch axis 1”.").format(line=line), code="invalid"
         )
     reading = {part["what"].replace(" ", "_"): part["value"].strip() for part in parts if part}
     return name.strip(), reading

@@ -9,10 +9,11 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.formats import uploads_in_words
 from apps.agents.contracts.phrasing import capitalized
+from apps.models import vocabulary
 from apps.models.approvals import LONGEST_REASON
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
@@ -24,7 +25,7 @@ def words(text: str) -> list[str]:
 class FileOrUploadForm(forms.Form):
     """A file in the form itself, or the id of an upload that a script made from it."""
 
-    file = forms.FileField(required=False, allow_empty_file=True, label="File")
+    file = forms.FileField(required=False, allow_empty_file=True, label=_("File"))
     upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
@@ -44,7 +45,7 @@ class FileOrUploadForm(forms.Form):
     def clean_upload(self) -> Upload | None:
         upload = self.upload_row
         if self.cleaned_data.get("upload") and upload is None:
-            raise forms.ValidationError("The upload no longer exists. Choose the file again.", code="upload.unknown")
+            raise forms.ValidationError(_("The upload no longer exists. Choose the file again."), code="upload.unknown")
         return upload
 
     def source(self) -> dict[str, Any]:
@@ -54,23 +55,25 @@ class FileOrUploadForm(forms.Form):
 
 class ModelUploadForm(FileOrUploadForm):
     model = forms.ModelChoiceField(
-        queryset=RegisteredModel.objects.none(), required=False, empty_label="A new model", label="Add to"
+        queryset=RegisteredModel.objects.none(), required=False, empty_label=_("A new model"), label=_("Add to")
     )
-    name = forms.CharField(required=False, max_length=120, help_text="For a new model. Unique within the team.")
-    tags = forms.CharField(required=False, help_text="For a new model. Separated by commas.")
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 3}))
+    name = forms.CharField(
+        label=_("Name"), required=False, max_length=120, help_text=_("For a new model. Unique within the team.")
+    )
+    tags = forms.CharField(label=_("Tags"), required=False, help_text=_("For a new model. Separated by commas."))
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea({"rows": 3}))
 
     field_order = ("file", "model", "name", "tags", "description")
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].queryset = RegisteredModel.objects.visible_to(self.user).filter(team=team)  # type: ignore[attr-defined]
-        self.fields["file"].help_text = f"{capitalized(uploads_in_words())}."
+        self.fields["file"].help_text = f"{capitalized(vocabulary.uploads())}."
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not cleaned.get("model") and not cleaned.get("name"):
-            self.add_error("name", "Enter a name for the new model, or choose the model to add this version to.")
+            self.add_error("name", _("Enter a name for the new model, or choose the model to add this version to."))
         return cleaned
 
     @property
@@ -79,13 +82,15 @@ class ModelUploadForm(FileOrUploadForm):
 
 
 class ModelForm(forms.Form):
-    name = forms.CharField(max_length=120)
-    tags = forms.CharField(required=False, help_text="Separated by commas.")
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 4}))
+    name = forms.CharField(label=_("Name"), max_length=120)
+    tags = forms.CharField(label=_("Tags"), required=False, help_text=_("Separated by commas."))
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea({"rows": 4}))
     readme = forms.CharField(
         required=False,
-        label="README",
-        help_text="In Markdown: what others should know before they use the model. It is a section of its model cards.",
+        label=_("README"),
+        help_text=_(
+            "In Markdown: what others should know before they use the model. It is a section of its model cards."
+        ),
         widget=forms.Textarea({"rows": 12}),
     )
 
@@ -100,12 +105,13 @@ class ModelForm(forms.Form):
 
 class AliasForm(forms.Form):
     alias = forms.CharField(
+        label=_("Alias"),
         max_length=60,
         widget=forms.TextInput({"list": "suggested-aliases", "autocapitalize": "none", "autocomplete": "off"}),
-        help_text="Such as production or candidate.",
+        help_text=_("Such as production or candidate."),
     )
-    version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), empty_label=None)
-    reason = forms.CharField(required=False, help_text="Recorded in the history.")
+    version = forms.ModelChoiceField(label=_("Version"), queryset=ModelVersion.objects.none(), empty_label=None)
+    reason = forms.CharField(label=_("Reason"), required=False, help_text=_("Recorded in the history."))
 
     def __init__(self, *args: Any, versions: QuerySet[ModelVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,7 +121,9 @@ class AliasForm(forms.Form):
 class DecisionForm(forms.Form):
     """About a request to move a protected alias."""
 
-    decision = forms.ChoiceField(choices=[("approve", "Approve"), ("reject", "Reject")])
+    decision = forms.ChoiceField(label=_("Decision"), choices=[("approve", _("Approve")), ("reject", _("Reject"))])
     reason = forms.CharField(
-        max_length=LONGEST_REASON, error_messages={"required": "Write the reason of your decision."}
+        label=_("Reason"),
+        max_length=LONGEST_REASON,
+        error_messages={"required": _("Write the reason of your decision.")},
     )

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.db.models import Max, ProtectedError, RestrictedError
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
@@ -152,10 +153,10 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
     limits = {"most": MOST_TAGS, "longest": LONGEST_TAG}
     clean = sorted({" ".join(tag.lower().split()) for tag in tags} - {""})
     if len(clean) > MOST_TAGS:
-        raise TagsInvalid(field="tags", reason=f"{len(clean)} tags were given.", **limits)
+        raise TagsInvalid(field="tags", reason=_("{count} tags were given.").format(count=len(clean)), **limits)
     for tag in clean:
         if len(tag) > LONGEST_TAG or "," in tag:
-            raise TagsInvalid(field="tags", reason=f"“{tag}” is not a valid tag.", **limits)
+            raise TagsInvalid(field="tags", reason=_("“{tag}” is not a valid tag.").format(tag=tag), **limits)
     return clean
 
 
@@ -235,7 +236,8 @@ def may_upload_code(member: Membership) -> bool:
 
 def _refuse_code(member: Membership, code: tuple[str, ...]) -> NoReturn:
     """Raises `CodeNotAccepted` or `CodeNotAllowed`. The message names those who can change that."""
-    first = code[0] if len(code) == 1 else f"{code[0]} and {len(code) - 1} more"
+    more = _("{first} and {count} more").format(first=code[0], count=len(code) - 1)
+    first = code[0] if len(code) == 1 else more
     if not StoreSettings.current().accept_code:
         raise CodeNotAccepted(field="file", member=first)
     owners = ", ".join(str(owner.user) for owner in owners_of(member.team))
@@ -325,5 +327,5 @@ def _users(error: ProtectedError | RestrictedError) -> str:
     more”.
     """
     rows = sorted(getattr(error, "protected_objects", None) or error.restricted_objects, key=str)  # type: ignore[union-attr]
-    first = f"the {rows[0]._meta.verbose_name} {rows[0]}"
-    return first if len(rows) == 1 else f"{first} and {len(rows) - 1} more"
+    first = _("the {kind} {name}").format(kind=rows[0]._meta.verbose_name, name=rows[0])
+    return first if len(rows) == 1 else _("{first} and {count} more").format(first=first, count=len(rows) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models, transaction
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
@@ -28,7 +29,7 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     summary = row.metadata.summary
     offered = [signature.name for signature in summary.signatures]
     if name not in offered:
-        known = ", ".join(offered) or "none"
+        known = ", ".join(offered) or _("none")
         raise SignatureNotOffered(field="name", version=row, name=name, offered=known)
     if name == summary.signature:
         return row
@@ -50,5 +51,5 @@ def _held_by(version: ModelVersion) -> str | None:
         if relation.on_delete is models.PROTECT:
             rows = relation.related_model._default_manager.filter(**{relation.field.name: version})
             if (row := rows.first()) is not None:
-                return f"the {row._meta.verbose_name} {row}"
+                return _("the {kind} {name}").format(kind=row._meta.verbose_name, name=row)
     return None

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext as _
+
 from apps.notifications.errors import AddressInvalid
 
 Ip = IPv4Address | IPv6Address
@@ -36,19 +38,19 @@ class Target:
 def read(url: str, *, field: str = "address") -> Target:
     """Takes a webhook's URL apart. Raises `AddressInvalid`, which says what would be right."""
     if any(character.isspace() or not character.isprintable() for character in url):
-        raise AddressInvalid(field=field, reason="it contains a space or a control character")
+        raise AddressInvalid(field=field, reason=_("it contains a space or a control character"))
     try:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode() if ":" not in (parts.hostname or "") else parts.hostname
     except ValueError:
-        raise AddressInvalid(field=field, reason="it is not a URL") from None
+        raise AddressInvalid(field=field, reason=_("it is not a URL")) from None
     if parts.scheme not in ("https", "http"):
-        raise AddressInvalid(field=field, reason="it does not begin with https://")
+        raise AddressInvalid(field=field, reason=_("it does not begin with https://"))
     if not host:
-        raise AddressInvalid(field=field, reason="it has no host")
+        raise AddressInvalid(field=field, reason=_("it has no host"))
     if "@" in parts.netloc:
-        raise AddressInvalid(field=field, reason="it contains a user name or password, which would end up in logs")
+        raise AddressInvalid(field=field, reason=_("it contains a user name or password, which would end up in logs"))
     tls = parts.scheme == "https"
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
     return Target(tls, host, port or (443 if tls else 80), path)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from apps.notifications import guard
 from apps.notifications.errors import ServiceUnknown
@@ -85,19 +86,19 @@ def _service(address: str) -> Any:
 
     scheme = address.partition("://")[0].lower()
     # Apprise's parameters begin at the first “?”, even behind a “#”.
-    names = {name.strip().lstrip("+-:").lower() for name, _ in parse_qsl(address.partition("?")[2])}
+    names = {name.strip().lstrip("+-:").lower() for name, _value in parse_qsl(address.partition("?")[2])}
     if scheme not in (*SERVICES, *PAGES):
-        raise _unknown("it begins with no service that Lathe knows")
+        raise _unknown(_("it begins with no service that Lathe knows"))
     if used := sorted(names & set(OF_FILES)):
-        raise _unknown(f"it has the parameter “{used[0]}”, which reads files")
+        raise _unknown(_("it has the parameter “{name}”, which reads files").format(name=used[0]))
     service = Apprise.instantiate(address, suppress_exceptions=True)
     if service is None:
-        raise _unknown("it is incomplete, or a part of it has the wrong form")
+        raise _unknown(_("it is incomplete, or a part of it has the wrong form"))
     if getattr(service, "template", None):
-        raise _unknown("it names a template, which is a file")
+        raise _unknown(_("it names a template, which is a file"))
     protocols = service.secure_protocol if isinstance(service.secure_protocol, tuple) else (service.secure_protocol,)
     if not set(protocols) & set(SERVICES):
-        raise _unknown("it belongs to no service that Lathe knows")
+        raise _unknown(_("it belongs to no service that Lathe knows"))
     service.redirects, service.verify_certificate = False, True
     service.socket_connect_timeout = service.socket_read_timeout = ANSWER_S
     return service

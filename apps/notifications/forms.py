@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from apps.notifications import kinds
 from apps.notifications.models import LONGEST_ADDRESS, Channel, Digest, Medium
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 TIME = {"type": "time"}
 
@@ -16,17 +20,21 @@ class TimesForm(forms.Form):
     """When a channel that people read may disturb them."""
 
     digest = forms.ChoiceField(
-        label="Send", choices=Digest.choices, initial=Digest.NONE, help_text="Together: one message for all."
+        label=_("Send"), choices=Digest.choices, initial=Digest.NONE, help_text=_("Together: one message for all.")
     )
-    quiet_from = forms.TimeField(label="Quiet from", required=False, widget=forms.TimeInput(TIME, format="%H:%M"))
+    quiet_from = forms.TimeField(label=_("Quiet from"), required=False, widget=forms.TimeInput(TIME, format="%H:%M"))
     quiet_until = forms.TimeField(
-        label="Quiet until",
+        label=_("Quiet until"),
         required=False,
         widget=forms.TimeInput(TIME, format="%H:%M"),
-        help_text="What arises in between goes out afterwards.",
+        help_text=_("What arises in between goes out afterwards."),
     )
     time_zone = forms.CharField(
-        max_length=60, initial="UTC", widget=forms.TextInput({"list": "time-zones"}), help_text="Such as Europe/Berlin."
+        label=_("Time zone"),
+        max_length=60,
+        initial="UTC",
+        widget=forms.TextInput({"list": "time-zones"}),
+        help_text=_("Such as Europe/Berlin."),
     )
 
 
@@ -35,10 +43,12 @@ class OwnForm(TimesForm):
 
     field_order = ("bell", "email", "mine_only", "digest", "quiet_from", "quiet_until", "time_zone")
 
-    bell = forms.MultipleChoiceField(choices=kinds.CHOICES, required=False)
-    email = forms.MultipleChoiceField(choices=[(n, kinds.KINDS[n].label) for n in kinds.SENDABLE], required=False)
+    bell = forms.MultipleChoiceField(label=_("Bell"), choices=kinds.CHOICES, required=False)
+    email = forms.MultipleChoiceField(
+        label=_("E-mail"), choices=[(n, kinds.KINDS[n].label) for n in kinds.SENDABLE], required=False
+    )
     mine_only = forms.BooleanField(
-        label="Mail only about my own sessions and uploads, and about the team as a whole", required=False
+        label=_("Mail only about my own sessions and uploads, and about the team as a whole"), required=False
     )
 
 
@@ -47,17 +57,17 @@ class ChannelForm(TimesForm):
 
     field_order = ("name", "address", "kinds", "mine_only", "enabled")
 
-    name = forms.CharField(max_length=80, help_text="As lists and the audit trail call it.")
-    address = forms.CharField(max_length=LONGEST_ADDRESS)
+    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("As lists and the audit trail call it."))
+    address = forms.CharField(label=_("Address"), max_length=LONGEST_ADDRESS)
     kinds = forms.MultipleChoiceField(
-        label="What it carries",
+        label=_("What it carries"),
         choices=[(name, kinds.KINDS[name].label) for name in kinds.SENDABLE],
         initial=list(kinds.SENDABLE),
         widget=forms.CheckboxSelectMultiple,
         required=False,
     )
-    mine_only = forms.BooleanField(label="Only about my own sessions and uploads", required=False)
-    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+    mine_only = forms.BooleanField(label=_("Only about my own sessions and uploads"), required=False)
+    enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
 
     def __init__(self, data: Any = None, *, medium: Medium, for_team: bool, new: bool, **options: Any) -> None:
         super().__init__(data, **options)
@@ -70,10 +80,10 @@ class ChannelForm(TimesForm):
             del self.fields["enabled"]
 
 
-_ADDRESS_HELP = {
-    Medium.WEBHOOK: "An https:// address that takes POST requests.",
-    Medium.CHAT: "An address of Apprise, such as slack://…, workflows://… (Teams) or matrixs://…",
-    Medium.EMAIL: "An e-mail address, such as that of a mailing list.",
+_ADDRESS_HELP: dict[Medium, StrOrPromise] = {
+    Medium.WEBHOOK: _("An https:// address that takes POST requests."),
+    Medium.CHAT: _("An address of Apprise, such as slack://…, workflows://… (Teams) or matrixs://…"),
+    Medium.EMAIL: _("An e-mail address, such as that of a mailing list."),
     Medium.BELL: "",
 }
 

@@ -37,6 +37,8 @@ def take(event: AuditEvent) -> None:
         event=event.sequence,
         kind=story.kind.name,
         title=story.title[:200],
+        form=story.form,
+        values=story.values,
         text=story.text,
         path=story.path,
         concerns_id=story.concerns,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -11,8 +14,8 @@ class Kind:
 
     name: str
     """Stable, dotted; the `type` of a webhook's message."""
-    label: str
-    help: str
+    label: Promise
+    help: Promise
     tone: str = "info"
     """The colour of its badge: `ok`, `info`, `warn` or `bad`."""
     mailed: bool = False
@@ -25,92 +28,95 @@ class Kind:
 
 SESSION_FINISHED = Kind(
     "session.finished",
-    "Session finished",
-    "A session ended with a verdict: improved, or the original stands.",
+    _("Session finished"),
+    _("A session ended with a verdict: improved, or the original stands."),
     "ok",
     True,
 )
-SESSION_FAILED = Kind("session.failed", "Session failed", "A session ended with an error.", "bad", True)
+SESSION_FAILED = Kind("session.failed", _("Session failed"), _("A session ended with an error."), "bad", True)
 SESSION_UNDECIDED = Kind(
     "session.undecided",
-    "Needs a decision",
-    "A session could not decide: nothing was measured, or the machine was too busy.",
+    _("Needs a decision"),
+    _("A session could not decide: nothing was measured, or the machine was too busy."),
     "warn",
     True,
 )
 MODEL_REGRESSED = Kind(
     "model.regressed",
-    "Worse than the version before",
-    "A promoted version is less accurate or slower than the one that its alias pointed at before.",
+    _("Worse than the version before"),
+    _("A promoted version is less accurate or slower than the one that its alias pointed at before."),
     "bad",
     True,
 )
 MODEL_DECAYED = Kind(
     "model.decayed",
-    "Worse than when promoted",
-    "A session measured a version behind an alias again, and found it less accurate or slower than when it was made.",
+    _("Worse than when promoted"),
+    _(
+        "A session measured a version behind an alias again, and found it less accurate or slower than when it was "
+        "made."
+    ),
     "bad",
     True,
 )
 APPROVAL_ASKED = Kind(
     "approval.asked",
-    "Approval asked",
-    "Somebody wants to move a protected alias, and you can approve or reject it.",
+    _("Approval asked"),
+    _("Somebody wants to move a protected alias, and you can approve or reject it."),
     "warn",
     True,
 )
 APPROVAL_DECIDED = Kind(
     "approval.decided",
-    "Approval decided",
-    "Your request to move a protected alias was approved or rejected, or is out of date.",
+    _("Approval decided"),
+    _("Your request to move a protected alias was approved or rejected, or is out of date."),
     mailed=True,
 )
 COMMENT_MENTIONED = Kind(
-    "comment.mentioned", "Mentioned in a comment", "Somebody mentions you in a comment on a session.", mailed=True
+    "comment.mentioned", _("Mentioned in a comment"), _("Somebody mentions you in a comment on a session."), mailed=True
 )
-UPLOAD_REFUSED = Kind("upload.refused", "Upload refused", "A model or data set failed its checks.", "bad", True)
-WORKER_LOST = Kind("worker.lost", "Worker lost", "A worker fell silent while it ran a step of a session.", "warn")
-QUEUE_SLOW = Kind("queue.slow", "Long wait", "A step of a session has waited long for a worker.", "warn")
+UPLOAD_REFUSED = Kind("upload.refused", _("Upload refused"), _("A model or data set failed its checks."), "bad", True)
+WORKER_LOST = Kind("worker.lost", _("Worker lost"), _("A worker fell silent while it ran a step of a session."), "warn")
+QUEUE_SLOW = Kind("queue.slow", _("Long wait"), _("A step of a session has waited long for a worker."), "warn")
 SESSION_SLOW = Kind(
     "session.slow",
-    "Far slower than predicted",
-    "A session has worked for much longer than its plan foresaw.",
+    _("Far slower than predicted"),
+    _("A session has worked for much longer than its plan foresaw."),
     "warn",
 )
 WORKER_UNSTEADY = Kind(
     "worker.unsteady",
-    "A worker measures badly",
-    "Operators: on a worker's machine, the original timed against itself differs too much.",
+    _("A worker measures badly"),
+    _("Operators: on a worker's machine, the original timed against itself differs too much."),
     "warn",
     of_operators=True,
 )
 BREAKER_OPENED = Kind(
     "breaker.opened",
-    "Paused after failures",
-    "Operators: a technique or a worker has failed so often in a row that it is paused.",
+    _("Paused after failures"),
+    _("Operators: a technique or a worker has failed so often in a row that it is paused."),
     "bad",
     True,
     of_operators=True,
 )
 ROOM_LOW = Kind(
     "room.low",
-    "Disk or quota low",
-    "The team's quota is nearly used up. Operators: the disk is nearly full.",
+    _("Disk or quota low"),
+    _("The team's quota is nearly used up. Operators: the disk is nearly full."),
     "warn",
     True,
     of_operators=True,
 )
 BUDGET_SPENT = Kind(
     "budget.spent",
-    "Budget spent without a result",
-    "A session spent its minutes or candidates, and found nothing better.",
+    _("Budget spent without a result"),
+    _("A session spent its minutes or candidates, and found nothing better."),
     "warn",
     True,
 )
 GIVEN_UP = Kind(
     "delivery.given_up",
-    "Delivery given up",
-    "A message to one of your channels, or to one of the team's, could not be delivered.",
+    _("Delivery given up"),
+    _("A message to one of your channels, or to one of the team's, could not be delivered."),
     "bad",
     bell_only=True,
     of_operators=True,

@@ -9,8 +9,10 @@ from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
+from apps.languages import language_of
 from apps.notifications import kinds
 from apps.notifications.errors import UnsubscribeUnusable
 from apps.notifications.models import Channel, Delivery
@@ -53,10 +55,12 @@ def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAl
         "settings_url": f"{settings.LATHE.base_url}/notifications/settings/",
         "base_url": settings.LATHE.base_url,
     }
-    with timezone.override(zone_of(channel.user or channel)):
+    reader = channel.user or channel
+    with timezone.override(zone_of(reader)), translation.override(language_of(reader)):
+        subject = _subject(channel, deliveries)
         text, page = (render_to_string(f"notifications/email/message.{kind}", context) for kind in ("txt", "html"))
     message = EmailMultiAlternatives(
-        subject=" ".join(f"{settings.EMAIL_SUBJECT_PREFIX}{_subject(channel, deliveries)}".split()),
+        subject=" ".join(f"{settings.EMAIL_SUBJECT_PREFIX}{subject}".split()),
         body=text,
         to=[channel.recipient],
         headers=_headers(channel, deliveries, names),
@@ -67,8 +71,9 @@ def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAl
 
 def _subject(channel: Channel, deliveries: Sequence[Delivery]) -> str:
     if len(deliveries) == 1:
-        return deliveries[0].subject
-    return f"{len(deliveries)} notifications from {channel.team or 'this installation'}"
+        return deliveries[0].headline
+    several = _("{count} notifications from {team}")
+    return several.format(count=len(deliveries), team=channel.team or _("this installation"))
 
 
 def _headers(channel: Channel, deliveries: Sequence[Delivery], names: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.notifications import kinds
@@ -47,6 +48,10 @@ class Notification(models.Model):
     """The sequence number of its audit event."""
     kind = models.CharField(max_length=40, choices=kinds.CHOICES)
     title = models.CharField(max_length=200)
+    """In English."""
+    form = models.CharField(max_length=200, blank=True)
+    """The title with places for `values`; empty for what is older than this."""
+    values = models.JSONField(default=dict)
     text = models.TextField(blank=True)
     path = models.CharField(max_length=300, blank=True)
     """Where in the portal to look, or empty."""
@@ -62,6 +67,11 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def headline(self) -> str:
+        """The title in the reader's language."""
+        return gettext(self.form).format(**self.values) if self.form else self.title
 
     @property
     def url(self) -> str:
@@ -85,8 +95,8 @@ class BellEntry(models.Model):
     objects = BellQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "notification"
-        verbose_name_plural = "notifications"
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
         ordering = ("-notification_id",)
         constraints = (models.UniqueConstraint(fields=("notification", "user"), name="one_bell_entry_per_member"),)
         indexes = (
@@ -130,8 +140,8 @@ class Channel(models.Model):
     objects = ChannelQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "notification channel"
-        verbose_name_plural = "notification channels"
+        verbose_name = _("notification channel")
+        verbose_name_plural = _("notification channels")
         ordering = ("pk",)
         constraints = (
             models.UniqueConstraint(
@@ -208,8 +218,8 @@ class Delivery(models.Model):
     objects = DeliveryQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "delivery"
-        verbose_name_plural = "deliveries"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         ordering = ("-pk",)
         indexes = (
             models.Index(fields=("due_at",), condition=Q(status="waiting"), name="deliveries_waiting"),
@@ -221,7 +231,13 @@ class Delivery(models.Model):
 
     @property
     def subject(self) -> str:
+        """In English."""
         return str(self.notification) if self.notification else "Test message"
+
+    @property
+    def headline(self) -> str:
+        """The subject in the reader's language."""
+        return self.notification.headline if self.notification else gettext("Test message")
 
 
 class Attempt(models.Model):
@@ -239,7 +255,7 @@ class Attempt(models.Model):
         ordering = ("pk",)
 
     def __str__(self) -> str:
-        return self.error or f"HTTP {self.status}" if self.status else self.error or "sent"
+        return self.error or f"HTTP {self.status}" if self.status else self.error or gettext("sent")
 
 
 class Condition(models.Model):

@@ -9,11 +9,13 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import EmailValidator
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from apps.accounts.errors import TimeZoneUnknown
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.audit import trail
+from apps.languages import within_a_sentence
 from apps.live import pokes
 from apps.notifications import addresses, chats, guard, kinds, mails, webhooks
 from apps.notifications.errors import (
@@ -98,13 +100,13 @@ def require_change(user: User, channel: Channel) -> None:
 def _require(user: User, team: Team | None, owner: User | None) -> None:
     if owner is not None:
         if owner.pk != user.pk:
-            raise PermissionDenied("This channel belongs to another member.")
+            raise PermissionDenied(_("This channel belongs to another member."))
         if team is not None:
             require_role(user, team, Role.VIEWER)
     elif team is not None:
         require_role(user, team, Role.OWNER)
     elif not user.is_staff:
-        raise PermissionDenied("Only operators have channels of the installation.")
+        raise PermissionDenied(_("Only operators have channels of the installation."))
 
 
 @transaction.atomic
@@ -194,7 +196,7 @@ def _fill(channel: Channel, answers: Mapping[str, Any]) -> None:
     if (channel.quiet_from is None) != (channel.quiet_until is None):
         raise QuietHoursIncomplete(field="quiet_until" if channel.quiet_from else "quiet_from")
     if channel.digest != Digest.NONE and channel.medium in (Medium.WEBHOOK, Medium.BELL):
-        raise DigestUnsupported(field="digest", medium=channel.get_medium_display().lower())
+        raise DigestUnsupported(field="digest", medium=within_a_sentence(channel.get_medium_display()))
     if channel.user is None:
         channel.mine_only = False
     if not channel.is_fixed:
@@ -216,7 +218,7 @@ def _check_address(channel: Channel) -> None:
         try:
             EmailValidator()(channel.address)
         except ValidationError:
-            raise AddressInvalid(field="address", reason="it is not an e-mail address") from None
+            raise AddressInvalid(field="address", reason=_("it is not an e-mail address")) from None
     elif channel.medium == Medium.CHAT:
         chats.check(channel.address)
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext_noop as _
 
 from apps.accounts.models import Role
 from apps.audit.models import AuditEvent
@@ -14,7 +15,10 @@ from apps.notifications import kinds
 from apps.notifications.kinds import Kind
 
 IMPROVED = "improved"
-COMPARED = {"proven": "the compared version holds every limit", "violated": "the compared version violates a limit"}
+COMPARED = {
+    "proven": _("{name}: the compared version holds every limit"),
+    "violated": _("{name}: the compared version violates a limit"),
+}
 UNDECIDED = ("not_measured", "inconclusive")
 NOBODY = 0
 """The key of no user."""
@@ -27,7 +31,8 @@ class Story:
     """One notification, not yet written."""
 
     kind: Kind
-    title: str
+    form: str
+    """Its title, in English, with places for `values`. It is translated for each reader."""
     text: str = ""
     path: str = ""
     concerns: int | None = None
@@ -39,6 +44,12 @@ class Story:
     but: int | None = None
     """A user who is not told, although they did not do it themselves."""
     data: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """In English, for whoever is no reader: webhooks, chats, the API."""
+        return self.form.format(**self.values)
 
 
 def story_of(event: AuditEvent) -> Story | None:
@@ -50,116 +61,131 @@ def story_of(event: AuditEvent) -> Story | None:
 def _completed(event: AuditEvent) -> Story:
     outcome = event.data.get("outcome", "")
     if outcome == IMPROVED:
-        return _of_session(event, kinds.SESSION_FINISHED, "{name}: a better model was found")
+        return _of_session(event, kinds.SESSION_FINISHED, _("{name}: a better model was found"))
     if outcome in COMPARED:
-        return _of_session(event, kinds.SESSION_FINISHED, f"{{name}}: {COMPARED[outcome]}")
+        return _of_session(event, kinds.SESSION_FINISHED, COMPARED[outcome])
     if AuditEvent.objects.filter(session=event.session_id, key=BUDGET_KEY).exists():
-        return _of_session(event, kinds.BUDGET_SPENT, "{name}: the budget is spent without a result")
+        return _of_session(event, kinds.BUDGET_SPENT, _("{name}: the budget is spent without a result"))
     if outcome in UNDECIDED:
-        return _of_session(event, kinds.SESSION_UNDECIDED, "{name}: the session needs a decision")
-    return _of_session(event, kinds.SESSION_FINISHED, "{name}: the original stands")
+        return _of_session(event, kinds.SESSION_UNDECIDED, _("{name}: the session needs a decision"))
+    return _of_session(event, kinds.SESSION_FINISHED, _("{name}: the original stands"))
 
 
 def _failed(event: AuditEvent) -> Story:
-    return _of_session(event, kinds.SESSION_FAILED, "{name}: the session failed")
+    return _of_session(event, kinds.SESSION_FAILED, _("{name}: the session failed"))
 
 
 def _regressed(event: AuditEvent) -> Story:
-    return _of_session(event, kinds.MODEL_REGRESSED, f"{event.subject}: worse than the version before")
+    return _of_session(event, kinds.MODEL_REGRESSED, _("{subject}: worse than the version before"))
 
 
 def _decayed(event: AuditEvent) -> Story:
-    return _of_session(event, kinds.MODEL_DECAYED, f"{event.subject}: worse than when it was promoted")
+    return _of_session(event, kinds.MODEL_DECAYED, _("{subject}: worse than when it was promoted"))
 
 
 def _worker_lost(event: AuditEvent) -> Story:
-    return _of_session(event, kinds.WORKER_LOST, f"The worker {event.subject} was lost")
+    return _of_session(event, kinds.WORKER_LOST, _("The worker {subject} was lost"))
 
 
 def _queue_slow(event: AuditEvent) -> Story:
-    return _of_session(event, kinds.QUEUE_SLOW, "{name}: the session waits for a worker")
+    return _of_session(event, kinds.QUEUE_SLOW, _("{name}: the session waits for a worker"))
 
 
 def _session_slow(event: AuditEvent) -> Story:
-    return _of_session(event, kinds.SESSION_SLOW, "{name}: the session is far slower than predicted")
+    return _of_session(event, kinds.SESSION_SLOW, _("{name}: the session is far slower than predicted"))
 
 
 def _worker_unsteady(event: AuditEvent) -> Story:
-    path = reverse("optimization:workers")
-    return Story(kinds.WORKER_UNSTEADY, f"{event.subject} measures badly", event.reason, path, data=dict(event.data))
+    return _of_worker(event, kinds.WORKER_UNSTEADY, _("{subject} measures badly"))
 
 
 def _breaker_opened(event: AuditEvent) -> Story:
-    path = reverse("optimization:workers")
-    return Story(kinds.BREAKER_OPENED, f"{event.subject} is paused", event.reason, path, data=dict(event.data))
+    return _of_worker(event, kinds.BREAKER_OPENED, _("{subject} is paused"))
 
 
-def _of_session(event: AuditEvent, kind: Kind, title: str) -> Story:
+def _of_worker(event: AuditEvent, kind: Kind, form: str) -> Story:
+    path, values = reverse("optimization:workers"), {"subject": event.subject}
+    return Story(kind, form, event.reason, path, data=dict(event.data), values=values)
+
+
+def _of_session(event: AuditEvent, kind: Kind, form: str) -> Story:
     session: Any = event.session  # these actions always have one
     return Story(
         kind,
-        title.format(name=session.version),
+        form,
         event.reason,
         reverse("optimization:session-detail", args=[session.pk]),
         concerns=session.created_by_id,
         data={"session": str(session.pk), **event.data},
+        values={"name": str(session.version), "subject": event.subject},
     )
 
 
 def _refused(event: AuditEvent) -> Story:
     return Story(
         kinds.UPLOAD_REFUSED,
-        f"{event.subject} was refused",
+        _("{subject} was refused"),
         event.reason,
         event.data.get("path", ""),
         concerns=event.data.get("user"),
         data={name: value for name, value in event.data.items() if name not in ("user", "path")},
+        values={"subject": event.subject},
     )
 
 
 def _room_low(event: AuditEvent) -> Story:
     path = reverse("optimization:storage") if event.team_id else ""
-    return Story(kinds.ROOM_LOW, event.subject, event.reason, path, data=dict(event.data))
+    values = {"subject": event.subject}
+    return Story(kinds.ROOM_LOW, "{subject}", event.reason, path, data=dict(event.data), values=values)
 
 
 def _given_up(event: AuditEvent) -> Story:
     user = event.data.get("user")
     return Story(
         kinds.GIVEN_UP,
-        f"{event.subject}: a message could not be delivered",
+        _("{subject}: a message could not be delivered"),
         event.reason,
         reverse("notifications:channel", args=[event.data["channel"]]),
         concerns=user,
         only=user,
         roles=tuple(Role) if user else (Role.OWNER,),
         data=dict(event.data),
+        values={"subject": event.subject},
     )
 
 
 def _asked(event: AuditEvent) -> Story:
-    what = "move back to" if event.data["rolls_back"] else "move to"
+    back, on = _("{subject}: {actor} asks to move back to v{to}"), _("{subject}: {actor} asks to move to v{to}")
     return Story(
         kinds.APPROVAL_ASKED,
-        f"{event.subject}: {event.actor} asks to {what} v{event.data['to']}",
+        back if event.data["rolls_back"] else on,
         event.reason,
         reverse("models:approval-list"),
         roles=(Role.ENGINEER, Role.OWNER),
         but=event.data["user"],
         data=_of_request(event),
+        values={"subject": event.subject, "actor": event.actor, "to": str(event.data["to"])},
     )
 
 
+_DECIDED = {
+    "approved": _("{subject}: the move to v{to} is approved"),
+    "rejected": _("{subject}: the move to v{to} is rejected"),
+    "stale": _("{subject}: the move to v{to} is out of date"),
+}
+
+
 def _decided(event: AuditEvent) -> Story:
-    ends = {"request_approved": "approved", "request_rejected": "rejected", "request_stale": "out of date"}
-    person = event.data["user"]
+    decision, person = event.action.removeprefix("alias.request_"), event.data["user"]
     return Story(
         kinds.APPROVAL_DECIDED,
-        f"{event.subject}: the move to v{event.data['to']} is {ends[event.action.removeprefix('alias.')]}",
+        _DECIDED[decision],
         event.reason,
         reverse("models:approval-list"),
         concerns=person,
         only=person or NOBODY,
-        data={**_of_request(event), "decision": ends[event.action.removeprefix("alias.")]},
+        data={**_of_request(event), "decision": "out of date" if decision == "stale" else decision},
+        values={"subject": event.subject, "to": str(event.data["to"])},
     )
 
 
@@ -168,11 +194,12 @@ def _mentioned(event: AuditEvent) -> Story:
     person, comment = event.data["user"], event.data["comment"]
     return Story(
         kinds.COMMENT_MENTIONED,
-        f"{event.subject}: {event.actor} mentions you in a comment",
+        _("{subject}: {actor} mentions you in a comment"),
         path=f"{session}#comment-{comment}",
         concerns=person,
         only=person,
         data={"session": str(event.session_id), "comment": comment},
+        values={"subject": event.subject, "actor": event.actor},
     )
 
 

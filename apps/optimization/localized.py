@@ -10,12 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.utils.formats import get_format
-from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext
 
 from apps.agents.contracts import phrasing
-
-NOUNS_ARE_CAPITALIZED = ("de",)
-"""Languages in which a noun has a capital wherever it stands."""
 
 
 def localized(written: str) -> str:
@@ -69,8 +66,3 @@ def listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return gettext("{all_but_last} and {last}").format(all_but_last=", ".join(names[:-1]), last=names[-1])
-
-
-def in_sentence(label: str) -> str:
-    """A label within a sentence: in lower case where the page's language writes nouns so."""
-    return label if (get_language() or "").startswith(NOUNS_ARE_CAPITALIZED) else label.lower()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
-from django.utils import translation
 from django.utils.safestring import mark_safe
 
+from apps.languages import in_english
 from apps.optimization.services.report import SessionReport
 
 STANDALONE = "optimization/report_standalone.html"
@@ -21,7 +20,7 @@ def report_html(report: SessionReport) -> str:
 
     It is a record, so it is in English, whoever asked for it.
     """
-    with translation.override(settings.LANGUAGE_CODE):
+    with in_english():
         return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
 
 

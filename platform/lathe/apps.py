@@ -8,4 +8,9 @@ class LatheConfig(AppConfig):
     verbose_name = "Lathe"
 
     def ready(self) -> None:
+        from django.utils.translation import gettext
+
+        from apps.errors import UserError
         from lathe import checks, schema  # noqa: F401 (they register themselves)
+
+        UserError.translated = staticmethod(gettext)  # type: ignore[assignment, method-assign]

@@ -19,6 +19,7 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.translation import gettext_lazy as _
 from django_htmx.http import reswap, trigger_client_event
 from pydantic import ValidationError as ValueErrorReport
 from rest_framework import exceptions
@@ -41,13 +42,13 @@ logger = logging.getLogger(__name__)
 class BodyTooLarge(exceptions.APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
-    default_detail = "The body is too large. Send the file as an upload instead."
+    default_detail = _("The body is too large. Send the file as an upload instead.")
 
 
 class DatabaseAway(exceptions.APIException):
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_code = "database_away"
-    default_detail = "The database does not answer. Nothing was changed; try again in a moment."
+    default_detail = _("The database does not answer. Nothing was changed; try again in a moment.")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Problem:
 
 def request_problems() -> Iterator[Problem]:
     """The problems that any request can cause: the framework's, in its own words, and Lathe's."""
-    yield Problem("request.error", 500, _SENTENCES[500])
+    yield Problem("request.error", 500, str(_SENTENCES[500]))
     kinds: list[type[exceptions.APIException]] = exceptions.APIException.__subclasses__()
     for kind in kinds:
         if kind.__module__ in (exceptions.__name__, __name__):
@@ -215,21 +216,34 @@ def _for_htmx(error: UserError) -> HttpResponse:
 
 
 _SENTENCES = {
-    400: "The request could not be understood.",
-    403: "You are logged in, but your role does not allow this. Ask an owner of the team.",
-    404: "This page does not exist, or it belongs to a team that you are not a member of.",
-    500: "An internal error occurred. The operators can find the details in the log.",
+    400: _("The request could not be understood."),
+    403: _("You are logged in, but your role does not allow this. Ask an owner of the team."),
+    404: _("This page does not exist, or it belongs to a team that you are not a member of."),
+    500: _("An internal error occurred. The operators can find the details in the log."),
 }
+_TITLES = {
+    400: _("Bad Request"),
+    403: _("Forbidden"),
+    404: _("Not Found"),
+    409: _("Conflict"),
+    416: _("Requested Range Not Satisfiable"),
+    422: _("Unprocessable Entity"),
+    500: _("Internal Server Error"),
+    502: _("Bad Gateway"),
+    503: _("Service Unavailable"),
+}
+"""The words that HTTP has for the status, on pages. Problem details keep those of HTTP."""
 
 
 def _page(code: int, sentence: str | None = None, name: str = "") -> dict[str, Any]:
-    return {"status": code, "title": _title(code), "sentence": sentence or _SENTENCES[code], "code": name}
+    title = _TITLES.get(code, _title(code))
+    return {"status": code, "title": title, "sentence": sentence or _SENTENCES[code], "code": name}
 
 
 def _page_or_problem(request: HttpRequest, code: int, name: str, sentence: str | None = None) -> HttpResponse:
     """A page for people, problem details for programs."""
     if request.path.startswith(API):
-        return Problem(f"request.{name}", code, sentence or _SENTENCES[code]).plain_response()
+        return Problem(f"request.{name}", code, sentence or str(_SENTENCES[code])).plain_response()
     return render(request, "error.html", _page(code, sentence), status=code)
 
 

@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "apps.accounts.logins.NoteLogins",
     "apps.accounts.middleware.CurrentTeamMiddleware",
     "apps.accounts.middleware.MemberTimeZone",
+    "apps.accounts.middleware.MemberLanguage",
     "lathe.api_headers.ApiHeaders",
     "apps.accounts.idempotency.KeepAnswers",
     "lathe.errors.UserErrorPages",

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.cache import never_cache
+from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from apps.accounts.views import single_sign_on
@@ -33,6 +34,7 @@ urlpatterns = [
     path("metrics/", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/email/", address_is_fixed),
+    path("language/", login_not_required(set_language), name="set_language"),
     path("accounts/oidc/<str:provider_id>/login/", single_sign_on.begin),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("lathe.api")),

@@ -32,11 +32,11 @@ document.addEventListener("click", (event) => {
   if (control.dataset.action === "print") print();
   if (control.dataset.action === "copy") {
     navigator.clipboard.writeText(document.getElementById(control.dataset.target).textContent.trim());
-    control.textContent = "Copied";
+    control.textContent = document.body.dataset.copied;
   }
   if (control.dataset.action === "copy-link") {
     navigator.clipboard.writeText(location.href);
-    control.textContent = "Copied";
+    control.textContent = document.body.dataset.copied;
   }
 });
 
@@ -56,7 +56,7 @@ document.addEventListener("change", (event) => {
   const chosen = event.target.form?.querySelector("[data-chosen]");
   if (!chosen || event.target.name !== "item") return;
   const count = [...event.target.form.elements].filter((one) => one.name === "item" && one.checked).length;
-  chosen.textContent = count ? `${count} chosen` : "";
+  chosen.textContent = count ? document.body.dataset.chosenWords.replace("{count}", count) : "";
 });
 
 // A box above a column ticks all boxes of the name that it gives.

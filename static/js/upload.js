@@ -5,6 +5,10 @@ const CHUNK_BYTES = 8 * 1024 * 1024;
 const RETRIES = 6;
 const WAIT_MS = 1000;
 
+// The sentences of this script, in the reader's language, as the page has them: `words.lost`.
+const words = document.querySelector("[data-progress]").dataset;
+const filled = (sentence, values) => sentence.replace(/{(\w+)}/g, (_, name) => values[name]);
+
 const csrf = () => JSON.parse(document.body.getAttribute("hx-headers"))["x-csrftoken"];
 
 class Refused extends Error {
@@ -21,7 +25,7 @@ async function call(url, options = {}) {
 }
 
 function refuse({ response, body }) {
-  throw new Refused(body?.detail ?? `The server answered ${response.status}.`, body?.code);
+  throw new Refused(body?.detail ?? filled(words.answered, { status: response.status }), body?.code);
 }
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -33,7 +37,7 @@ async function patiently(attempt, say) {
       return await attempt();
     } catch (error) {
       if (error instanceof Refused || error.name === "AbortError" || tries === RETRIES) throw error;
-      say("The connection was lost. Retrying…");
+      say(words.lost);
       await wait(WAIT_MS * 2 ** tries);
     }
   }
@@ -92,8 +96,8 @@ async function sendFile(form, file, show, signal) {
 const size = (bytes) => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function left(seconds) {
-  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s left`;
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s left`;
+  if (seconds < 60) return filled(words.seconds, { seconds: Math.max(1, Math.round(seconds)) });
+  return filled(words.minutes, { minutes: Math.floor(seconds / 60), seconds: Math.round(seconds % 60) });
 }
 
 // The progress display of an upload: a bar, the uploaded size, and an estimate.
@@ -113,7 +117,8 @@ function display(form) {
       const seconds = (performance.now() - begin.at) / 1000;
       const sent = offset - begin.offset;
       const estimate = sent > 0 && offset < total ? ` · ${left(((total - offset) * seconds) / sent)}` : "";
-      text.textContent = offset < total ? `${size(offset)} of ${size(total)}${estimate}` : "Uploaded. Checking the file…";
+      const state = filled(words.sent, { sent: size(offset), total: size(total) }) + estimate;
+      text.textContent = offset < total ? state : words.checking;
     },
   };
 }
@@ -145,9 +150,9 @@ async function submit(form, event) {
   } catch (error) {
     show.open(false);
     buttons.forEach((button) => (button.disabled = false));
-    if (error.name === "AbortError") complain(form, "Stopped. Upload again to resume where it stopped.");
+    if (error.name === "AbortError") complain(form, words.stopped);
     else if (error instanceof Refused) complain(form, error.message, error.code);
-    else complain(form, "The server cannot be reached. Upload again to resume where it stopped.");
+    else complain(form, words.away);
   }
 }
 

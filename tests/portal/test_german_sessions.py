@@ -23,7 +23,7 @@ from apps.agents.measuring.scheduling.health import Health
 from apps.agents.techniques.spec import Family, Risk
 from apps.optimization import live, vocabulary, waiting
 from apps.optimization.forms import ContinueForm
-from apps.optimization.localized import in_sentence, listed, localized, number_of_bytes, signed, with_unit
+from apps.optimization.localized import listed, localized, number_of_bytes, signed, with_unit
 from apps.optimization.models.choices import choices_of
 from apps.optimization.rendering import report_html
 from apps.optimization.services import report
@@ -155,11 +155,6 @@ class TestNumbers:
         assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
         with translation.override("de"):
             assert listed(["a", "b", "c"]) == "a, b und c"
-
-    def test_german_nouns_keep_their_capital_in_a_sentence(self) -> None:
-        assert in_sentence("Data set") == "data set"
-        with translation.override("de"):
-            assert in_sentence("Datensatz") == "Datensatz"
 
 
 @pytest.mark.parametrize(

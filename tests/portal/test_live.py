@@ -50,6 +50,8 @@ def in_a_loop(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
 class Socket:
     """A browser's end of the live page's socket, after a login of its own."""
 
+    routes = websocket_urlpatterns
+
     def __init__(self, session: OptimizationSession, user: User) -> None:
         self.browser = Client()
         self._user = user
@@ -62,7 +64,7 @@ class Socket:
         cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in self.browser.cookies.items())
         headers = [(b"cookie", cookies.encode())]
         scope = {"type": "websocket", "path": self._path, "headers": headers}
-        self._app = ApplicationCommunicator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), scope)
+        self._app = ApplicationCommunicator(AuthMiddlewareStack(URLRouter(self.routes)), scope)
         await self._app.send_input({"type": "websocket.connect"})
         assert (await self._app.receive_output())["type"] == "websocket.accept"
 

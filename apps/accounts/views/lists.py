@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from apps.accounts import saved_filters
@@ -23,14 +24,14 @@ def save_filter(request: MemberRequest, listing: str) -> HttpResponse:
         raise NoTeam()
     form = SavedFilterForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "The filter was not saved. Give it a name of at most 80 characters.")
+        messages.error(request, _("The filter was not saved. Give it a name of at most 80 characters."))
         return redirect(address)
     try:
         made = saved_filters.save_filter(request.user, request.team, listing=listing, **form.cleaned_data)
     except UserError as error:
         messages.error(request, error.message)
         return redirect(address)
-    messages.success(request, f"The filter “{made.name}” was saved.")
+    messages.success(request, _("The filter “{name}” was saved.").format(name=made.name))
     return redirect(f"{address}?{made.query}")
 
 
@@ -38,7 +39,7 @@ def save_filter(request: MemberRequest, listing: str) -> HttpResponse:
 def delete_filter(request: MemberRequest, pk: int) -> HttpResponse:
     saved = get_object_or_404(SavedFilter.objects.visible_to(request.user).select_related("team"), pk=pk)
     saved_filters.delete_filter(saved, request.user)
-    messages.success(request, f"The filter “{saved.name}” was deleted.")
+    messages.success(request, _("The filter “{name}” was deleted.").format(name=saved.name))
     return redirect(saved_filters.address_of(saved.listing))
 
 

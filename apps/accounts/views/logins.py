@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts import logins
@@ -21,12 +22,12 @@ def listing(request: MemberRequest) -> HttpResponse:
 def end(request: MemberRequest, pk: int) -> HttpResponse:
     login = get_object_or_404(logins.logins_of(request.user).select_related("session", "user"), pk=pk)
     logins.end_login(login, by=request.user)
-    messages.success(request, f"{login.device} was logged out.")
+    messages.success(request, _("{device} was logged out.").format(device=login.device))
     return redirect("accounts:logins")
 
 
 @require_POST
 def end_others(request: MemberRequest) -> HttpResponse:
     ended = logins.end_other_logins(request.user, request.session.session_key)
-    messages.success(request, f"Logged out elsewhere: {ended}.")
+    messages.success(request, _("Logged out elsewhere: {ended}.").format(ended=ended))
     return redirect("accounts:logins")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts import services
@@ -59,7 +60,7 @@ def invite(request: MemberRequest) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _team_page(request, form, error.status)
-    messages.success(request, f"The invitation was sent to {invitation.email}.")
+    messages.success(request, _("The invitation was sent to {email}.").format(email=invitation.email))
     return redirect("accounts:team")
 
 
@@ -67,7 +68,7 @@ def invite(request: MemberRequest) -> HttpResponse:
 def withdraw_invitation(request: MemberRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
     services.withdraw_invitation(invitation, by=request.user)
-    messages.success(request, f"The invitation for {invitation.email} was withdrawn.")
+    messages.success(request, _("The invitation for {email} was withdrawn.").format(email=invitation.email))
     return redirect("accounts:team")
 
 
@@ -94,8 +95,8 @@ def change_role(request: MemberRequest, pk: int) -> HttpResponse:
 def permit_code(request: MemberRequest, pk: int) -> HttpResponse:
     member = _visible_membership(request, pk)
     services.permit_code(by=request.user, member=member, allowed="may_upload_code" in request.POST)
-    may = "can now" if member.may_upload_code else "can no longer"
-    messages.success(request, f"{member.user} {may} upload models with code.")
+    may, may_not = _("{user} can now upload models with code."), _("{user} can no longer upload models with code.")
+    messages.success(request, (may if member.may_upload_code else may_not).format(user=member.user))
     return redirect("accounts:team")
 
 
@@ -107,5 +108,7 @@ def remove_member(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{member.user} is no longer a member of {member.team}.")
+        messages.success(
+            request, _("{user} is no longer a member of {team}.").format(user=member.user, team=member.team)
+        )
     return redirect("accounts:team")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -44,5 +45,5 @@ def create_token(request: MemberRequest) -> HttpResponse:
 def revoke_token(request: MemberRequest, key: str) -> HttpResponse:
     token = get_object_or_404(ApiToken, user=request.user, token_key=key)
     services.revoke_token(token, by=request.user)
-    messages.success(request, f"The token “{token.name}” was revoked.")
+    messages.success(request, _("The token “{name}” was revoked.").format(name=token.name))
     return redirect("accounts:tokens")

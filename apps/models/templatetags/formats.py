@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.translation import gettext
 
 from apps.agents.contracts.formats import (
     FORMATS,
@@ -11,9 +12,9 @@ from apps.agents.contracts.formats import (
     FormatSpec,
     Framework,
     format_spec,
-    frameworks_in_words,
 )
 from apps.agents.techniques import compatibility
+from apps.models import vocabulary
 
 register = template.Library()
 
@@ -33,16 +34,16 @@ def known_formats() -> list[FormatSpec]:
 @register.simple_tag
 def known_frameworks() -> str:
     """Where models may come from: `ONNX, PyTorch, TensorFlow or TensorFlow Lite`."""
-    return frameworks_in_words()
+    return vocabulary.frameworks()
 
 
 @register.filter
 def layer_word(name: str) -> str:
     """The name of the parts of a model in this format: `operators` of a graph, `layers` of Keras, `modules`."""
     if name in KERAS_FORMATS:
-        return "layers"
+        return gettext("layers")
     known = name in set(Format)
-    return "modules" if known and format_spec(name).framework is Framework.TORCH else "operators"
+    return gettext("modules" if known and format_spec(name).framework is Framework.TORCH else "operators")
 
 
 @register.filter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from apps.accounts.forms import show_error
@@ -38,9 +39,13 @@ def move(request: MemberRequest, pk: int) -> HttpResponse:
 def tell_move(request: MemberRequest, done: Alias | AliasRequest) -> None:
     """Says in a message that the alias was moved, or that the move waits for approval."""
     if isinstance(done, AliasRequest):
-        messages.info(request, f"“{done.alias}” is protected. Another member has to approve that it moves.")
+        messages.info(
+            request, _("“{alias}” is protected. Another member has to approve that it moves.").format(alias=done.alias)
+        )
     else:
-        messages.success(request, f"“{done}” now points at v{done.version.number}.")
+        messages.success(
+            request, _("“{alias}” now points at v{number}.").format(alias=done, number=done.version.number)
+        )
 
 
 @require_POST
@@ -61,6 +66,7 @@ def protect(request: MemberRequest, pk: int, name: str) -> HttpResponse:
     model = visible_model(request, pk)
     alias = get_object_or_404(model.aliases.select_related("model__team"), name=name)
     alias = approvals.protect(alias, request.user, protected="protected" in request.POST)
-    now = "needs the approval of a second member" if alias.protected else "no longer needs approval"
-    messages.success(request, f"A move of “{alias}” {now}.")
+    guarded = _("A move of “{alias}” needs the approval of a second member.")
+    free = _("A move of “{alias}” no longer needs approval.")
+    messages.success(request, (guarded if alias.protected else free).format(alias=alias))
     return redirect(model)

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import Role
@@ -69,8 +70,8 @@ def decide(request: MemberRequest, pk: int) -> HttpResponse:
             raise
         messages.error(request, error.message)
     else:
-        moved = f"“{row.alias}” now points at v{row.to_number}." if approves else "The request was rejected."
-        messages.success(request, moved)
+        moved = _("“{alias}” now points at v{number}.").format(alias=row.alias, number=row.to_number)
+        messages.success(request, moved if approves else _("The request was rejected."))
     return _back(request)
 
 
@@ -81,7 +82,7 @@ def withdraw(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, "The request was withdrawn.")
+        messages.success(request, _("The request was withdrawn."))
     return _back(request)
 
 

@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from apps.accounts.bulk_pages import bulk_page
@@ -80,7 +81,7 @@ def upload(request: MemberRequest) -> HttpResponse:
     except UserError as error:
         show_error(form, error, "spec", "images", "text")
         return _upload_page(request, form, error.status)
-    messages.success(request, f"“{dataset}” was uploaded and is being checked.")
+    messages.success(request, _("“{dataset}” was uploaded and is being checked.").format(dataset=dataset))
     return redirect(dataset)
 
 
@@ -141,7 +142,7 @@ def describe(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _detail_page(request, visible_dataset(request, pk), form=form, status=error.status)
-    messages.success(request, "Saved.")
+    messages.success(request, _("Saved."))
     return redirect(dataset)
 
 
@@ -153,7 +154,7 @@ def delete(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect(dataset)
-    messages.success(request, f"“{dataset.name}” was deleted.")
+    messages.success(request, _("“{name}” was deleted.").format(name=dataset.name))
     return redirect("models:dataset-list")
 
 

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts.forms import show_error
@@ -74,7 +75,7 @@ def upload(request: MemberRequest) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _upload_page(request, form, error.status)
-    messages.success(request, f"{version} was uploaded and is being checked.")
+    messages.success(request, _("{version} was uploaded and is being checked.").format(version=version))
     return redirect(version)
 
 
@@ -160,7 +161,7 @@ def describe(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return detail_page(request, visible_model(request, pk), form=form, status=error.status)
-    messages.success(request, "Saved.")
+    messages.success(request, _("Saved."))
     return redirect(model)
 
 
@@ -172,5 +173,5 @@ def delete(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect(model)
-    messages.success(request, f"“{model.name}” was deleted.")
+    messages.success(request, _("“{name}” was deleted.").format(name=model.name))
     return redirect("models:model-list")

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
@@ -79,7 +80,7 @@ def status(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 def describe(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     services.describe_version(version, request.user, description=request.POST.get("description", ""))
-    messages.success(request, "Saved.")
+    messages.success(request, _("Saved."))
     return redirect(version)
 
 
@@ -102,7 +103,7 @@ def delete(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect(version)
-    messages.success(request, f"{version} was deleted.")
+    messages.success(request, _("{version} was deleted.").format(version=version))
     return redirect(version.model)
 
 

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -43,7 +44,7 @@ def own(request: MemberRequest) -> HttpResponse:
         except UserError as error:
             show_error(form, error)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("notifications:settings")
     return _own_page(request, form, mail)
 
@@ -85,7 +86,7 @@ def new(request: MemberRequest) -> HttpResponse:
         except UserError as error:
             show_error(form, error)
         else:
-            messages.success(request, "Added. Send a test message to see whether it works.")
+            messages.success(request, _("Added. Send a test message to see whether it works."))
             return redirect(channel)
     context = {"form": form, "medium": medium, "for_team": for_team, "time_zones": zones()}
     return render(request, "notifications/channel_new.html", context, status=422 if form.errors else 200)
@@ -128,7 +129,7 @@ def change(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _page(request, channel, form, error.status)
-    messages.success(request, "Saved.")
+    messages.success(request, _("Saved."))
     return redirect(channel)
 
 
@@ -136,14 +137,14 @@ def change(request: MemberRequest, pk: int) -> HttpResponse:
 def delete(request: MemberRequest, pk: int) -> HttpResponse:
     channel = _visible(request, pk)
     services.remove_channel(request.user, channel)
-    messages.success(request, f"The channel “{channel.name}” was removed.")
+    messages.success(request, _("The channel “{name}” was removed.").format(name=channel.name))
     return redirect("notifications:settings")
 
 
 @require_POST
 def rotate(request: MemberRequest, pk: int) -> HttpResponse:
     channel = services.rotate_secret(request.user, _visible(request, pk))
-    messages.success(request, "There is a new secret. Messages are signed with both for a day.")
+    messages.success(request, _("There is a new secret. Messages are signed with both for a day."))
     return redirect(channel)
 
 
@@ -151,5 +152,5 @@ def rotate(request: MemberRequest, pk: int) -> HttpResponse:
 def test(request: MemberRequest, pk: int) -> HttpResponse:
     channel = _visible(request, pk)
     services.test_channel(request.user, channel)
-    messages.success(request, "A test message is on its way. Its result appears below.")
+    messages.success(request, _("A test message is on its way. Its result appears below."))
     return redirect(channel)

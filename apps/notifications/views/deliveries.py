@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.requests import MemberRequest
@@ -44,5 +45,5 @@ def listing(request: MemberRequest) -> HttpResponse:
 def replay(request: MemberRequest, pk: int) -> HttpResponse:
     delivery = get_object_or_404(Delivery.objects.visible_to(request.user).select_related("channel__team"), pk=pk)
     services.replay(request.user, delivery)
-    messages.success(request, "The message is sent again, with the same id.")
+    messages.success(request, _("The message is sent again, with the same id."))
     return redirect(delivery.channel)

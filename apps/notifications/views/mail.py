@@ -27,7 +27,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "notifications/unsubscribe.html", {"error": error}, status=error.status)
     context = {
         "channel": channel,
-        "kinds": [kinds.KINDS[name] for name in names],
+        "named": ", ".join(f"“{kinds.KINDS[name].label}”" for name in names),
         "done": request.method == "POST",
     }
     return render(request, "notifications/unsubscribe.html", context)

@@ -7,14 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.agents.contracts.state import Status
 from apps.bulk import Act
-from apps.optimization.localized import in_sentence
+from apps.languages import within_a_sentence
 from apps.optimization.models import OptimizationSession
 from apps.optimization.services.lifecycle import session_cancel, session_resume
 from apps.optimization.services.removal import session_delete
 
 
 def _status(session: OptimizationSession) -> str:
-    return in_sentence(session.get_status_display())
+    return within_a_sentence(session.get_status_display())
 
 
 def _not_cancellable(session: OptimizationSession) -> str:

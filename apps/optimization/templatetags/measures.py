@@ -349,12 +349,6 @@ def translated(word: str) -> str:
 
 
 @register.filter
-def in_sentence(label: str) -> str:
-    """A label within a sentence, in lower case where the page's language writes it so."""
-    return written.in_sentence(str(label))
-
-
-@register.filter
 def words(code: str) -> str:
     """`max_metric_drop_points` → `max metric drop points`."""
     return str(code).replace("_", " ").replace("-", " ")

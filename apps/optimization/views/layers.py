@@ -12,10 +12,10 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
+from apps.languages import within_a_sentence
 from apps.models import netron
 from apps.optimization import services
 from apps.optimization.columns import LAYERS
-from apps.optimization.localized import in_sentence
 from apps.optimization.services.layers import LayerLine
 from apps.optimization.views.sessions import visible_session
 from apps.tables import csv_of, wants_csv
@@ -51,7 +51,7 @@ def layers(request: MemberRequest, pk: UUID) -> HttpResponse:
         "found": found,
         "lines": lines,
         "by": by if by in COLUMNS else "graph",
-        "sorted_by": in_sentence(str(COLUMNS.get(by, ""))),
+        "sorted_by": within_a_sentence(COLUMNS.get(by, "")),
         "columns": [(name, label, directions.get(name, "ascending")) for name, label in COLUMNS.items()],
         "drawn": netron.draws(session.version),
         "writes": writes(request, session.team),

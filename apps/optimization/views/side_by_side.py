@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils import translation
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
+from apps.languages import in_english
 from apps.optimization.side_by_side.comparison import Comparison, as_csv, comparison
 from apps.optimization.side_by_side.selection import FEWEST, MOST, PARAMETER, address
 from apps.optimization.side_by_side.version_readings import row_id
@@ -50,7 +49,7 @@ def compare(request: MemberRequest) -> HttpResponse:
 
 def _file(request: MemberRequest) -> HttpResponse:
     """Programs read it, so it is in English."""
-    with translation.override(settings.LANGUAGE_CODE):
+    with in_english():
         return csv_file("comparison", as_csv(_asked(request).value))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import User
 
@@ -14,4 +15,4 @@ def require_operator(user: User, permission: str = LOOK) -> None:
     """Raises `PermissionDenied` unless `user` is staff with `permission` and, in the API, no token of one team."""
     token = user.token
     if not user.is_staff or not user.has_perm(permission) or (token is not None and token.team_id is not None):
-        raise PermissionDenied("This is for the operators of this installation. Ask one of them.")
+        raise PermissionDenied(_("This is for the operators of this installation. Ask one of them."))

@@ -9,6 +9,8 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.requests import MemberRequest
@@ -52,16 +54,17 @@ def resume(request: MemberRequest) -> HttpResponse:
         if not one.done:
             messages.error(request, f"{one.title}: {one.message}")
     if done := sum(one.done for one in outcomes):
-        messages.success(request, f"{done} session{'s' if done > 1 else ''} resumed.")
+        resumed = ngettext("{count} session resumed.", "{count} sessions resumed.", done)
+        messages.success(request, resumed.format(count=done))
     if not outcomes:
-        messages.error(request, "Nothing was resumed. Choose at least one session that has failed.")
+        messages.error(request, _("Nothing was resumed. Choose at least one session that has failed."))
     return redirect("operations:page")
 
 
 @require_POST
 def verify(request: MemberRequest) -> HttpResponse:
     acts.verify_trail(request.user)
-    messages.success(request, "A worker verifies the audit trail now. The result appears here.")
+    messages.success(request, _("A worker verifies the audit trail now. The result appears here."))
     return redirect("operations:page")
 
 
