@@ -9,6 +9,9 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from apps.accounts.audited import Audited
 from apps.accounts.models import User
@@ -67,28 +70,28 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
         """Whether the operator may act on sessions, which requires Django's change permission."""
         return request.user.has_perm("optimization.change_optimizationsession")
 
-    @admin.action(description="Retry as new sessions", permissions=["operate"])
+    @admin.action(description=_("Retry as new sessions"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
-        self._each(request, queryset, services.session_retry, "started again")
+        self._each(request, queryset, services.session_retry, _("started again"))
 
-    @admin.action(description="Cancel", permissions=["operate"])
+    @admin.action(description=_("Cancel"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
-        self._each(request, queryset, services.session_cancel, "being cancelled")
+        self._each(request, queryset, services.session_cancel, _("being cancelled"))
 
-    @admin.action(description="Resume where they stopped", permissions=["operate"])
+    @admin.action(description=_("Resume where they stopped"), permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
-        self._each(request, queryset, services.session_resume, "resumed")
+        self._each(request, queryset, services.session_resume, _("resumed"))
 
-    @admin.action(description="Delete with their reports and files", permissions=["operate"])
+    @admin.action(description=_("Delete with their reports and files"), permissions=["operate"])
     def remove(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
-        self._each(request, queryset, services.session_delete, "deleted")
+        self._each(request, queryset, services.session_delete, _("deleted"))
 
     def _each(
         self,
         request: HttpRequest,
         sessions: Iterable[OptimizationSession],
         act: Callable[..., object],
-        done: str,
+        done: Promise,
     ) -> None:
         """Applies `act` to each session and reports each failure. Operators can act on sessions of any team."""
         outcomes = act_on_each(sessions, lambda session: act(session, request.user, as_operator=True))
@@ -97,7 +100,8 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
                 self.message_user(request, f"{one.title}: {one.message}", messages.ERROR)
         moved = sum(one.done for one in outcomes)
         if moved:
-            self.message_user(request, f"{moved} session{'s' if moved > 1 else ''} {done}.", messages.SUCCESS)
+            sentence = ngettext("{number} session {done}.", "{number} sessions {done}.", moved)
+            self.message_user(request, sentence.format(number=moved, done=done), messages.SUCCESS)
 
 
 @admin.register(SessionStep)
@@ -236,7 +240,7 @@ class CriteriaSetForm(forms.ModelForm):
             problems = [f"{problem['field'] or 'body'}: {problem['message']}" for problem in error.problems]
             raise forms.ValidationError(problems) from error
         except (TypeError, ValueError) as error:
-            raise forms.ValidationError("body: enter a JSON object, such as {“objective”: “size”}.") from error
+            raise forms.ValidationError(_("body: enter a JSON object, such as {“objective”: “size”}.")) from error
 
 
 @admin.register(CriteriaSet)
@@ -288,7 +292,7 @@ class PipelineSettingsForm(forms.ModelForm):
         required=False,
         widget=forms.CheckboxSelectMultiple,
         choices=[(name, name) for name in sorted(MEASURING_QUEUES)],
-        help_text="No further step is taken from these queues. Running steps are finished.",
+        help_text=_("No further step is taken from these queues. Running steps are finished."),
     )
 
     class Meta:
@@ -347,7 +351,7 @@ class PipelineSettingsAdmin(Audited, admin.ModelAdmin):
         PipelineSettings.current()
         return super().get_queryset(request)
 
-    @admin.display(description="Memory limit")
+    @admin.display(description=_("Memory limit"))
     def memory_limit(self, row: PipelineSettings) -> str:
         return f"{row.step_memory_limit_bytes / 2**30:.1f} GiB"
 
@@ -372,7 +376,7 @@ class BreakerAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("name",)
     actions = ("close",)
 
-    @admin.display(description="Failures")
+    @admin.display(description=_("Failures"))
     def count(self, row: Breaker) -> int:
         return len(row.failures)
 
@@ -380,12 +384,12 @@ class BreakerAdmin(ReadOnly, admin.ModelAdmin):
         """Whether the operator may end a pause: whoever may change the limits may."""
         return request.user.has_perm("optimization.change_pipelinesettings")
 
-    @admin.action(description="End the pause and forget the failures", permissions=["operate"])
+    @admin.action(description=_("End the pause and forget the failures"), permissions=["operate"])
     def close(self, request: HttpRequest, queryset: QuerySet[Breaker]) -> None:
         assert isinstance(request.user, User)
         for row in queryset:
             breakers.close(row, request.user)
-        self.message_user(request, "What was selected works as usual again.", messages.SUCCESS)
+        self.message_user(request, _("What was selected works as usual again."), messages.SUCCESS)
 
 
 @admin.register(RetentionPolicy)

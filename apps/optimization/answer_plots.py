@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apps.agents.contracts.phrasing import number
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.reports.answers import Confusion, Histogram
 from apps.optimization import heat
 from apps.optimization.fronts import LEFT, WIDTH, Axis, Tick
+from apps.optimization.localized import localized, number
 
 TOP, HEIGHT = 4.0, 82.0
 """The area of the bars in the picture, in percent."""
@@ -26,7 +28,7 @@ class Matrix:
 
 def matrices(confusion: Confusion) -> tuple[Matrix, ...]:
     """Both models' matrices with the same shades; only the candidate's where the original is the truth."""
-    sides = {"Original": confusion.original, "Candidate": confusion.candidate}
+    sides = {_("Original"): confusion.original, _("Candidate"): confusion.candidate}
     drawn = {name: rows for name, rows in sides.items() if rows}
     largest = max((value for rows in drawn.values() for row in rows for value in row), default=0)
     return tuple(
@@ -79,7 +81,7 @@ class Bars:
     @property
     def ticks(self) -> list[Tick]:
         """Round counts on the vertical axis."""
-        return [Tick(self._up.at(value), f"{value:,.0f}") for value in self._up.ticks if value >= 0]
+        return [Tick(self._up.at(value), localized(f"{value:,.0f}")) for value in self._up.ticks if value >= 0]
 
     @property
     def edge_ticks(self) -> list[Tick]:

@@ -1,10 +1,11 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class OptimizationConfig(AppConfig):
     name = "apps.optimization"
     label = "optimization"
-    verbose_name = "Optimization"
+    verbose_name = _("Optimization")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -12,22 +12,28 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from apps.accounts.models import User
 from apps.agents.contracts.errors.steps import StepDiskFailed, StepTimedOut
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.job import JobFailure
-from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.state import StepKind
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit import trail
 from apps.models import clock
+from apps.optimization.localized import listed
 from apps.optimization.models import Breaker, BreakerKind, PipelineSettings, SessionStep, Worker
 
 COUNTED = frozenset({Fault.CRASH, Fault.MEMORY})
-_IN_WORDS = {StepTimedOut.code: "took too long", StepDiskFailed.code: "had no disk to write to"}
-_FAULTS_IN_WORDS = {Fault.MEMORY: "ran out of memory", Fault.CRASH: "crashed"}
+_IN_WORDS = {
+    StepTimedOut.code: gettext_noop("took too long"),
+    StepDiskFailed.code: gettext_noop("had no disk to write to"),
+}
+_FAULTS_IN_WORDS = {Fault.MEMORY: gettext_noop("ran out of memory"), Fault.CRASH: gettext_noop("crashed")}
 
 
 class Failed(Value):
@@ -70,12 +76,13 @@ def sentence(breaker: Breaker) -> str:
     assert breaker.opened_at is not None
     assert breaker.closes_at is not None
     since, until = (
-        f"{timezone.localtime(moment):%-d %b, %H:%M %Z}" for moment in (breaker.opened_at, breaker.closes_at)
+        date_format(timezone.localtime(moment), _("j M, H:i T")) for moment in (breaker.opened_at, breaker.closes_at)
     )
-    return (
-        f"{_subject(breaker)} has been paused since {since}, because {_reason(breaker)}. "
-        f"It is tried again after {until}; an operator can end the pause in the admin."
+    words = _(
+        "{subject} has been paused since {since}, because {reason}. It is tried again after {until}; an operator can "
+        "end the pause in the admin."
     )
+    return words.format(subject=_subject(breaker), since=since, reason=_reason(breaker), until=until)
 
 
 def _subject(breaker: Breaker) -> str:
@@ -85,9 +92,14 @@ def _subject(breaker: Breaker) -> str:
 
 def _reason(breaker: Breaker) -> str:
     found = [Failed.model_validate(one) for one in breaker.failures]
-    ways = listed(sorted({one.how for one in found}))
-    what = "different models" if breaker.kind == BreakerKind.TECHNIQUE else "steps"
-    return f"{len(found)} {what} in a row failed: its process {ways}" if len(found) > 1 else f"its process {ways}"
+    ways = listed(sorted({_(one.how) for one in found}))
+    if len(found) == 1:
+        words = _("its process {ways}")
+    elif breaker.kind == BreakerKind.TECHNIQUE:
+        words = _("{number} different models in a row failed: its process {ways}")
+    else:
+        words = _("{number} steps in a row failed: its process {ways}")
+    return words.format(number=len(found), ways=ways)
 
 
 # --- what is counted --------------------------------------------------------------------------------------------------
@@ -107,7 +119,7 @@ def note_failure(step: SessionStep, worker: str, failure: JobFailure) -> None:
 
 def note_success(step: SessionStep, worker: str) -> None:
     """What has succeeded is no longer counted, and no longer paused."""
-    for kind, name, _ in _counted(step, worker):
+    for kind, name, _of in _counted(step, worker):
         with transaction.atomic():
             row = Breaker.objects.select_for_update().filter(kind=kind, name=name).first()
             if row is None:

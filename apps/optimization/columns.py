@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from apps.agents.contracts.reports.answers import ChangedAnswer
 from apps.audit.models import AuditEvent
 from apps.optimization.models import CriteriaSet, OptimizationSession
@@ -83,12 +85,12 @@ EVENTS: Columns[AuditEvent] = {
 
 offer(
     "sessions",
-    Choice("dataset", "Data set"),
-    Choice("objective", "Objective"),
-    Choice("status", "Status"),
-    Choice("faster", "Faster"),
-    Choice("smaller", "Smaller"),
-    Choice("started", "Started"),
-    Choice("finished", "Finished", usual=False),
-    Choice("started_by", "Started by", usual=False),
+    Choice("dataset", _("Data set")),
+    Choice("objective", _("Objective")),
+    Choice("status", _("Status")),
+    Choice("faster", _("Faster")),
+    Choice("smaller", _("Smaller")),
+    Choice("started", _("Started")),
+    Choice("finished", _("Finished"), usual=False),
+    Choice("started_by", _("Started by"), usual=False),
 )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.phrasing import capitalized
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.catalogue import catalogue
 from apps.optimization import metric_limits, output_limits
 from apps.optimization.forms import Question, criteria_questions
+from apps.optimization.localized import localized
 from apps.optimization.models import CriteriaSet
 
 
@@ -61,8 +64,8 @@ def changes_of(versions: Iterable[CriteriaSet]) -> list[tuple[CriteriaSet, tuple
 
 
 _BY_NAME: Mapping[str, Callable[[Any], str]] = {
-    "metric_limits": lambda limits: metric_limits.in_words(limits or {}) or "none",
-    "output_limits": lambda limits: output_limits.in_words(limits or {}) or "none",
+    "metric_limits": lambda limits: metric_limits.in_words(limits or {}) or _("none"),
+    "output_limits": lambda limits: output_limits.in_words(limits or {}) or _("none"),
 }
 """Limits by a name that people choose, each in words."""
 
@@ -94,8 +97,8 @@ def in_words(value: Any, path: str = "", question: Question | None = None) -> st
 
 def _words(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, list):
         known = catalogue()
-        return ", ".join(known[name].label if name in known else str(name) for name in value) or "none"
-    return "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(known[name].label if name in known else str(name) for name in value) or _("none")
+    return _("not set") if value is None else localized(f"{value:g}") if isinstance(value, float) else str(value)

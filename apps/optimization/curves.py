@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.job import MetricValue
+from apps.optimization.localized import localized
 from apps.texts import storable
 
 MOST_CURVES = 6
@@ -80,6 +83,11 @@ class Chart:
         return [self._line(name, pairs) for name, pairs in self.curves.items() if pairs]
 
     @property
+    def names(self) -> str:
+        """The names of the curves: `loss and held-out loss`."""
+        return _(" and ").join(_(line.name) for line in self.lines)
+
+    @property
     def ticks(self) -> list[Tick]:
         """Round values between the lowest and the highest."""
         low, high = self._values
@@ -127,4 +135,4 @@ def round_step(step: float) -> float:
 def _label(value: float, step: float) -> str:
     """`value` with as many decimals as `step` has; in powers of ten where that would be long."""
     decimals = max(0, -math.floor(math.log10(step)))
-    return f"{value:.{decimals}f}" if decimals <= 4 and abs(value) < 1e5 else f"{value:.3g}"
+    return localized(f"{value:.{decimals}f}" if decimals <= 4 and abs(value) < 1e5 else f"{value:.3g}")

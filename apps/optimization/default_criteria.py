@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
@@ -36,10 +37,11 @@ class Defaults:
     def sentence(self) -> str:
         """Which of them is used, in a sentence; empty if there is none."""
         if self.member and self.team and self.member != self.team:
-            return f"Your default, {self.member}, takes precedence over the team's, {self.team}."
+            sentence = _("Your default, {own}, takes precedence over the team's, {team}.")
+            return sentence.format(own=self.member, team=self.team)
         if self.member:
-            return f"Your default is {self.member}."
-        return f"The team's default is {self.team}." if self.team else ""
+            return _("Your default is {criteria}.").format(criteria=self.member)
+        return _("The team's default is {criteria}.").format(criteria=self.team) if self.team else ""
 
 
 def named_or_default(

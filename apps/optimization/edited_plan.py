@@ -11,9 +11,13 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter
 from pydantic import ValidationError as InvalidValue
 
+from apps.agents.contracts.phrasing import capitalized
 from apps.agents.contracts.plan_edits import NO_EDITS, ChainName, EditKind, EditOutcome, PlanEdits, name_of
 from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.contracts.state import CandidateRecord, Plan
@@ -39,7 +43,9 @@ class PlanEditsField(forms.CharField):
         except UserError as error:
             raise ValidationError(error.message, code=error.code) from error
         except (TypeError, ValueError) as error:
-            raise ValidationError(f"The edits are not JSON: {error}.", code="invalid") from error
+            raise ValidationError(
+                gettext("The edits are not JSON: {error}.").format(error=error), code="invalid"
+            ) from error
 
 
 def written(name: Sequence[Any]) -> str:
@@ -81,7 +87,7 @@ class PlannedRow:
     def kinds(self) -> tuple[str, ...]:
         """What was edited about it, in words."""
         asked = self.candidate.asked
-        return tuple(_WORDS[kind] for kind in asked.kinds) if asked else ()
+        return tuple(str(_WORDS[kind]) for kind in asked.kinds) if asked else ()
 
     @property
     def pinned(self) -> bool:
@@ -96,13 +102,27 @@ class PlannedRow:
         return self.pinned and self.edits.pinned[-1] == self.name
 
 
-_WORDS: Mapping[EditKind, str] = {
-    EditKind.REMOVED: "removed",
-    EditKind.PINNED: "pinned",
-    EditKind.ADDED: "added",
-    EditKind.CHANGED: "parameters set",
-    EditKind.KEPT_LAYERS: "layers in float",
+_WORDS: Mapping[EditKind, Promise] = {
+    EditKind.REMOVED: _("removed"),
+    EditKind.PINNED: _("pinned"),
+    EditKind.ADDED: _("added"),
+    EditKind.CHANGED: _("parameters set"),
+    EditKind.KEPT_LAYERS: _("layers in float"),
 }
+
+
+def edits_in_words(edits: PlanEdits) -> str:
+    """How much was edited: `1 removed, 2 pinned, 12 layers in float`."""
+    counts = {kind: len(getattr(edits, kind)) for kind in EditKind if kind is not EditKind.KEPT_LAYERS}
+    parts = [
+        f"{count} {_WORDS[kind] if kind is not EditKind.CHANGED else gettext('changed')}"
+        for kind, count in counts.items()
+        if count
+    ]
+    if layers := len(edits.kept_layers):
+        words = ngettext("{number} layer in float", "{number} layers in float", layers)
+        parts.append(words.format(number=layers))
+    return ", ".join(parts)
 
 
 def rows(plan: Plan, edits: PlanEdits) -> list[PlannedRow]:
@@ -117,7 +137,7 @@ class ShownEdit:
 
     @property
     def word(self) -> str:
-        return _WORDS[self.outcome.kind].capitalize()
+        return capitalized(str(_WORDS[self.outcome.kind]))
 
 
 def shown(outcomes: Iterable[EditOutcome]) -> list[ShownEdit]:
@@ -127,11 +147,11 @@ def shown(outcomes: Iterable[EditOutcome]) -> list[ShownEdit]:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 RANKS = {
-    "name": "Layer",
-    "operator": "Operator",
-    "time": "Share of time",
-    "bytes": "Bytes",
-    "sensitivity": "Sensitivity",
+    "name": _("Layer"),
+    "operator": _("Operator"),
+    "time": _("Share of time"),
+    "bytes": _("Bytes"),
+    "sensitivity": _("Sensitivity"),
 }
 """The columns by which layers are ranked."""
 
@@ -169,7 +189,7 @@ class LayerTable:
     def columns(self) -> list[tuple[str, str, str]]:
         """Each column: its rank, its label, and `aria-sort`."""
         direction = "ascending" if self.rank in ("name", "operator", "sensitivity") else "descending"
-        return [(rank, label, direction if rank == self.rank else "none") for rank, label in RANKS.items()]
+        return [(rank, str(label), direction if rank == self.rank else "none") for rank, label in RANKS.items()]
 
 
 def layer_table(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
 from apps.optimization.curves import Chart, Curves
 from apps.optimization.services.predictions import Mistake, SessionMistakes
 
@@ -22,10 +25,10 @@ class ErrorPlot:
     chart: Chart
 
 
-_NUMBERS: tuple[tuple[str, str, Callable[[Mistake], float | None]], ...] = (
-    ("Gain", "speed-ups were off by this factor; 1 is exact", lambda one: one.gain),
-    ("Cost", "minutes were off by this factor; 1 is exact", lambda one: one.minutes),
-    ("Risk", "losses were off by so many points, or units of the metric", lambda one: one.loss),
+_NUMBERS: tuple[tuple[Promise, Promise, Callable[[Mistake], float | None]], ...] = (
+    (_("Gain"), _("speed-ups were off by this factor; 1 is exact"), lambda one: one.gain),
+    (_("Cost"), _("minutes were off by this factor; 1 is exact"), lambda one: one.minutes),
+    (_("Risk"), _("losses were off by so many points, or units of the metric"), lambda one: one.loss),
 )
 
 
@@ -36,7 +39,7 @@ def plots_of(sessions: Sequence[SessionMistakes]) -> tuple[ErrorPlot, ...]:
     for title, unit, read in _NUMBERS:
         curves = _curves(in_time, read)
         if len(curves["as predicted"]) >= FEWEST_SESSIONS:
-            found.append(ErrorPlot(title, unit, Chart(curves)))
+            found.append(ErrorPlot(str(title), str(unit), Chart(curves)))
     return tuple(found)
 
 

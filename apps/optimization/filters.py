@@ -16,14 +16,12 @@ from apps.optimization.models.choices import choices_of
 class SessionFilter(filters.FilterSet):
     search = filters.CharFilter(method="by_words", label="Search", help_text="Words in the model's or data set's name.")
     status = filters.MultipleChoiceFilter(
-        choices=[(one.value, one.value.capitalize()) for one in Status],
+        choices=choices_of(Status),
         distinct=False,  # a session has one state, so no row appears twice
         help_text="One or more states.",
     )
     outcome = filters.ChoiceFilter(choices=choices_of(Outcome))
-    objective = filters.ChoiceFilter(
-        field_name="criteria_body__objective", choices=[(one.value, one.value.capitalize()) for one in Objective]
-    )
+    objective = filters.ChoiceFilter(field_name="criteria_body__objective", choices=choices_of(Objective))
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
     started_after = filters.DateFilter(field_name="created_at", lookup_expr="date__gte", help_text="A day.")
     started_before = filters.DateFilter(field_name="created_at", lookup_expr="date__lte", help_text="A day.")

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
@@ -22,7 +24,11 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization.edited_plan import PlanEditsField
 from apps.optimization.metric_limits import MetricLimitsField
 from apps.optimization.models import CriteriaSet
+from apps.optimization.models.choices import choices_of
 from apps.optimization.output_limits import OutputLimitsField
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise as StrOrPromise
 
 
 class SearchedChoiceField(forms.ModelChoiceField):
@@ -64,27 +70,33 @@ class SearchedChoiceField(forms.ModelChoiceField):
 class SessionForm(forms.Form):
     """The request that starts a session: a model, a data set and criteria."""
 
-    version = SearchedChoiceField("model__name", "filename", label="Model", empty_label="Choose a model")
-    dataset = SearchedChoiceField("name", "filename", label="Data set", empty_label="Choose a data set")
+    version = SearchedChoiceField("model__name", "filename", label=_("Model"), empty_label=_("Choose a model"))
+    dataset = SearchedChoiceField("name", "filename", label=_("Data set"), empty_label=_("Choose a data set"))
     student = SearchedChoiceField(
         "model__name",
         "filename",
-        label="Student",
-        empty_label="None",
+        label=_("Student"),
+        empty_label=pgettext_lazy("student", "None"),
         required=False,
-        help_text="A smaller model that learns from the model above. It must have the same format, inputs and outputs.",
+        help_text=_(
+            "A smaller model that learns from the model above. It must have the same format, inputs and outputs."
+        ),
     )
-    criteria_set = forms.ModelChoiceField(CriteriaSet.objects.none(), label="Criteria", empty_label="Choose criteria")
+    criteria_set = forms.ModelChoiceField(
+        CriteriaSet.objects.none(), label=_("Criteria"), empty_label=_("Choose criteria")
+    )
     start_anyway = forms.BooleanField(
-        label="Start anyway: analyse and package the original", required=False, widget=forms.HiddenInput
+        label=_("Start anyway: analyse and package the original"), required=False, widget=forms.HiddenInput
     )
     """Shown only if there is nothing to try."""
     edits = PlanEditsField(required=False)
     """What the member changed about the plan that the page shows."""
     make_anew = forms.BooleanField(
-        label="Make everything anew",
+        label=_("Make everything anew"),
         required=False,
-        help_text="Otherwise an artifact that the team has already made with the same recipe is taken from the store.",
+        help_text=_(
+            "Otherwise an artifact that the team has already made with the same recipe is taken from the store."
+        ),
     )
 
     SEARCHED = ("version", "dataset", "student")
@@ -115,7 +127,7 @@ class SessionForm(forms.Form):
         elif self.own.is_valid():
             cleaned["criteria"] = self.own.criteria
         else:
-            self.add_error(None, "Some of the limits below cannot be used.")
+            self.add_error(None, _("Some of the limits below cannot be used."))
         return cleaned
 
     @property
@@ -158,17 +170,17 @@ class CompareForm(SessionForm):
         "model__name",
         "filename",
         "aliases__name",
-        label="Stands",
-        empty_label="Choose a version",
-        help_text="The version that is in use, such as the one in production.",
+        label=_("Stands"),
+        empty_label=_("Choose a version"),
+        help_text=_("The version that is in use, such as the one in production."),
     )
     compared = StandingVersionField(
         "model__name",
         "filename",
         "aliases__name",
-        label="To be proven",
-        empty_label="Choose a version",
-        help_text="It has to hold the limits of the criteria against the one that stands.",
+        label=_("To be proven"),
+        empty_label=_("Choose a version"),
+        help_text=_("It has to hold the limits of the criteria against the one that stands."),
     )
     student = start_anyway = edits = make_anew = None  # type: ignore[assignment]
 
@@ -179,14 +191,14 @@ class WhatIfForm(forms.Form):
     """A limit and confidence to try, before writing criteria with them."""
 
     limit = forms.FloatField(
-        label="Loss at most (points)",
+        label=_("Loss at most (points)"),
         min_value=0,
         required=False,
-        help_text="In the metric's own unit for errors, perplexity and likelihoods.",
+        help_text=_("In the metric's own unit for errors, perplexity and likelihoods."),
         widget=forms.NumberInput({"step": "any"}),
     )
     confidence = forms.FloatField(
-        label="Confidence", min_value=0.5, max_value=0.999, widget=forms.NumberInput({"step": "any"})
+        label=_("Confidence"), min_value=0.5, max_value=0.999, widget=forms.NumberInput({"step": "any"})
     )
 
     @staticmethod
@@ -233,17 +245,17 @@ class Question:
 MEGABYTE = 10**6
 
 
-def _number(label: str, help_text: str = "", required: bool = False) -> forms.FloatField:
+def _number(label: StrOrPromise, help_text: StrOrPromise = "", required: bool = False) -> forms.FloatField:
     return forms.FloatField(
         label=label, help_text=help_text, required=required, widget=forms.NumberInput({"step": "any", "min": "0"})
     )
 
 
-def _limit(name: str, label: str, help_text: str, scale: float = 1.0) -> Question:
+def _limit(name: str, label: StrOrPromise, help_text: StrOrPromise, scale: float = 1.0) -> Question:
     return Question(name, ("constraints", name.removesuffix("_mb")), _number(label, help_text), scale)
 
 
-def _techniques(label: str, help_text: str) -> forms.MultipleChoiceField:
+def _techniques(label: StrOrPromise, help_text: StrOrPromise) -> forms.MultipleChoiceField:
     choices = [(spec.name, spec.label) for spec in catalogue().values()]
     return forms.MultipleChoiceField(
         choices=choices, label=label, help_text=help_text, required=False, widget=forms.CheckboxSelectMultiple
@@ -263,28 +275,27 @@ def _objective_questions() -> Iterator[Question]:
     yield Question(
         "objective",
         ("objective",),
-        forms.ChoiceField(
-            choices=[(o.value, o.value.capitalize()) for o in Objective], help_text="What to optimize for."
-        ),
+        forms.ChoiceField(choices=choices_of(Objective), label=_("Objective"), help_text=_("What to optimize for.")),
     )
-    for gain in ("latency", "size", "memory"):
-        label = f"Weight of {gain}"
-        yield Question(f"weight_{gain}", ("weights", gain), _number(label, "For the balanced objective.", True))
+    weights = (("latency", _("Weight of latency")), ("size", _("Weight of size")), ("memory", _("Weight of memory")))
+    for gain, label in weights:
+        yield Question(f"weight_{gain}", ("weights", gain), _number(label, _("For the balanced objective."), True))
     yield _size_question()
 
 
 def _size_question() -> Question:
     choices = [
-        (CountedSize.FILE.value, "The file as it is"),
-        (CountedSize.COMPRESSED.value, "The compressed download"),
-        (CountedSize.TFLITE.value, "The model as TensorFlow Lite"),
+        (CountedSize.FILE.value, _("The file as it is")),
+        (CountedSize.COMPRESSED.value, _("The compressed download")),
+        (CountedSize.TFLITE.value, _("The model as TensorFlow Lite")),
     ]
     field = forms.ChoiceField(
         choices=choices,
-        label="The size that counts",
-        help_text="For the objective and the limits. Zeros and shared values among the weights make only a compressed "
-        "file smaller. As "
-        "TensorFlow Lite: for Keras, SavedModel and TensorFlow Lite models.",
+        label=_("The size that counts"),
+        help_text=_(
+            "For the objective and the limits. Zeros and shared values among the weights make only a compressed "
+            "file smaller. As TensorFlow Lite: for Keras, SavedModel and TensorFlow Lite models."
+        ),
     )
     return Question("counted_size", ("counted_size",), field)
 
@@ -292,71 +303,89 @@ def _size_question() -> Question:
 def _limit_questions() -> Iterator[Question]:
     yield _limit(
         "max_metric_drop_points",
-        "Loss at most (points)",
-        "For shares such as top-1 and F1, and for correlations and R², of which 1 is 100 points.",
+        _("Loss at most (points)"),
+        _("For shares such as top-1 and F1, and for correlations and R², of which 1 is 100 points."),
     )
     yield _limit(
         "max_metric_drop_unit",
-        "Loss at most (metric's own unit)",
-        "For errors, in the unit of the labels, such as °C; for perplexity; for likelihoods, in nats per token.",
+        _("Loss at most (metric's own unit)"),
+        _("For errors, in the unit of the labels, such as °C; for perplexity; for likelihoods, in nats per token."),
     )
-    yield _limit("max_metric_drop_relative", "Loss at most (share)", "0.01 is one percent of the original's value.")
+    yield _limit(
+        "max_metric_drop_relative", _("Loss at most (share)"), _("0.01 is one percent of the original's value.")
+    )
     yield _limit(
         "default_rise",
-        "Otherwise, errors higher by at most (share)",
-        "For errors, perplexity and likelihoods without another limit: 0.02 is two percent of the original's value. If "
-        "empty, the limit in points counts in the metric's own unit.",
+        _("Otherwise, errors higher by at most (share)"),
+        _(
+            "For errors, perplexity and likelihoods without another limit: 0.02 is two percent of the original's "
+            "value. If empty, the limit in points counts in the metric's own unit."
+        ),
     )
+    yield from _part_limit_questions()
+    yield _limit("max_latency_ms", _("Latency at most (ms)"), _("p50 on the target below."))
+    yield _limit("min_speedup", _("Faster by at least (×)"), _("1.5 is one and a half times as fast."))
+    yield _limit("max_size_bytes_mb", _("Size at most (MB)"), _("Of the size that counts."), MEGABYTE)
+    yield _limit("min_size_reduction", _("Smaller by at least (×)"), _("2 is half the size."))
+    yield _limit("max_memory_bytes_mb", _("Peak memory at most (MB)"), _("While running."), MEGABYTE)
+
+
+def _part_limit_questions() -> Iterator[Question]:
+    """Limits on groups, classes, further metrics and further outputs."""
     yield _limit(
         "max_group_drop_points",
-        "Loss of each group at most (points)",
-        "For data sets with groups, such as sites or devices. Empty: no limit.",
+        _("Loss of each group at most (points)"),
+        _("For data sets with groups, such as sites or devices. Empty: no limit."),
     )
     yield _limit(
         "max_group_drop_unit",
-        "Loss of each group at most (metric's own unit)",
-        "The same for errors, perplexity and likelihoods.",
+        _("Loss of each group at most (metric's own unit)"),
+        _("The same for errors, perplexity and likelihoods."),
     )
     yield _limit(
         "max_class_drop_points",
-        "Loss of each class at most (points)",
-        "Of the class's recall, for classification. Empty: no limit.",
+        _("Loss of each class at most (points)"),
+        _("Of the class's recall, for classification. Empty: no limit."),
     )
     yield Question("metric_limits", ("constraints", "metric_limits"), MetricLimitsField())
     yield Question("output_limits", ("constraints", "output_limits"), OutputLimitsField())
     yield _limit(
         "max_output_deviation",
-        "Other outputs deviate at most (share)",
-        "Of how much the output varies, for every output that is not judged: 0.25 is an R² of 0.94. Empty: no limit.",
+        _("Other outputs deviate at most (share)"),
+        _(
+            "Of how much the output varies, for every output that is not judged: 0.25 is an R² of 0.94. Empty: no "
+            "limit."
+        ),
     )
-    yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
-    yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
-    yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the size that counts.", MEGABYTE)
-    yield _limit("min_size_reduction", "Smaller by at least (×)", "2 is half the size.")
-    yield _limit("max_memory_bytes_mb", "Peak memory at most (MB)", "While running.", MEGABYTE)
 
 
 def _target_questions() -> Iterator[Question]:
-    yield Question("device", ("target", "device"), forms.ChoiceField(choices=[(d.value, d.upper()) for d in Device]))
-    yield Question("threads", ("target", "threads"), forms.IntegerField(min_value=1))
-    yield Question("batch_size", ("target", "batch_size"), forms.IntegerField(min_value=1))
     yield Question(
-        "minutes", ("budget", "minutes"), _number("Minutes at most", "For the search, without packaging.", True)
+        "device",
+        ("target", "device"),
+        forms.ChoiceField(label=_("Device"), choices=[(d.value, d.upper()) for d in Device]),
     )
-    yield Question("candidates", ("budget", "candidates"), forms.IntegerField(label="Candidates at most", min_value=1))
+    yield Question("threads", ("target", "threads"), forms.IntegerField(label=_("Threads"), min_value=1))
+    yield Question("batch_size", ("target", "batch_size"), forms.IntegerField(label=_("Batch size"), min_value=1))
+    yield Question(
+        "minutes", ("budget", "minutes"), _number(_("Minutes at most"), _("For the search, without packaging."), True)
+    )
+    yield Question(
+        "candidates", ("budget", "candidates"), forms.IntegerField(label=_("Candidates at most"), min_value=1)
+    )
 
 
 def _evidence_questions() -> Iterator[Question]:
     yield Question(
-        "confidence", ("confidence",), _number("Confidence", "Of every interval and test, 0.5 to 0.999.", True)
+        "confidence", ("confidence",), _number(_("Confidence"), _("Of every interval and test, 0.5 to 0.999."), True)
     )
     yield Question(
         "accept_inconclusive",
         ("accept_inconclusive",),
         forms.BooleanField(
-            label="Accept a result that is within the limits but not proven",
+            label=_("Accept a result that is within the limits but not proven"),
             required=False,
-            help_text="If there are too few examples to prove it. The report says so.",
+            help_text=_("If there are too few examples to prove it. The report says so."),
         ),
     )
 
@@ -365,17 +394,21 @@ def _technique_questions() -> Iterator[Question]:
     yield Question(
         "allowed_techniques",
         ("allowed_techniques",),
-        _techniques("Only these techniques", "If none is selected, all are allowed."),
+        _techniques(_("Only these techniques"), _("If none is selected, all are allowed.")),
     )
     yield Question(
         "required_techniques",
         ("required_techniques",),
         _techniques(
-            "Measure each of these techniques",
-            "At least one candidate with each is measured, even if no gain is predicted. They are tried first.",
+            _("Measure each of these techniques"),
+            _("At least one candidate with each is measured, even if no gain is predicted. They are tried first."),
         ),
     )
-    yield Question("forbidden_techniques", ("forbidden_techniques",), _techniques("Never these techniques", ""))
+    yield Question("forbidden_techniques", ("forbidden_techniques",), _techniques(_("Never these techniques"), ""))
+
+
+WHAT_MATTERS, LIMITS = _("What matters"), _("Limits")
+WHERE_IT_RUNS, HOW_FAR = _("Where it will run"), _("How far to search")
 
 
 class CriteriaForm(forms.Form):
@@ -383,16 +416,16 @@ class CriteriaForm(forms.Form):
     the name and the description do not.
     """
 
-    name = forms.CharField(max_length=80)
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
+    name = forms.CharField(label=_("Name"), max_length=80)
+    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea({"rows": 2}))
 
-    SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    SECTIONS: tuple[tuple[StrOrPromise, tuple[str, ...]], ...] = (
         (
-            "What matters",
+            WHAT_MATTERS,
             ("name", "description", "objective", "weight_latency", "weight_size", "weight_memory", "counted_size"),
         ),
         (
-            "Limits",
+            LIMITS,
             (
                 "max_metric_drop_points",
                 "max_metric_drop_unit",
@@ -411,9 +444,9 @@ class CriteriaForm(forms.Form):
                 "max_memory_bytes_mb",
             ),
         ),
-        ("Where it will run", ("device", "threads", "batch_size")),
-        ("How far to search", ("minutes", "candidates", "confidence", "accept_inconclusive")),
-        ("Techniques", ("allowed_techniques", "required_techniques", "forbidden_techniques")),
+        (WHERE_IT_RUNS, ("device", "threads", "batch_size")),
+        (HOW_FAR, ("minutes", "candidates", "confidence", "accept_inconclusive")),
+        (_("Techniques"), ("allowed_techniques", "required_techniques", "forbidden_techniques")),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -423,7 +456,7 @@ class CriteriaForm(forms.Form):
         self.fields.update({question.name: question.field for question in self.questions})
 
     @property
-    def sections(self) -> list[tuple[str, list[forms.BoundField]]]:
+    def sections(self) -> list[tuple[StrOrPromise, list[forms.BoundField]]]:
         return [(title, [self[name] for name in names]) for title, names in self.SECTIONS]
 
     @classmethod
@@ -469,6 +502,9 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
 class OwnCriteriaForm(CriteriaForm):
     """The criteria of one session, which have no name."""
 
+    OPEN = LIMITS
+    """The section that is unfolded from the start."""
+
     name = None  # type: ignore[assignment]
     description = None  # type: ignore[assignment]
 
@@ -487,15 +523,15 @@ class ContinueForm(OwnCriteriaForm):
 
     SECTIONS = tuple(
         section
-        for section in sorted(OwnCriteriaForm.SECTIONS, key=lambda section: section[0] != "How far to search")
-        if section[0] != "Where it will run"
+        for section in sorted(OwnCriteriaForm.SECTIONS, key=lambda section: section[0] is not HOW_FAR)
+        if section[0] is not WHERE_IT_RUNS
     )
     """The budget comes first."""
 
     def __init__(self, *args: Any, criteria: Criteria, **kwargs: Any) -> None:
         super().__init__(*args, criteria=criteria, **kwargs)
         self._target = criteria.target
-        self.fields["max_latency_ms"].help_text = "p50 on the session's target."
+        self.fields["max_latency_ms"].help_text = _("p50 on the session's target.")
         for question in [one for one in self.questions if one.path[0] == "target"]:
             self.questions.remove(question)
             del self.fields[question.name]
@@ -505,12 +541,12 @@ class ContinueForm(OwnCriteriaForm):
 
 
 class PromoteForm(forms.Form):
-    alias = forms.SlugField(max_length=60, initial="production")
+    alias = forms.SlugField(label=_("Alias"), max_length=60, initial="production")
 
 
 class RollBackForm(forms.Form):
     alias = forms.SlugField(max_length=60, initial="production", widget=forms.HiddenInput)
-    reason = forms.CharField(max_length=500, help_text="For the audit trail.")
+    reason = forms.CharField(label=_("Reason"), max_length=500, help_text=_("For the audit trail."))
 
 
 class RetentionForm(forms.Form):
@@ -520,14 +556,14 @@ class RetentionForm(forms.Form):
         required=False,
         min_value=1,
         max_value=36_500,
-        label="Candidate files (days)",
-        help_text="Except winning artifacts. Counted from the end of the session. Empty: forever.",
+        label=_("Candidate files (days)"),
+        help_text=_("Except winning artifacts. Counted from the end of the session. Empty: forever."),
     )
-    log_days = forms.IntegerField(required=False, min_value=1, max_value=36_500, label="Logs (days)")
+    log_days = forms.IntegerField(required=False, min_value=1, max_value=36_500, label=_("Logs (days)"))
     session_days = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=36_500,
-        label="Whole sessions (days)",
-        help_text="With report and package. Promoted versions and audit events stay.",
+        label=_("Whole sessions (days)"),
+        help_text=_("With report and package. Promoted versions and audit events stay."),
     )

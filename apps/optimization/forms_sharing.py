@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from apps.optimization.services import LINK_DAYS
 
 
+def _spans() -> list[tuple[int, str]]:
+    return [(days, ngettext("{number} day", "{number} days", days).format(number=days)) for days in LINK_DAYS]
+
+
 class ShareForm(forms.Form):
     days = forms.TypedChoiceField(
-        label="Open for",
+        label=_("Open for"),
         coerce=int,
-        choices=[(days, f"{days} day{'s' if days > 1 else ''}") for days in LINK_DAYS],
+        choices=_spans,
         initial=7,
-        help_text="You can revoke it earlier.",
+        help_text=_("You can revoke it earlier."),
     )

@@ -11,21 +11,28 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.loss_limits import absolute_limit
-from apps.agents.contracts.phrasing import difference, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.front import ORIGINAL_POINT, Front, FrontPoint
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.evaluation.pareto import Measured, front_of
 from apps.optimization.curves import round_step
+from apps.optimization.localized import difference, localized, number, with_unit
 
 LEFT, WIDTH, TOP, HEIGHT = 5.0, 86.0, 5.0, 80.0
 """The area of the points in the picture, in percent."""
 TICKS = 4
 MARGIN = 0.08
 """Of an axis, that is left free on either side."""
-_PARTS = {Part.CHOOSING.value: "validation", Part.EVALUATION.value: "test"}
+_ON_EXAMPLES = {
+    Part.CHOOSING.value: gettext_noop("on {number} validation examples"),
+    Part.EVALUATION.value: gettext_noop("on {number} test examples"),
+}
+_ON_ANY = gettext_noop("on {number} examples")
 
 
 @dataclass(frozen=True)
@@ -49,22 +56,35 @@ class Mark:
     @property
     def label(self) -> str:
         """`c01 3.9×`: the key, and how many times smaller it is."""
-        return "original" if self.is_original else f"{self.point.key} {number(self.point.size_ratio)}×"
+        return _("original") if self.is_original else f"{self.point.key} {number(self.point.size_ratio)}×"
 
     @property
     def described(self) -> str:
         """The point in words: its text alternative."""
         point = self.point
         if self.is_original:
-            return "The original: 1× as fast, 1 times smaller, no loss."
-        beaten = f"Beaten by {point.dominated_by} in everything." if point.dominated_by else "On the front."
-        examples = f"{point.examples:,} {_PARTS.get(point.part, '')} examples".replace("  ", " ")
-        return (
-            f"{point.key} {point.title}, {point.status}: {number(point.speedup.value)}× as fast"
-            f"{_within(point.speedup)}, {number(point.size_ratio)} times smaller, "
-            f"a loss of {with_unit(point.drop.value, point.unit)}{_within(point.drop, point.unit)} "
-            f"on {examples}. {beaten}"
+            return _("The original: 1× as fast, 1 times smaller, no loss.")
+        words = _(
+            "{candidate}, {status}: {speedup}× as fast{speedup_range}, {size} times smaller, a loss of "
+            "{loss}{loss_range} {on_examples}. {beaten}"
         )
+        return words.format(
+            candidate=f"{point.key} {point.title}",
+            status=_(point.status),
+            speedup=number(point.speedup.value),
+            speedup_range=_within(point.speedup),
+            size=number(point.size_ratio),
+            loss=with_unit(point.drop.value, point.unit),
+            loss_range=_within(point.drop, point.unit),
+            on_examples=_(_ON_EXAMPLES.get(point.part, _ON_ANY)).format(number=localized(f"{point.examples:,}")),
+            beaten=self._beaten,
+        )
+
+    @property
+    def _beaten(self) -> str:
+        if not self.point.dominated_by:
+            return _("On the front.")
+        return _("Beaten by {candidate} in everything.").format(candidate=self.point.dominated_by)
 
 
 @dataclass(frozen=True)

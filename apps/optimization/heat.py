@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from apps.optimization.localized import localized
+
 SHADES = 9
 """`heat-1` to `heat-9` of the stylesheet; 0 is plain."""
 
@@ -39,6 +41,9 @@ def shades_between(values: Iterable[float | None]) -> list[int]:
 def counts(matrix: Sequence[Sequence[int]], largest: int) -> list[list[Cell]]:
     """A matrix of counts, its diagonal strong."""
     return [
-        [Cell(f"{value:,}", shade(value, largest), strong=row == column) for column, value in enumerate(values)]
+        [
+            Cell(localized(f"{value:,}"), shade(value, largest), strong=row == column)
+            for column, value in enumerate(values)
+        ]
         for row, values in enumerate(matrix)
     ]

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import Prefetch
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.plan_edits import edits_in_words
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
 from apps.agents.contracts.reports.metrics import Finding, MetricComparison
@@ -17,7 +17,7 @@ from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.state import Phase, Plan, Status
 from apps.agents.session.steps import ANALYSE
 from apps.models import clock
-from apps.optimization.edited_plan import ShownEdit, shown
+from apps.optimization.edited_plan import ShownEdit, edits_in_words, shown
 from apps.optimization.fronts import Scatter, scatter_of
 from apps.optimization.lineage import Lineage, Link, exported_analyses, runtime_of_original
 from apps.optimization.models import (
@@ -28,6 +28,7 @@ from apps.optimization.models import (
     SessionComment,
     SessionStep,
 )
+from apps.optimization.models.choices import LABELS
 from apps.optimization.progress import Course, course_of
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
@@ -134,7 +135,7 @@ def read(session: OptimizationSession) -> LiveSession:
         steps=steps,
         trainings=_trainings(steps),
         log=newest[::-1],
-        metric_label=str(_metric(rows).get("label", "Metric")),
+        metric_label=_(str(_metric(rows).get("label", "Metric"))),
         higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
         primary=_primary(rows, session),
         runtime=runtime_of_original(session.version),
@@ -188,7 +189,7 @@ def _phases(session: OptimizationSession) -> list[tuple[str, str]]:
         at = len(order)
     now = "now" if session.is_active else "stopped"
     return [
-        (phase.value.capitalize(), "done" if place < at else now if place == at else "ahead")
+        (str(LABELS[phase.value]), "done" if place < at else now if place == at else "ahead")
         for place, phase in enumerate(order)
     ]
 

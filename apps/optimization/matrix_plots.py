@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from apps.agents.contracts.phrasing import number
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.reports.speed_matrix import CellSpeed, MatrixCell, SpeedMatrix
 from apps.optimization.heat import Cell, shades_between
+from apps.optimization.localized import number
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Table:
 
     name: str
     of: str
-    """What a stronger colour means: `higher the throughput`."""
+    """What a stronger colour means, in words."""
     threads: tuple[int, ...]
     rows: tuple[tuple[int, tuple[Cell, ...]], ...]
 
@@ -24,10 +26,11 @@ class Table:
 def tables(matrix: SpeedMatrix) -> tuple[Table, ...]:
     """Both models' latency and throughput, and how many times as fast the candidate is; the original alone if there is
     no candidate."""
-    found = [_speeds(matrix, "Original", lambda cell: cell.original)]
+    found = [_speeds(matrix, _("Original"), lambda cell: cell.original)]
     if any(cell.candidate for cell in matrix.cells):
-        found.append(_speeds(matrix, "Candidate", lambda cell: cell.candidate))
-        found.append(_table(matrix, "Candidate against original", "larger the gain", lambda cell: cell.speedup, _times))
+        found.append(_speeds(matrix, _("Candidate"), lambda cell: cell.candidate))
+        of = _("the stronger the colour, the larger the gain")
+        found.append(_table(matrix, _("Candidate against original"), of, lambda cell: cell.speedup, _times))
     return tuple(found)
 
 
@@ -49,7 +52,7 @@ def _speeds(matrix: SpeedMatrix, name: str, of: Callable[[MatrixCell], CellSpeed
         speed = of(cell)
         return f"{number(speed.p50_ms)} ms, {number(speed.throughput_per_s)} /s" if speed else "–"
 
-    return _table(matrix, name, "higher the throughput", throughput, written)
+    return _table(matrix, name, _("the stronger the colour, the higher the throughput"), throughput, written)
 
 
 def _times(cell: MatrixCell) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import difference_unit, with_unit
+from apps.agents.contracts.phrasing import difference_unit
+from apps.optimization.localized import with_unit
 
 EXAMPLE = "macro_f1: 2"
 
@@ -19,9 +21,11 @@ class MetricLimitsField(forms.CharField):
 
     def __init__(self) -> None:
         super().__init__(
-            label="Loss of further metrics at most",
-            help_text=f"One line for each metric: {', '.join(Metric)}. In points for shares and correlations, "
-            "otherwise in the metric's unit. Empty: no limit.",
+            label=_("Loss of further metrics at most"),
+            help_text=_(
+                "One line for each metric: {metrics}. In points for shares and correlations, otherwise in the metric's "
+                "unit. Empty: no limit."
+            ).format(metrics=", ".join(Metric)),
             required=False,
             widget=forms.Textarea({"rows": 2, "placeholder": EXAMPLE}),
         )
@@ -38,7 +42,8 @@ class MetricLimitsField(forms.CharField):
         for line in filter(None, map(str.strip, str(text).splitlines())):
             metric, limit = _read(line)
             if metric in found:
-                raise ValidationError(f"“{metric}” has two limits. Give each metric one line.", code="invalid")
+                sentence = _("“{metric}” has two limits. Give each metric one line.")
+                raise ValidationError(sentence.format(metric=metric), code="invalid")
             found[metric] = limit
         return found
 
@@ -48,7 +53,7 @@ class MetricLimitsField(forms.CharField):
 
 def in_words(limits: Mapping[str, float]) -> str:
     """`macro F1: 2 points, mean absolute error: 0.5`; empty without limits."""
-    return ", ".join(f"{METRICS[Metric(name)].label}: {_limit(name, limit)}" for name, limit in limits.items())
+    return ", ".join(f"{_(METRICS[Metric(name)].label)}: {_limit(name, limit)}" for name, limit in limits.items())
 
 
 def _limit(name: str, limit: float) -> str:
@@ -60,10 +65,11 @@ def _read(line: str) -> tuple[str, float]:
     wanted = name.strip().casefold()
     metric = next((one for one, spec in METRICS.items() if wanted in (one.value, spec.label.casefold())), None)
     if not colon or metric is None:
-        raise ValidationError(
-            f"“{line}” does not have the form “{EXAMPLE}”, with one of the metrics {', '.join(Metric)}.", code="invalid"
-        )
+        sentence = _("“{line}” does not have the form “{example}”, with one of the metrics {metrics}.")
+        message = sentence.format(line=line, example=EXAMPLE, metrics=", ".join(Metric))
+        raise ValidationError(message, code="invalid")
     try:
         return metric.value, float(number)
     except ValueError:
-        raise ValidationError(f"“{number.strip()}” in “{line}” is not a number.", code="invalid") from None
+        sentence = _("“{number}” in “{line}” is not a number.")
+        raise ValidationError(sentence.format(number=number.strip(), line=line), code="invalid") from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 EXAMPLE = "age: 2"
 
@@ -16,9 +17,11 @@ class OutputLimitsField(forms.CharField):
 
     def __init__(self) -> None:
         super().__init__(
-            label="Loss of further outputs at most",
-            help_text="One line for each output that the data set has labels for. In points for shares, otherwise in "
-            "the metric's unit. Empty: no limit.",
+            label=_("Loss of further outputs at most"),
+            help_text=_(
+                "One line for each output that the data set has labels for. In points for shares, otherwise in the "
+                "metric's unit. Empty: no limit."
+            ),
             required=False,
             widget=forms.Textarea({"rows": 2, "placeholder": EXAMPLE}),
         )
@@ -35,13 +38,16 @@ class OutputLimitsField(forms.CharField):
             output, colon, number = line.rpartition(":")
             output = output.strip()
             if not colon or not output:
-                raise ValidationError(f"“{line}” does not have the form “{EXAMPLE}”.", code="invalid")
+                sentence = _("“{line}” does not have the form “{example}”.")
+                raise ValidationError(sentence.format(line=line, example=EXAMPLE), code="invalid")
             if output in found:
-                raise ValidationError(f"“{output}” has two limits. Give each output one line.", code="invalid")
+                sentence = _("“{output}” has two limits. Give each output one line.")
+                raise ValidationError(sentence.format(output=output), code="invalid")
             try:
                 found[output] = float(number)
             except ValueError:
-                raise ValidationError(f"“{number.strip()}” in “{line}” is not a number.", code="invalid") from None
+                sentence = _("“{number}” in “{line}” is not a number.")
+                raise ValidationError(sentence.format(number=number.strip(), line=line), code="invalid") from None
         return found
 
     def has_changed(self, initial: Any, data: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
 
 from apps.agents.contracts.plan_edits import NamedLink
 from apps.agents.techniques.catalogue import ParameterSpec, TechniqueSpec
@@ -46,7 +47,7 @@ def field_of(parameter: ParameterSpec) -> forms.Field:
             widget = forms.NumberInput({"step": "any"})
             return forms.FloatField(min_value=parameter.minimum, max_value=parameter.maximum, widget=widget, **usual)
         case "names":
-            usual["help_text"] += " One on each line."
+            usual["help_text"] += f" {_('One on each line.')}"
             return NamesField(**usual)
 
 

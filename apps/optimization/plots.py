@@ -9,10 +9,13 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.optimization.curves import Chart, round_step
+from apps.optimization.localized import localized
 
 MOST_BARS = 40
 """The maximum number of bars. The tables contain everything."""
@@ -99,7 +102,7 @@ def blocks(evaluation: EvaluationReport) -> Blocks:
     latency = evaluation.latency
     medians = {"original": latency.original_blocks_ms, "candidate": latency.candidate_blocks_ms}
     chart = Chart({name: list(enumerate(values, start=1)) for name, values in medians.items()})
-    named = {"original against itself": latency.control, "original over candidate": latency.speedup}
+    named = {_("original against itself"): latency.control, _("original over candidate"): latency.speedup}
     return Blocks(chart, _ratios(named))
 
 
@@ -115,7 +118,7 @@ def _ratios(named: dict[str, Estimate]) -> Ratios:
         for name, one in named.items()
     ]
     step = round_step(end / TICKS)
-    ticks = [(f"{number * step:g}", place(number * step)) for number in range(math.floor(end / step) + 1)]
+    ticks = [(localized(f"{number * step:g}"), place(number * step)) for number in range(math.floor(end / step) + 1)]
     return Ratios(tuple(rows), place(1.0), tuple(ticks))
 
 
@@ -172,7 +175,7 @@ def layers(analysis: AnalysisReport) -> LayerBars | None:
     ]
     return LayerBars(
         rows=tuple(rows),
-        share_of="time" if timed else "multiply-accumulates",
+        share_of=_("time") if timed else _("multiply-accumulates"),
         shares=any(part is not None for part in shares),
         sensitivities=any(layer.sqnr_db is not None for layer in chosen),
         further=len(analysis.layers) - len(chosen),

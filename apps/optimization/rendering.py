@@ -9,14 +9,19 @@ from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 
+from apps.languages import in_english
 from apps.optimization.services.report import SessionReport
 
 STANDALONE = "optimization/report_standalone.html"
 
 
 def report_html(report: SessionReport) -> str:
-    """The report as a page in the portal's style that opens anywhere, without a server or a network."""
-    return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
+    """The report as a page in the portal's style that opens anywhere, without a server or a network.
+
+    It is a record, so it is in English, whoever asked for it.
+    """
+    with in_english():
+        return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
 
 
 @cache

@@ -12,13 +12,14 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, NotRequired
 
+from django.utils.translation import gettext as _
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from apps.agents.contracts.phrasing import number
 from apps.agents.techniques.architecture.shown import TRIAL_CURVES, TRIAL_LATENCY, TRIAL_LOSS, TRIAL_PARAMETERS
 from apps.optimization.curves import Curves
 from apps.optimization.fronts import HEIGHT, LEFT, TOP, WIDTH, Axis, Segment, Tick
+from apps.optimization.localized import localized, number
 
 SEARCH = "search"
 
@@ -82,9 +83,14 @@ class Point:
     @property
     def described(self) -> str:
         """The point in words: its text alternative."""
-        beaten = "On the front." if self.on_front else "Beaten."
-        words = f"Trial {self.number}: {number(self.latency_ms)} ms, loss {number(self.loss)}, "
-        return f"{words}{self.parameters:,} parameters. {beaten}{' ' if self.network else ''}{self.network}"
+        words = _("Trial {number}: {latency} ms, loss {loss}, {parameters} parameters. {beaten}").format(
+            number=self.number,
+            latency=number(self.latency_ms),
+            loss=number(self.loss),
+            parameters=localized(f"{self.parameters:,}"),
+            beaten=_("On the front.") if self.on_front else _("Beaten."),
+        )
+        return f"{words} {self.network}".strip()
 
 
 @dataclass(frozen=True)

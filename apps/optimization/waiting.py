@@ -16,6 +16,9 @@ from datetime import datetime
 from statistics import median
 from uuid import UUID
 
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.contracts.values import Value
@@ -25,11 +28,12 @@ from apps.optimization.models import OptimizationSession, PipelineSettings, Sess
 
 LATELY = 200
 """How many recently ended steps determine the usual duration of each kind."""
-_UNITS = ((60, "minute"), (3600, "hour"), (86400, "day"))
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _OF_A_RUNNING_STEP = ("pk", "session_id", "kind", "eta_s", "started_at")
 _OF_A_WAITING_STEP = ("pk", "session_id", "kind", "queue", "enqueued_at", "created_at", "not_before")
 _DEVICE = "criteria_body__target__device"
-_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+_ORDINALS = {1: _("{number}st"), 2: _("{number}nd"), 3: _("{number}rd")}
+_OTHER_ORDINALS = _("{number}th")
 
 
 class Wait(Value):
@@ -177,31 +181,43 @@ def _wait(queue: str, place: int, serving: int, start_s: float | None, *, all_re
 def _sentence(queue: str, place: int, serving: int, start_s: float, all_rest: bool = False) -> str:
     where = _place(place)
     if all_rest:
-        return f"{where}, and every worker of the queue {queue} is paused after failures in a row"
+        sentence = gettext("{place}, and every worker of the queue {queue} is paused after failures in a row")
+        return sentence.format(place=where, queue=queue)
     if not serving:
-        return f"{where}, and no live worker serves the queue {queue}"
+        return gettext("{place}, and no live worker serves the queue {queue}").format(place=where, queue=queue)
     return f"{where}, {about(start_s)}" if math.isfinite(start_s) else where
 
 
 def _paused(queue: str, place: int) -> str:
-    return f"{_place(place)}, and an operator has paused the queue {queue}"
+    sentence = gettext("{place}, and an operator has paused the queue {queue}")
+    return sentence.format(place=_place(place), queue=queue)
 
 
 def _place(place: int) -> str:
-    return "next in the queue" if place == 1 else f"{_ordinal(place)} in the queue"
+    if place == 1:
+        return gettext("next in the queue")
+    return gettext("{ordinal} in the queue").format(ordinal=_ordinal(place))
 
 
 def _ordinal(number: int) -> str:
     teen = 10 <= number % 100 <= 20
-    return f"{number}{'th' if teen else _ORDINALS.get(number % 10, 'th')}"
+    words = _OTHER_ORDINALS if teen else _ORDINALS.get(number % 10, _OTHER_ORDINALS)
+    return str(words).format(number=number)
 
 
 def about(seconds: float) -> str:
     """A rough time in words: `about 40 seconds`, `about 4 minutes`, `about 2 hours`."""
     if seconds < 5:
-        return "a few seconds"
+        return gettext("a few seconds")
     if seconds < 55:
-        return f"about {max(10, round(seconds / 10) * 10)} seconds"
-    unit_s, unit = next((one for one in _UNITS if seconds < one[0] * 100), _UNITS[-1])
+        return gettext("about {number} seconds").format(number=max(10, round(seconds / 10) * 10))
+    unit_s = next((one for one in (_MINUTE_S, _HOUR_S) if seconds < one * 100), _DAY_S)
     count = max(1, round(seconds / unit_s))
-    return f"about {count} {unit}{'s' * (count > 1)}"
+    match unit_s:
+        case 60:
+            words = ngettext("about {number} minute", "about {number} minutes", count)
+        case 3600:
+            words = ngettext("about {number} hour", "about {number} hours", count)
+        case _:
+            words = ngettext("about {number} day", "about {number} days", count)
+    return words.format(number=count)

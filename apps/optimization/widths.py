@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
 
 MOST_BARS = 40
 """The most layers drawn: those that lose most. The API has everything that the technique reported."""
 CHANNELS = "channels_by_layer"
-WORK = {"macs": "Multiply-accumulates", "parameters": "Weights that are not zero", "channels": "Channels"}
+WORK: dict[str, Promise] = {
+    "macs": _("Multiply-accumulates"),
+    "parameters": _("Weights that are not zero"),
+    "channels": _("Channels"),
+}
 _LAYERS: TypeAdapter[list[tuple[str, int, int]]] = TypeAdapter(list[tuple[str, int, int]])
 _COUNTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 
@@ -66,7 +72,7 @@ def beside_cut(evidence: Mapping[str, Any]) -> dict[str, Any]:
     drawn = {CHANNELS} if cut.layers else set()
     labels = {left.label for left in cut.work}
     for name, label in WORK.items():
-        drawn |= {f"{name}_{part}" for part in ("before", "after", "removed")} if label in labels else set()
+        drawn |= {f"{name}_{part}" for part in ("before", "after", "removed")} if str(label) in labels else set()
     return {name: value for name, value in evidence.items() if name not in drawn}
 
 
@@ -85,7 +91,7 @@ def _work(evidence: Mapping[str, Any]) -> tuple[Left, ...]:
     for name, label in WORK.items():
         pair = {part: evidence.get(f"{name}_{part}") for part in ("before", "after")}
         try:
-            found.append(Left(label, **_COUNTS.validate_python(pair)))
+            found.append(Left(str(label), **_COUNTS.validate_python(pair)))
         except ValidationError:
             continue
     return tuple(found)

@@ -20,6 +20,7 @@ FOR_CONTRIBUTORS = {"guide/styleguide.html"}
 SAME_EVERYWHERE = {
     *("Lathe", "README", "SHA-256", "UTC", "ID", "CI", "API", "URL"),
     *("CSV", "JSON", "ONNX", "CPU", "GPU", "CUDA", "int8", "MACs", "FLOPs", "batch", "opset", "msg_", "nats"),
+    *("SQNR", "R²", "dB", "Python"),
     *("ms", "min", "GB", "MB", "kB", "MiB", "pt", "px", "p50", "p95"),
 }
 """Names, units and codes."""

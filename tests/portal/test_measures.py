@@ -120,7 +120,7 @@ def test_both_sizes_are_told_and_the_one_that_counts_first() -> None:
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])
 def test_a_ratio_below_one_is_told_the_other_way_round(ratio: float, shown: str) -> None:
-    assert measures.ratio_words(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
+    assert measures.size_words(Pair(original=1.0, candidate=1.0, ratio=ratio)) == shown
 
 
 def test_a_negative_bound_has_a_real_minus_sign() -> None:

@@ -9,7 +9,6 @@ it is `good` too: the sentence states it, but without celebrating.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -17,22 +16,18 @@ from typing import NamedTuple
 from apps.agents.contracts.criteria import USUAL_OUTPUT_DEVIATION, Criteria
 from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.phrasing import (
-    MAY_BE_CHANCE,
     capitalized,
-    difference,
     difference_unit,
     listed,
     moved,
     number,
-    number_of_bytes,
-    signed,
     with_unit,
 )
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
-from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison
-from apps.agents.contracts.reports.metrics import POINT_UNITS, FindingKind, MetricComparison
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.contracts.reports.metrics import POINT_UNITS, FindingKind
 from apps.agents.contracts.state import Headline, Outcome, Tone, Verdict
 from apps.agents.evaluation.selection import REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
 
@@ -64,14 +59,6 @@ class Move(StrEnum):
 class _Change(NamedTuple):
     move: Move
     words: str
-
-
-class Tile(NamedTuple):
-    """One of a verdict's large numbers: its label, the number, and its interval."""
-
-    label: str
-    value: str
-    range: str
 
 
 def headline_of(verdict: Verdict, report: EvaluationReport | None, criteria: Criteria) -> Headline:
@@ -258,63 +245,6 @@ def _limit_in_words(report: EvaluationReport) -> str:
     if whole > report.primary.original.value:
         return with_unit(limit.limit * whole, unit)
     return share if unit in POINT_UNITS else f"{share} ({with_unit(limit.limit * whole, unit)})"
-
-
-# --- tiles -----------------------------------------------------------------------------------------------------------
-
-
-def speed_tile(report: EvaluationReport) -> Tile:
-    """*Faster* or *Slower* by a factor above 1, or *as before* if noise explains the difference."""
-    speedup, move = report.latency.speedup, speed_move(report.latency, noise_ratio(report))
-    if move is Move.WORSE:
-        slowed = Estimate(value=_inverse(speedup.value) or 0.0, low=_inverse(speedup.high), high=_inverse(speedup.low))
-        return Tile("Slower", f"{number(slowed.value)}×", _range(slowed))
-    if move is Move.UNKNOWN:
-        return Tile("Speed", "not known", "the machine was too busy")
-    if move is Move.SAME:
-        return Tile("Speed", "as before", f"measured {number(speedup.value)}×, {_range(speedup)}")
-    return Tile("Faster", f"{number(speedup.value)}×", _range(speedup))
-
-
-def size_tile(report: EvaluationReport) -> Tile:
-    """*Smaller* or *Larger* by a factor above 1. Its range shows both sizes."""
-    pair = report.counted_bytes
-    when = f", {report.counted_size.manner}" if report.counted_size.manner else ""
-    sizes = f"{number_of_bytes(pair.original)} → {number_of_bytes(pair.candidate)}{when}"
-    match ratio_move(pair.ratio, REAL_CHANGE):
-        case Move.BETTER:
-            return Tile("Smaller", f"{number(pair.ratio)}×", sizes)
-        case Move.WORSE:
-            return Tile("Larger", f"{number(_inverse(pair.ratio) or 0.0)}×", sizes)
-    return Tile("Size", "as before", sizes)
-
-
-def metric_tile(metric: MetricComparison) -> Tile:
-    """The change, candidate minus original: negative is lower. *unchanged* if chance explains it and a large change is
-    excluded."""
-    unit, change = difference_unit(metric.unit), metric.change
-    label = f"Change, in {unit}" if unit else "Change"
-    shown = signed(change.value, unit).removesuffix(unit).removesuffix("point").strip()
-    if metric.unchanged:
-        measured = f"measured {shown}, " if change.value else ""
-        return Tile(label, "unchanged", f"{measured}{_range(change, unit)}" if _range(change) else "exactly")
-    return Tile(label, shown, f"{_range(change, unit)}{f', {MAY_BE_CHANCE}' if metric.maybe_chance else ''}")
-
-
-def _inverse(value: float | None) -> float | None:
-    return None if value is None else 1 / max(value, 1e-9)
-
-
-def _range(estimate: Estimate, unit: str = "") -> str:
-    """`4.02 to 4.41`; empty for an exact number."""
-    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
-        return ""
-    return f"{_end(estimate.low, unit)} to {_end(estimate.high, unit)}"
-
-
-def _end(value: float, unit: str) -> str:
-    """An end of an interval. A very large number means that it is not bounded."""
-    return difference(math.copysign(math.inf, value) if abs(value) >= UNBOUNDED else value, unit)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

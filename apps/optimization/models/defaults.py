@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team
 from apps.optimization.models.criteria import CriteriaSet
@@ -23,7 +24,7 @@ class DefaultCriteria(models.Model):
     criteria_set = models.ForeignKey(CriteriaSet, on_delete=models.CASCADE, related_name="default_of")
 
     class Meta:
-        verbose_name_plural = "default criteria"
+        verbose_name_plural = _("default criteria")
         constraints = (
             models.UniqueConstraint(fields=("team", "user"), name="one_default_per_member"),
             # The constraint above treats rows without a user as distinct, and SQLite cannot change that.

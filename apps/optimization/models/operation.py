@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.agents.contracts.acceleration import Acceleration
@@ -213,19 +214,21 @@ class PipelineSettings(models.Model):
 
     def clean(self) -> None:
         """Raises `ValidationError` unless techniques and queues are lists of known names."""
-        _check_names("disabled_techniques", self.disabled_techniques, "techniques", tuple(catalogue()))
-        _check_names("paused_queues", self.paused_queues, "queues", tuple(sorted(MEASURING_QUEUES)))
+        techniques = gettext("Unknown: {unknown}. The techniques are {known}.")
+        _check_names("disabled_techniques", self.disabled_techniques, techniques, tuple(catalogue()))
+        queues = gettext("Unknown: {unknown}. The queues are {known}.")
+        _check_names("paused_queues", self.paused_queues, queues, tuple(sorted(MEASURING_QUEUES)))
 
     @classmethod
     def current(cls) -> PipelineSettings:
         return cls.objects.get_or_create(pk=1)[0]
 
 
-def _check_names(field: str, names: object, kind: str, known: tuple[str, ...]) -> None:
+def _check_names(field: str, names: object, sentence: str, known: tuple[str, ...]) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValidationError({field: f"Enter a list of names, such as [“{known[0]}”]."})
+        raise ValidationError({field: gettext("Enter a list of names, such as [“{name}”].").format(name=known[0])})
     if unknown := sorted(set(names) - set(known)):
-        raise ValidationError({field: f"Unknown: {', '.join(unknown)}. The {kind} are {', '.join(known)}."})
+        raise ValidationError({field: sentence.format(unknown=", ".join(unknown), known=", ".join(known))})
 
 
 def step_memory_limit_bytes() -> int:

@@ -29,7 +29,7 @@ class RetentionPolicy(models.Model):
     session_days = _days(_("Days to keep a whole session, with its report and package. Empty: forever."))
 
     class Meta:
-        verbose_name_plural = "retention policies"
+        verbose_name_plural = _("retention policies")
 
     def __str__(self) -> str:
         return f"Retention of {self.team}"

@@ -6,6 +6,8 @@ import zipfile
 from typing import NamedTuple
 from uuid import UUID
 
+from django.utils.translation import gettext, gettext_noop
+
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.answers import Answers
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -17,9 +19,9 @@ from apps.models.storage import local_path
 from apps.optimization.errors import CandidateUnknown, NoAnswers, NoPicture
 from apps.optimization.models import KeptAnswers, OptimizationSession
 
-NONE_JUDGED = "no candidate was judged on the test examples."
-OLDER = "{candidate} was judged before Lathe kept predictions. Retry the session to get them."
-NOT_JUDGED = "{candidate} was not judged on the test examples, only ranked on the validation examples."
+NONE_JUDGED = gettext_noop("no candidate was judged on the test examples.")
+OLDER = gettext_noop("{candidate} was judged before Lathe kept predictions. Retry the session to get them.")
+NOT_JUDGED = gettext_noop("{candidate} was not judged on the test examples, only ranked on the validation examples.")
 
 
 class SessionAnswers(Value):
@@ -100,5 +102,5 @@ def _why_none(session: OptimizationSession, wanted: str, delivered: str) -> str:
     on_test_part = evaluated.filter(parameters__part=Part.EVALUATION.value).values_list("candidate_key", flat=True)
     judged = list(dict.fromkeys(filter(None, (*on_test_part, delivered))))
     if wanted and wanted not in judged:
-        return NOT_JUDGED.format(candidate=wanted)
-    return OLDER.format(candidate=wanted or listed(judged)) if judged else NONE_JUDGED
+        return gettext(NOT_JUDGED).format(candidate=wanted)
+    return gettext(OLDER).format(candidate=wanted or listed(judged)) if judged else gettext(NONE_JUDGED)

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 from apps.agents.contracts.state import Status
 from apps.bulk import Act
+from apps.languages import within_a_sentence
 from apps.optimization.models import OptimizationSession
 from apps.optimization.services.lifecycle import session_cancel, session_resume
 from apps.optimization.services.removal import session_delete
 
 
+def _status(session: OptimizationSession) -> str:
+    return within_a_sentence(session.get_status_display())
+
+
 def _not_cancellable(session: OptimizationSession) -> str:
-    return "" if session.is_active else f"It has ended: {session.status}."
+    return "" if session.is_active else gettext("It has ended: {status}.").format(status=_status(session))
 
 
 def _not_resumable(session: OptimizationSession) -> str:
     stopped = session.status in (Status.FAILED, Status.CANCELLED)
-    return "" if stopped else f"It is {session.status}. Only failed and cancelled sessions can be resumed."
+    if stopped:
+        return ""
+    sentence = gettext("It is {status}. Only failed and cancelled sessions can be resumed.")
+    return sentence.format(status=_status(session))
 
 
 def _not_deletable(session: OptimizationSession) -> str:
-    return f"It is {session.status}. Cancel it first." if session.is_active else ""
+    sentence = gettext("It is {status}. Cancel it first.")
+    return sentence.format(status=_status(session)) if session.is_active else ""
 
 
 SESSION_ACTS: dict[str, Act[OptimizationSession]] = {
@@ -27,25 +39,25 @@ SESSION_ACTS: dict[str, Act[OptimizationSession]] = {
     for act in (
         Act(
             "cancel",
-            "Cancel",
-            "being cancelled",
-            "No further step starts, and running ones stop. Results measured so far remain.",
+            _("Cancel"),
+            _("being cancelled"),
+            _("No further step starts, and running ones stop. Results measured so far remain."),
             _not_cancellable,
             session_cancel,
         ),
         Act(
             "resume",
-            "Resume",
-            "resumed",
-            "Completed steps stay, and what failed or was stopped is repeated.",
+            _("Resume"),
+            _("resumed"),
+            _("Completed steps stay, and what failed or was stopped is repeated."),
             _not_resumable,
             session_resume,
         ),
         Act(
             "delete",
-            "Delete",
-            "deleted",
-            "Reports, log and files go for good. Promoted versions and the audit trail stay.",
+            _("Delete"),
+            _("deleted"),
+            _("Reports, log and files go for good. Promoted versions and the audit trail stay."),
             _not_deletable,
             session_delete,
             danger=True,

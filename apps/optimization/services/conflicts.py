@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.analysis import AnalysisReport as Analysis
@@ -121,4 +123,4 @@ def _latency_ms(version: ModelVersion, criteria: Criteria) -> float | None:
 
 def _choices(found: Sequence[Conflict]) -> str:
     names = [one.id for conflict in found for one in conflict.resolutions]
-    return f"Choose from: {', '.join(names)}" if names else "They propose none"
+    return _("Choose from: {names}").format(names=", ".join(names)) if names else _("They propose none")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
 from apps.agents.contracts.loss_limits import for_task
@@ -169,7 +171,7 @@ def technique_statuses() -> tuple[TechniqueStatus, ...]:
 
 def techniques_broken() -> tuple[BrokenHere, ...]:
     """What the portal and the live workers could not add to their catalogues, each reason once."""
-    found: dict[BrokenTechnique, list[str]] = {one: ["the portal"] for one in broken_techniques()}
+    found: dict[BrokenTechnique, list[str]] = {one: [_("the portal")] for one in broken_techniques()}
     for worker in Worker.objects.alive():
         for one in worker.broken_techniques:
             found.setdefault(one, []).append(worker.name)

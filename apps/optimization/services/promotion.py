@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
@@ -131,13 +132,14 @@ def _summary(step: SessionStep) -> ModelSummary | None:
 def _winning_step(session: OptimizationSession) -> SessionStep:
     """The step that made the winning artifact. Raises `NothingToPromote`."""
     if session.verdict is None:
-        raise NothingToPromote(reason=f"it is {session.status}.")
+        raise NothingToPromote(reason=_("it is {status}.").format(status=_(session.status)))
     if session.compared is not None:
-        raise NothingToPromote(reason=f"it made nothing. Move the alias to {session.compared} instead.")
+        sentence = _("it made nothing. Move the alias to {version} instead.")
+        raise NothingToPromote(reason=sentence.format(version=session.compared))
     verdict = Verdict.model_validate(session.verdict)
     if verdict.outcome is not Outcome.IMPROVED:
         raise NothingToPromote(reason=verdict.reason)
     step = makers(session).get(verdict.candidate or "")
     if step is None:
-        raise NothingToPromote(reason="its winning candidate has no artifact.")
+        raise NothingToPromote(reason=_("its winning candidate has no artifact."))
     return step

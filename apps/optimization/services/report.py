@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport, Generation
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -216,7 +218,7 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
     return SessionReport(
         **_inputs(session),
         criteria=session.criteria,
-        criteria_name=str(session.criteria_set or "its own"),
+        criteria_name=str(session.criteria_set or _("its own")),
         seed=session.seed,
         created_at=session.created_at,
         finished_at=session.finished_at,

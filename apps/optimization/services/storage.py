@@ -10,6 +10,7 @@ from typing import Any
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import transaction
 from django.db.models import QuerySet, Sum
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
@@ -52,13 +53,13 @@ class Storage:
     @property
     def kinds(self) -> tuple[tuple[str, int], ...]:
         return (
-            ("Models", self.models_bytes),
-            ("Data sets", self.datasets_bytes),
-            ("Candidate files", self.candidates_bytes),
-            ("Checkpoints of running steps", self.checkpoints_bytes),
-            ("Packages", self.packages_bytes),
-            ("Predictions of judged candidates", self.answers_bytes),
-            ("Unfinished uploads", self.uploads_bytes),
+            (_("Models"), self.models_bytes),
+            (_("Data sets"), self.datasets_bytes),
+            (_("Candidate files"), self.candidates_bytes),
+            (_("Checkpoints of running steps"), self.checkpoints_bytes),
+            (_("Packages"), self.packages_bytes),
+            (_("Predictions of judged candidates"), self.answers_bytes),
+            (_("Unfinished uploads"), self.uploads_bytes),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.interface import in_place_of, interface_difference
@@ -30,7 +32,9 @@ def check_student(student: ModelVersion, version: ModelVersion) -> None:
 
 
 def why_not_ready(file: Inspected) -> str:
-    return f"was refused ({file.refusal})" if file.refused else "is still being checked; wait a moment"
+    if file.refused:
+        return _("was refused ({reason})").format(reason=file.refusal)
+    return _("is still being checked; wait a moment")
 
 
 def _check_interface(student: ModelVersion, version: ModelVersion) -> None:

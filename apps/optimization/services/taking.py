@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
@@ -15,6 +16,7 @@ from apps.agents.session.taking import NotTakable, Takings
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
 from apps.optimization import breakers, collecting, events, messages, pipeline
+from apps.optimization import localized as written
 from apps.optimization.errors import CandidateNotTakable, CandidateUnknown, DecisionUnknown, SessionMoveRefused
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
@@ -37,7 +39,7 @@ def session_take(session: OptimizationSession, user: User, candidate: str) -> Op
     if row.status != Status.COMPLETED:
         raise SessionMoveRefused(move="deliver another candidate", status=row.status)
     if row.compared_id is not None:
-        raise CandidateNotTakable(field="candidate", candidate=candidate, reason="A comparison delivers nothing.")
+        raise CandidateNotTakable(field="candidate", candidate=candidate, reason=_("A comparison delivers nothing."))
     known = list(row.candidates.order_by("pk").values_list("key", flat=True))
     if candidate not in known:
         raise CandidateUnknown(field="candidate", candidate=candidate, known=listed(known) or "none")
@@ -76,16 +78,18 @@ def _check_can_be_made_again(session: OptimizationSession, candidate: str, maker
     """Raises `CandidateNotTakable` if a technique that made the file cannot run on any live worker."""
     off, installed = breakers.left_out(), Worker.objects.alive().libraries()
     for step in Lineage(session).sources(maker.key):
-        spec = catalogue().get(step.technique)
+        spec, libraries = catalogue().get(step.technique), ""
         if spec is None:
-            why = f"the technique {step.technique} is not installed here"
+            why = _("the technique {technique} is not installed here")
         elif step.technique in off:
-            why = f"{step.technique} is switched off or paused on this installation"
+            why = _("{technique} is switched off or paused on this installation")
         elif installed and (lacking := missing_libraries(spec, installed)):
-            why = f"no worker has {listed(lacking)} for {step.technique}"
+            why = _("no worker has {libraries} for {technique}")
+            libraries = written.listed(lacking)
         else:
             continue
-        reason = f"its file is not kept any more and cannot be made again, because {why}."
+        why = why.format(technique=step.technique, libraries=libraries)
+        reason = _("its file is not kept any more and cannot be made again, because {why}.").format(why=why)
         raise CandidateNotTakable(field="candidate", candidate=candidate, reason=reason)
 
 

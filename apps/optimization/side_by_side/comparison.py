@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.utils.translation import gettext as _
+
 from apps.accounts.models import User
-from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.values import Value
+from apps.optimization.localized import listed
 from apps.optimization.side_by_side.layers import LayerDiff, layers_of
 from apps.optimization.side_by_side.picture import Overlay, overlays
 from apps.optimization.side_by_side.readings import Reading
@@ -95,22 +97,26 @@ def _item(side: Side) -> ComparedItem:
 def _cautions(sides: Sequence[Side]) -> Iterator[str]:
     measured = [side for side in sides if side.reading]
     if unmeasured := [side.title for side in sides if not side.reading]:
-        yield f"Nothing was measured of {listed(unmeasured)}."
+        yield _("Nothing was measured of {items}.").format(items=listed(unmeasured))
     datasets = {side.session.dataset_id: side.session.dataset.name for side in measured if side.session}
     if len(datasets) > 1:
         names = listed(sorted(datasets.values()))
-        yield f"The metrics are from different data sets ({names}), so they cannot be compared."
+        sentence = _("The metrics are from different data sets ({names}), so they cannot be compared.")
+        yield sentence.format(names=names)
     if len({side.reading.part for side in measured if side.reading}) > 1:
-        yield "Some metrics are from validation examples, which also rank the candidates, and some from test examples."
+        yield _(
+            "Some metrics are from validation examples, which also rank the candidates, and some from test examples."
+        )
     machines = sorted({side.machine for side in measured if side.machine})
     if len(machines) > 1:
-        yield f"The times are from different machines ({listed(machines)}), so they cannot be compared."
+        sentence = _("The times are from different machines ({machines}), so they cannot be compared.")
+        yield sentence.format(machines=listed(machines))
     timings = {(side.reading.threads, side.reading.batch_size) for side in measured if side.reading}
     if len(timings) > 1:
-        yield "The times are for different threads or batch sizes, so they cannot be compared."
+        yield _("The times are for different threads or batch sizes, so they cannot be compared.")
     sessions = {side.measured.session if side.measured else side.item.session for side in measured}
     if len(measured) > 1 and len(sessions) > 1:
-        yield (
+        yield _(
             "Times of different sessions also differ by what the machine did besides. To compare two versions to a "
             "fraction of a per cent, measure them in turns."
         )

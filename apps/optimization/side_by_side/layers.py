@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from apps.agents.contracts.phrasing import number_of_bytes
 from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, TensorSpec
 from apps.agents.contracts.values import Value
+from apps.optimization.localized import number_of_bytes
 from apps.optimization.side_by_side.difference import Compared, Difference
 from apps.optimization.side_by_side.sides import Side
 

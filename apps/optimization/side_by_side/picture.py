@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from apps.agents.contracts.phrasing import column_number, number_of_bytes
+from django.utils.translation import gettext as _
+
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.optimization.fronts import HEIGHT, LEFT, TOP, WIDTH, Axis, Tick
+from apps.optimization.localized import column_number, number_of_bytes
 from apps.optimization.side_by_side.readings import Reading
 from apps.optimization.side_by_side.sides import Side
 
@@ -52,7 +54,7 @@ class Overlay:
 
     @property
     def name(self) -> str:
-        return f"{self.metric} against {self.across_name}"
+        return _("{metric} against {quantity}").format(metric=self.metric, quantity=self.across_name)
 
     @property
     def marks(self) -> list[Mark]:
@@ -70,7 +72,7 @@ class Overlay:
         across, value = self.across(reading), reading.primary.value
         left, right = ends(across)
         low, high = ends(value)
-        said = f"{column_number(value.value, 4)} {self.unit}".strip()
+        said = f"{column_number(value.value, 4)} {_(self.unit)}".strip()
         return Mark(
             number=number,
             url=side.url,
@@ -95,11 +97,11 @@ def overlays(sides: Sequence[Side]) -> list[Overlay]:
     if len(same) < 2:
         return []
     axes: list[tuple[str, Callable[[Reading], Estimate], Callable[[float], str]]] = [
-        ("latency (p50, ms)", lambda one: one.latency_ms, column_number),
-        ("size", lambda one: Estimate(value=one.size_bytes), number_of_bytes),
+        (_("latency (p50, ms)"), lambda one: one.latency_ms, column_number),
+        (_("size"), lambda one: Estimate(value=one.size_bytes), number_of_bytes),
     ]
     return [
-        Overlay(name, first.label, first.unit, first.higher_is_better, same, across, words)
+        Overlay(name, _(first.label), first.unit, first.higher_is_better, same, across, words)
         for name, across, words in axes
     ]
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
 
 from apps.accounts.models import User
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -268,12 +269,12 @@ def _summary(lineage: Lineage, candidate: Candidate | None) -> ModelSummary | No
 
 def _title(item: Item, session: OptimizationSession, candidate: Candidate | None) -> str:
     if session.compared is not None:
-        what = f"{session.compared} against {session.version}"
+        what = _("{compared} against {version}").format(compared=session.compared, version=session.version)
     elif candidate is not None:
         what = f"{session.version} · {candidate.key} {candidate.title}"
     else:
-        what = f"{session.version} · {'original' if session.verdict else 'no result yet'}"
-    begun = date_format(localtime(session.created_at), "j M Y, H:i")
+        what = f"{session.version} · {_('original') if session.verdict else _('no result yet')}"
+    begun = date_format(localtime(session.created_at), _("j M Y, H:i"))
     return f"{what} · {begun}" if item.kind is Kind.SESSION else what
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from apps.agents.contracts.phrasing import (
-    capitalized,
-    column_number,
-    difference_unit,
-    number_of_bytes,
-    signed,
-)
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from pydantic import Field
+
+from apps.agents.contracts.phrasing import capitalized, difference_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.contracts.values import Value
@@ -20,6 +19,7 @@ from apps.agents.evaluation.pareto import apart
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.compatibility import format_label
 from apps.optimization.criteria_diff import in_words, leaves, questions_by_path
+from apps.optimization.localized import column_number, from_to, localized, number_of_bytes, signed
 from apps.optimization.side_by_side.difference import Compared, Difference
 from apps.optimization.side_by_side.readings import MetricReading, Reading
 from apps.optimization.side_by_side.sides import Side
@@ -51,6 +51,8 @@ class Row(Compared):
 class Section(Value):
     """Rows that belong together; those that differ come first."""
 
+    name: str = Field(exclude=True)
+    """Of the section, whatever the language of its title is: `measured`."""
     title: str
     rows: tuple[Row, ...]
 
@@ -59,18 +61,27 @@ class Section(Value):
         return tuple(row for row in self.rows if row.differs)
 
 
+_TITLES: dict[str, Promise] = {
+    "measured": gettext_lazy("Measured"),
+    "origin": gettext_lazy("Origin"),
+    "recipe": gettext_lazy("Recipe"),
+    "limits": gettext_lazy("Limits"),
+    "criteria": gettext_lazy("Criteria"),
+}
+
+
 def sections_of(sides: Sequence[Side]) -> tuple[Section, ...]:
     """All sections that have a row, in their order."""
     found = {
-        "Measured": [*_metric_rows(sides), *_speed_rows(sides), *_size_rows(sides)],
-        "Origin": list(_origin_rows(sides)),
-        "Recipe": list(_recipe_rows(sides)),
-        "Limits": list(_limit_rows(sides)),
-        "Criteria": list(_criteria_rows(sides)),
+        "measured": [*_metric_rows(sides), *_speed_rows(sides), *_size_rows(sides)],
+        "origin": list(_origin_rows(sides)),
+        "recipe": list(_recipe_rows(sides)),
+        "limits": list(_limit_rows(sides)),
+        "criteria": list(_criteria_rows(sides)),
     }
     return tuple(
-        Section(title=title, rows=tuple(sorted(rows, key=lambda row: not row.differs)))
-        for title, rows in found.items()
+        Section(name=name, title=str(_TITLES[name]), rows=tuple(sorted(rows, key=lambda row: not row.differs)))
+        for name, rows in found.items()
         if rows
     )
 
@@ -108,7 +119,7 @@ def _estimate(measured: Estimate | None, words: Callable[[float], str]) -> Cell:
         return Cell()
     low, high = measured.low, measured.high
     known = low is not None and high is not None and max(abs(low), abs(high)) < UNKNOWN
-    interval = f"{words(low)} to {words(high)}" if known and low is not None and high is not None else ""
+    interval = from_to(words(low), words(high)) if known and low is not None and high is not None else ""
     return Cell(words=words(measured.value), interval=interval, value=measured.value, low=low, high=high)
 
 
@@ -136,12 +147,14 @@ def _metric_rows(sides: Sequence[Side]) -> Iterator[Row]:
     known = {one.metric: one for side in sides if side.reading for one in side.reading.metrics}
     for name, one in known.items():
         more: dict[str, Any] = {"higher_is_better": one.higher_is_better}
-        label = capitalized(one.label)
+        label = capitalized(_(one.label))
         values = (_value(_metric(side, name)) for side in sides)
         yield from _row(label, values, measured=True, unit=one.unit, **more)
         cells = (_change(_metric(side, name)) for side in sides)
-        yield from _row(f"{label}, change", cells, measured=True, unit=difference_unit(one.unit), **more)
-    yield from _readings("Measured on", sides, lambda one: Cell(words=_measured_on(one)))
+        yield from _row(
+            _("{metric}, change").format(metric=label), cells, measured=True, unit=difference_unit(one.unit), **more
+        )
+    yield from _readings(_("Measured on"), sides, lambda one: Cell(words=_measured_on(one)))
 
 
 def _metric(side: Side, name: str) -> MetricReading | None:
@@ -149,7 +162,7 @@ def _metric(side: Side, name: str) -> MetricReading | None:
 
 
 def _value(one: MetricReading | None) -> Cell:
-    return _estimate(one.value, lambda value: f"{column_number(value, 4)} {one.unit}".strip()) if one else Cell()
+    return _estimate(one.value, lambda value: f"{column_number(value, 4)} {_(one.unit)}".strip()) if one else Cell()
 
 
 def _change(one: MetricReading | None) -> Cell:
@@ -158,32 +171,37 @@ def _change(one: MetricReading | None) -> Cell:
 
 
 def _measured_on(one: Reading) -> str:
-    return f"{one.examples:,} {'validation' if one.part is Part.CHOOSING else 'test'} examples"
+    words = _("{number} validation examples") if one.part is Part.CHOOSING else _("{number} test examples")
+    return words.format(number=localized(f"{one.examples:,}"))
 
 
 def _speed_rows(sides: Sequence[Side]) -> Iterator[Row]:
     lower, higher = {"higher_is_better": False}, {"higher_is_better": True}
-    yield from _readings("Latency, p50", sides, lambda one: _estimate(one.latency_ms, _ms), unit="ms", **lower)
-    yield from _readings("Latency, p95", sides, lambda one: _exact(one.p95_ms, _ms), unit="ms", **lower)
+    yield from _readings(_("Latency, p50"), sides, lambda one: _estimate(one.latency_ms, _ms), unit="ms", **lower)
+    yield from _readings(_("Latency, p95"), sides, lambda one: _exact(one.p95_ms, _ms), unit="ms", **lower)
     yield from _readings(
-        "Throughput",
+        _("Throughput"),
         sides,
-        lambda one: _exact(one.throughput_per_s, lambda value: f"{column_number(value)} per second"),
+        lambda one: _exact(
+            one.throughput_per_s, lambda value: _("{number} per second").format(number=column_number(value))
+        ),
         unit="examples/s",
         **higher,
     )
-    yield from _readings("Faster", sides, lambda one: _estimate(one.speedup, _times), unit="×", **higher)
-    yield from _readings("Threads", sides, lambda one: Cell(words=str(one.threads)))
-    yield from _readings("Batch size", sides, lambda one: Cell(words=str(one.batch_size)))
+    yield from _readings(_("Faster"), sides, lambda one: _estimate(one.speedup, _times), unit="×", **higher)
+    yield from _readings(_("Threads"), sides, lambda one: Cell(words=str(one.threads)))
+    yield from _readings(_("Batch size"), sides, lambda one: Cell(words=str(one.batch_size)))
 
 
 def _size_rows(sides: Sequence[Side]) -> Iterator[Row]:
     lower: dict[str, Any] = {"unit": "bytes", "higher_is_better": False}
     sizes = (side.size_bytes or (side.reading.size_bytes if side.reading else None) for side in sides)
-    yield from _row("Size", (_exact(size, number_of_bytes) for size in sizes), **lower)
-    yield from _readings("Compressed", sides, lambda one: _exact(one.compressed_bytes, number_of_bytes), **lower)
-    yield from _readings("Smaller", sides, lambda one: _exact(one.size_ratio, _times), unit="×", higher_is_better=True)
-    yield from _readings("Peak memory", sides, lambda one: _exact(one.peak_memory_bytes, number_of_bytes), **lower)
+    yield from _row(_("Size"), (_exact(size, number_of_bytes) for size in sizes), **lower)
+    yield from _readings(_("Compressed"), sides, lambda one: _exact(one.compressed_bytes, number_of_bytes), **lower)
+    yield from _readings(
+        _("Smaller"), sides, lambda one: _exact(one.size_ratio, _times), unit="×", higher_is_better=True
+    )
+    yield from _readings(_("Peak memory"), sides, lambda one: _exact(one.peak_memory_bytes, number_of_bytes), **lower)
 
 
 # --- where it came from -----------------------------------------------------------------------------------------------
@@ -191,27 +209,29 @@ def _size_rows(sides: Sequence[Side]) -> Iterator[Row]:
 
 def _origin_rows(sides: Sequence[Side]) -> Iterator[Row]:
     versions = sides[0].session is None
-    yield from _texts("Version" if versions else "Original", sides, lambda side: side.version)
-    yield from _texts("Aliases", sides, lambda side: ", ".join(side.aliases))
-    yield from _texts("Format", sides, lambda side: format_label(side.format) if side.format else "")
-    yield from _texts("Runtime", sides, lambda side: runtime_of(side.format) if side.format else "")
-    yield from _texts("Parameters", sides, lambda side: f"{side.summary.parameters:,}" if side.summary else "")
-    yield from _texts("Machine", sides, lambda side: side.machine)
+    yield from _texts(_("Version") if versions else _("Original"), sides, lambda side: side.version)
+    yield from _texts(_("Aliases"), sides, lambda side: ", ".join(side.aliases))
+    yield from _texts(_("Format"), sides, lambda side: format_label(side.format) if side.format else "")
+    yield from _texts(_("Runtime"), sides, lambda side: runtime_of(side.format) if side.format else "")
+    yield from _texts(
+        _("Parameters"), sides, lambda side: localized(f"{side.summary.parameters:,}") if side.summary else ""
+    )
+    yield from _texts(_("Machine"), sides, lambda side: side.machine)
     if versions:
         return
-    yield from _texts("Data set", sides, lambda side: side.session and side.session.dataset.name)
-    yield from _texts("Criteria", sides, lambda side: side.session and (side.session.criteria_set or "its own"))
-    yield from _texts("Session", sides, lambda side: side.session and side.session.get_status_display())
-    yield from _texts("Outcome", sides, lambda side: side.session and side.session.get_outcome_display())
-    yield from _texts("Candidate", sides, lambda side: side.candidate and side.candidate.get_status_display())
-    yield from _texts("Seed", sides, lambda side: side.session and str(side.session.seed))
+    yield from _texts(_("Data set"), sides, lambda side: side.session and side.session.dataset.name)
+    yield from _texts(_("Criteria"), sides, lambda side: side.session and (side.session.criteria_set or _("its own")))
+    yield from _texts(_("Session"), sides, lambda side: side.session and side.session.get_status_display())
+    yield from _texts(_("Outcome"), sides, lambda side: side.session and side.session.get_outcome_display())
+    yield from _texts(_("Candidate"), sides, lambda side: side.candidate and side.candidate.get_status_display())
+    yield from _texts(_("Seed"), sides, lambda side: side.session and str(side.session.seed))
 
 
 def _recipe_rows(sides: Sequence[Side]) -> Iterator[Row]:
     """The techniques in the order in which they first appear, each followed by its parameters."""
     known = dict.fromkeys((link.technique, link.title) for side in sides for link in side.chain)
     if known:
-        yield from _texts("Chain", sides, lambda side: " → ".join(link.title for link in side.chain) or "none")
+        yield from _texts(_("Chain"), sides, lambda side: " → ".join(link.title for link in side.chain) or _("none"))
     for technique, title in known:
         names = dict.fromkeys(
             name for side in sides for link in side.chain if link.technique == technique for name in link.parameters
@@ -237,7 +257,7 @@ def _limit_rows(sides: Sequence[Side]) -> Iterator[Row]:
 
 def _verdict(report: EvaluationReport | None, key: str) -> Cell:
     found = next((one for one in report.constraints if one.key == key), None) if report else None
-    return Cell(words=found.status.value) if found else Cell()
+    return Cell(words=_(found.status.value)) if found else Cell()
 
 
 def _criteria_rows(sides: Sequence[Side]) -> Iterator[Row]:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from apps.agents.contracts.phrasing import capitalized, column_number, number_of_bytes
+from django.utils.translation import gettext as _
+
+from apps.agents.contracts.phrasing import capitalized
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.values import Value
 from apps.models.models import AliasMove, ModelVersion, RegisteredModel
 from apps.optimization.fronts import HEIGHT, LEFT, TOP, WIDTH, Axis, Tick
+from apps.optimization.localized import column_number, number_of_bytes
 from apps.optimization.side_by_side.picture import ends
 from apps.optimization.side_by_side.version_readings import MeasuredOn, VersionReading, readings_of
 
@@ -120,8 +123,7 @@ class Line:
     dots: tuple[Dot, ...]
     across_ticks: tuple[Tick, ...]
     up_ticks: tuple[Tick, ...]
-    better: str
-    """Which way is better: `up` or `down`."""
+    higher_is_better: bool
 
     @property
     def path(self) -> list[tuple[Dot, Dot]]:
@@ -135,15 +137,16 @@ def lines_of(trend: Trend) -> list[Line]:
     if measured:
         primary = measured[-1][1].primary
         same = [(point, one) for point, one in measured if one.primary.metric == primary.metric]
-        unit = f" ({primary.unit})" if primary.unit else ""
-        better = "up" if primary.higher_is_better else "down"
+        unit = f" ({_(primary.unit)})" if primary.unit else ""
         values = [(point, one.primary.value) for point, one in same]
-        lines.append(_line(f"{capitalized(primary.label)}{unit}", values, _four_digits, better, trend))
+        lines.append(
+            _line(f"{capitalized(_(primary.label))}{unit}", values, _four_digits, primary.higher_is_better, trend)
+        )
         times = [(point, one.latency_ms) for point, one in measured]
-        lines.append(_line("Latency (p50, ms)", times, column_number, "down", trend))
+        lines.append(_line(_("Latency (p50, ms)"), times, column_number, False, trend))
     if trend.points:
         sizes = [(point, Estimate(value=point.size_bytes)) for point in trend.points]
-        lines.append(_line("Size", sizes, number_of_bytes, "down", trend))
+        lines.append(_line(_("Size"), sizes, number_of_bytes, False, trend))
     return lines
 
 
@@ -151,7 +154,9 @@ def _four_digits(value: float) -> str:
     return column_number(value, 4)
 
 
-def _line(name: str, values: Sequence[tuple[TrendPoint, Estimate]], words: Words, better: str, trend: Trend) -> Line:
+def _line(
+    name: str, values: Sequence[tuple[TrendPoint, Estimate]], words: Words, higher_is_better: bool, trend: Trend
+) -> Line:
     x = Axis.of([point.number for point in trend.points], LEFT, WIDTH)
     y = Axis.of([-end for _, value in values for end in (value.value, *ends(value))], TOP, HEIGHT)
     numbers = sorted({round(tick) for tick in x.ticks if tick == round(tick)})
@@ -160,7 +165,7 @@ def _line(name: str, values: Sequence[tuple[TrendPoint, Estimate]], words: Words
         dots=tuple(_dot(point, value, words, x, y) for point, value in values),
         across_ticks=tuple(Tick(x.at(number), f"v{number}") for number in numbers),
         up_ticks=tuple(Tick(y.at(tick), words(-tick)) for tick in y.ticks),
-        better=better,
+        higher_is_better=higher_is_better,
     )
 
 
@@ -175,5 +180,5 @@ def _dot(point: TrendPoint, value: Estimate, words: Words, x: Axis, y: Axis) -> 
         above=y.at(-high),
         below=y.at(-low),
         promoted=promoted,
-        described=f"{said}, promoted to {promoted}" if promoted else said,
+        described=_("{version}, promoted to {aliases}").format(version=said, aliases=promoted) if promoted else said,
     )

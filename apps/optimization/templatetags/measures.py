@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 from django import template
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from typing_extensions import TypeIs
 
 from apps.agents.contracts import phrasing
 from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import MAY_BE_CHANCE, column_number, gains_in_words, scaled_bytes
+from apps.agents.contracts.phrasing import MAY_BE_CHANCE, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
@@ -24,6 +26,9 @@ from apps.agents.contracts.state import Headline
 from apps.agents.evaluation.decidability import round_up
 from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.session import headline
+from apps.optimization import localized as written
+from apps.optimization import tiles
+from apps.optimization.localized import column_number, from_to, localized
 
 register = template.Library()
 
@@ -83,13 +88,20 @@ def faster(latency: Any) -> str:
     """A `LatencyComparison` (value or mapping): `4.21×`, or *not known* if the machine was too busy to time it."""
     if not latency:
         return UNKNOWN
-    return "not known" if _part(latency, "busy") else ratio(_part(_part(latency, "speedup"), "value"))
+    return _("not known") if _part(latency, "busy") else ratio(_part(_part(latency, "speedup"), "value"))
 
 
 @register.filter
 def whose(gains: Gains) -> str:
     """The sources of the speed-up: `197× from LiteRT, 1.03× from dynamic range`."""
-    return gains_in_words(gains)
+    if gains.technique is None:
+        return _("all of it from {runtime}").format(runtime=gains.runtime)
+    return _("{runtime_gain}× from {runtime}, {technique_gain}× from {technique}").format(
+        runtime_gain=written.number(gains.runtime_speedup),
+        runtime=gains.runtime,
+        technique_gain=written.number(gains.technique_speedup),
+        technique=gains.technique,
+    )
 
 
 @register.filter
@@ -100,7 +112,7 @@ def ms(value: Measured) -> str:
 @register.filter
 def signed(points: float) -> str:
     """A change in points, with its sign unless it rounds to 0."""
-    return f"{points:+.2f}".replace("-", "−") if abs(points) >= 0.005 else "0.00"
+    return localized(f"{points:+.2f}".replace("-", "−") if abs(points) >= 0.005 else "0.00")
 
 
 @register.filter
@@ -115,7 +127,7 @@ def size(value: Measured) -> str:
     if unknown(value):
         return UNKNOWN
     scaled, unit = scaled_bytes(float(value))
-    return f"{scaled:.0f} bytes" if unit == "bytes" else f"{column_number(scaled)} {unit}"
+    return f"{scaled:.0f} {_(unit)}" if unit == "bytes" else f"{column_number(scaled)} {unit}"
 
 
 @register.filter
@@ -152,26 +164,28 @@ def percent_of(share: Measured) -> str:
     """A share between 0 and 1 that may be small: `0.4 %`, `12 %`, `under 0.1 %`."""
     if unknown(share):
         return UNKNOWN
-    return "under 0.1 %" if 0 < share < 0.001 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+    if 0 < share < 0.001:
+        return _("under {share}").format(share=localized("0.1 %"))
+    return localized(f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %")
 
 
 @register.filter
 def confidence(level: float) -> str:
     """`95 %`, `99.3 %`."""
-    return f"{100 * level:.6g} %"
+    return localized(f"{100 * level:.6g} %")
 
 
 @register.filter
 def rounded(examples: int | None) -> str:
     """A number of examples, rounded up to two digits: `8,500`."""
-    return UNKNOWN if examples is None else f"{round_up(examples):,.0f}"
+    return UNKNOWN if examples is None else localized(f"{round_up(examples):,.0f}")
 
 
 @register.filter
-def interval(estimate: Any, between: str = " to ") -> str:
+def interval(estimate: Any) -> str:
     """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty if the number is exact."""
     low, high = _part(estimate, "low"), _part(estimate, "high")
-    return "" if low is None or high is None else f"{_bound(low)}{between}{_bound(high)}"
+    return "" if low is None or high is None else from_to(_bound(low), _bound(high))
 
 
 def _bound(value: float) -> str:
@@ -195,14 +209,14 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
         return UNKNOWN
     value = drop if isinstance(drop, (int, float)) else _part(drop, "value")
     if not value:
-        return "unchanged"
+        return _("unchanged")
     moved = -value if higher_is_better else value
     text = column_number(abs(moved), 2)
     shown = f"{'−' if moved < 0 else '+'}{text}"
     if not _includes_zero(drop):
         return shown
     small = max(abs(_part(drop, "low")), abs(_part(drop, "high"))) <= narrow
-    return f"unchanged ({shown})" if small else f"{shown} ({MAY_BE_CHANCE})"
+    return f"{_('unchanged')} ({shown})" if small else f"{shown} ({_(MAY_BE_CHANCE)})"
 
 
 @register.filter
@@ -234,7 +248,7 @@ def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> Constr
 def measured_value(verdict: ConstraintVerdict) -> str:
     """The measurement for a limit. A change in the metric has its sign and the same precision as in sentences."""
     if verdict.constraint in METRIC_CONSTRAINTS and verdict.unit in POINT_UNITS:
-        return phrasing.signed(verdict.measured.value, verdict.unit)
+        return written.signed(verdict.measured.value, verdict.unit)
     return bytes_or_number(verdict.measured.value, verdict.unit)
 
 
@@ -242,17 +256,18 @@ def measured_value(verdict: ConstraintVerdict) -> str:
 def measured_on(report: Any) -> str:
     """The basis of an `EvaluationReport` (value or mapping): `on 1,396 examples`, `on 697 validation examples`."""
     part, examples = _part(report, "part"), _part(report, "examples")
-    return f"on {examples:,} {'validation ' if part == Part.CHOOSING else ''}examples"
+    words = _("on {number} validation examples") if part == Part.CHOOSING else _("on {number} examples")
+    return words.format(number=localized(f"{examples:,}"))
 
 
 @register.filter
-def speed_tile(report: EvaluationReport) -> headline.Tile:
-    return headline.speed_tile(report)
+def speed_tile(report: EvaluationReport) -> tiles.Tile:
+    return tiles.speed_tile(report)
 
 
 @register.filter
-def size_tile(report: EvaluationReport) -> headline.Tile:
-    return headline.size_tile(report)
+def size_tile(report: EvaluationReport) -> tiles.Tile:
+    return tiles.size_tile(report)
 
 
 @register.filter
@@ -266,7 +281,8 @@ def other_size(report: Any) -> str:
     """The same in a size that does not count: `1.73× compressed`, `1× as a file`; empty if that is not known."""
     as_file = _counted_size(report) is CountedSize.FILE
     pair = _part(report, "compressed_bytes" if as_file else "size_bytes")
-    return f"{ratio(_part(pair, 'ratio'))} {'compressed' if as_file else 'as a file'}" if pair else ""
+    words = _("{ratio} compressed") if as_file else _("{ratio} as a file")
+    return words.format(ratio=ratio(_part(pair, "ratio"))) if pair else ""
 
 
 _COUNTED = {
@@ -282,29 +298,38 @@ def _counted_size(report: Any) -> CountedSize:
 
 
 @register.filter
-def metric_tile(metric: MetricComparison) -> headline.Tile:
-    return headline.metric_tile(metric)
+def metric_tile(metric: MetricComparison) -> tiles.Tile:
+    return tiles.metric_tile(metric)
 
 
 @register.filter
-def ratio_words(pair: Pair, words: str) -> str:
-    """`3.91× smaller`, or `1.2× larger`. `words` are the words for above and below 1, separated by a comma."""
-    better, _, worse = words.partition(",")
+def size_words(pair: Pair) -> str:
+    """`3.91× smaller`, or `1.2× larger`."""
+    return _moved(pair, _("{ratio} smaller"), _("{ratio} larger"))
+
+
+@register.filter
+def memory_words(pair: Pair) -> str:
+    """`1.5× less`, or `1.2× more`."""
+    return _moved(pair, _("{ratio} less"), _("{ratio} more"))
+
+
+def _moved(pair: Pair, better: str, worse: str) -> str:
     match headline.ratio_move(pair.ratio, REAL_CHANGE):
         case headline.Move.BETTER:
-            return f"{ratio(pair.ratio)} {better}"
+            return better.format(ratio=ratio(pair.ratio))
         case headline.Move.WORSE:
-            return f"{ratio(1 / max(pair.ratio, 1e-9))} {worse}"
-    return "unchanged"
+            return worse.format(ratio=ratio(1 / max(pair.ratio, 1e-9)))
+    return _("unchanged")
 
 
-_TONES = {"good": "better", "mixed": "mixed", "open": "not proven"}
+_TONES = {"good": gettext_lazy("better"), "mixed": gettext_lazy("mixed"), "open": gettext_lazy("not proven")}
 
 
 @register.filter
 def tone_word(shown: Headline | None, otherwise: str) -> str:
     """A headline in one word, for a badge: `better`, `mixed`, `not proven`; `otherwise` for any other tone."""
-    return _TONES.get(shown.tone, otherwise) if shown else otherwise
+    return str(_TONES.get(shown.tone, otherwise)) if shown else otherwise
 
 
 def _part(estimate: Any, name: str) -> Any:
@@ -318,42 +343,48 @@ def tone(status: str) -> str:
 
 
 @register.filter
+def translated(word: str) -> str:
+    """A word of the agents (`vocabulary`) in the page's language; a word that no catalogue has stays as it is."""
+    return _(str(word))
+
+
+@register.filter
 def words(code: str) -> str:
     """`max_metric_drop_points` → `max metric drop points`."""
     return str(code).replace("_", " ").replace("-", " ")
 
 
 _LIMITS = {
-    "max_metric_drop_points": "Loss at most",
-    "max_metric_drop_relative": "Loss at most, relative",
-    "max_metric_drop_unit": "Loss at most",
-    "default_rise": "Errors higher by at most, unless limited",
-    "max_group_drop_points": "Loss of each group at most",
-    "metric_limits": "Loss of further metrics at most",
-    "output_limits": "Loss of further outputs at most",
-    "max_output_deviation": "Other outputs deviate at most",
-    "max_group_drop_unit": "Loss of each group at most",
-    "max_class_drop_points": "Loss of each class at most",
-    "max_latency_ms": "Latency at most",
-    "min_speedup": "Faster by at least",
-    "max_size_bytes": "Size at most",
-    "min_size_reduction": "Smaller by at least",
-    "max_memory_bytes": "Memory at most",
-    "busy": "The machine was too busy to time it",
+    "max_metric_drop_points": gettext_lazy("Loss at most"),
+    "max_metric_drop_relative": gettext_lazy("Loss at most, relative"),
+    "max_metric_drop_unit": gettext_lazy("Loss at most"),
+    "default_rise": gettext_lazy("Errors higher by at most, unless limited"),
+    "max_group_drop_points": gettext_lazy("Loss of each group at most"),
+    "metric_limits": gettext_lazy("Loss of further metrics at most"),
+    "output_limits": gettext_lazy("Loss of further outputs at most"),
+    "max_output_deviation": gettext_lazy("Other outputs deviate at most"),
+    "max_group_drop_unit": gettext_lazy("Loss of each group at most"),
+    "max_class_drop_points": gettext_lazy("Loss of each class at most"),
+    "max_latency_ms": gettext_lazy("Latency at most"),
+    "min_speedup": gettext_lazy("Faster by at least"),
+    "max_size_bytes": gettext_lazy("Size at most"),
+    "min_size_reduction": gettext_lazy("Smaller by at least"),
+    "max_memory_bytes": gettext_lazy("Memory at most"),
+    "busy": gettext_lazy("The machine was too busy to time it"),
 }
-_TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
+_TESTS = {"mcnemar": gettext_lazy("McNemar's test"), "paired_bootstrap": gettext_lazy("paired bootstrap")}
 
 
 @register.filter
 def limit_name(constraint: str) -> str:
     """The label of a field of `Constraints`: `Faster by at least`."""
-    return _LIMITS.get(constraint, words(constraint))
+    return str(_LIMITS.get(constraint, words(constraint)))
 
 
 @register.filter
 def subject_name(one: ConstraintVerdict | Slack) -> str:
     """The metric or output that a verdict is about, for people; empty if the limit tells."""
-    return METRICS[Metric(one.subject)].label if one.constraint == "metric_limits" else one.subject
+    return metric_label(one.subject) if one.constraint == "metric_limits" else one.subject
 
 
 @register.filter
@@ -376,13 +407,13 @@ def higher_is_better(metric: str) -> bool:
 @register.filter
 def metric_label(metric: str) -> str:
     """The label of a metric: `top-1 accuracy`."""
-    return METRICS[Metric(metric)].label
+    return _(METRICS[Metric(metric)].label)
 
 
 @register.filter
 def test_name(test: str) -> str:
     """The name of a statistical test in the literature."""
-    return _TESTS.get(test, words(test))
+    return str(_TESTS.get(test, words(test)))
 
 
 @register.filter
@@ -402,7 +433,11 @@ def as_found(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a technique found out as names and texts, without what is empty: what stands in parts has a row for each."""
     rows = list(_found("", evidence))
     more = len(rows) - MOST_FOUND
-    return rows if more <= 0 else [*rows[:MOST_FOUND], ("and", f"{more} more, listed in the API")]
+    return (
+        rows
+        if more <= 0
+        else [*rows[:MOST_FOUND], (_("and"), _("{number} more, listed in the API").format(number=more))]
+    )
 
 
 def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -412,21 +447,22 @@ def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, (list, tuple)) and value and all(isinstance(one, Mapping) for one in value):
         yield name, _said_of(value)
     elif isinstance(value, (list, tuple)) and len(value) > MOST_FOUND:
-        yield name, f"{_said(value[:MOST_FOUND])} and {len(value) - MOST_FOUND} more"
+        more = len(value) - MOST_FOUND
+        yield name, _("{values} and {number} more").format(values=_said(value[:MOST_FOUND]), number=more)
     elif value not in (None, "", [], ()):
-        yield name, f"{value:.6g}" if isinstance(value, float) else _said(value)
+        yield name, localized(f"{value:.6g}") if isinstance(value, float) else _said(value)
 
 
 def _said_of(parts: Sequence[Mapping[str, Any]]) -> str:
     """Names with their reasons, where the parts are such; a table of numbers is only counted."""
     if len(parts) <= MOST_FOUND and all({"name", "reason"} <= part.keys() for part in parts):
         return "; ".join(f"{part['name']}: {part['reason']}" for part in parts)
-    return f"{len(parts)}, listed in the API"
+    return _("{number}, listed in the API").format(number=len(parts))
 
 
 def _said(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, (list, tuple)):
         return ", ".join(str(one) for one in value)
     return str(value)
@@ -444,4 +480,4 @@ def bytes_or_number(value: Measured, unit: str) -> str:
         return size(value)
     if unit in ("×", "x"):
         return ratio(value)
-    return f"{number(value)} {unit}".rstrip() if not unknown(value) else UNKNOWN
+    return f"{number(value)} {_(unit)}".rstrip() if not unknown(value) else UNKNOWN

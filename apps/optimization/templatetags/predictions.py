@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.translation import gettext as _
 
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import with_unit
 from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.optimization.localized import with_unit
 from apps.optimization.templatetags.measures import Measured, change, unknown
 
 register = template.Library()
@@ -28,4 +29,4 @@ def foreseen(points: Measured, metric: MetricComparison | str | None) -> str:
     sign = "+" if float(points) > 0 else "−"
     if isinstance(metric, MetricComparison) and metric.original.value:
         return f"{sign}{with_unit(abs(float(points)) / 100 * metric.original.value, metric.unit)}"
-    return f"{sign}{with_unit(abs(float(points)), '%')} of it"
+    return _("{change} of it").format(change=f"{sign}{with_unit(abs(float(points)), '%')}")

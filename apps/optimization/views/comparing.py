@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.html import escape
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from apps.accounts.forms import show_error
@@ -43,7 +44,7 @@ def _first_form(request: MemberRequest, team: Team) -> CompareForm:
     form = CompareForm(user=request.user, team=team, initial={**start, **request.GET.dict(), **_ticked(request)})
     form.fields[
         "criteria_set"
-    ].help_text = f"{escape(defaults.sentence)} Only their limits, target and confidence matter."
+    ].help_text = f"{escape(defaults.sentence)} {_('Only their limits, target and confidence matter.')}"
     return form
 
 

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts.forms import show_error
@@ -94,11 +95,17 @@ def default(request: MemberRequest, pk: int) -> HttpResponse:
     wanted = None if "remove" in request.POST else shown
     try:
         default_criteria.set_default(team, wanted, user=request.user, personal=personal)
-        whose = "Your" if personal else "The team's"
-        messages.success(request, f"{whose} default is {wanted}." if wanted else f"{whose} default was removed.")
+        messages.success(request, _default_in_words(wanted, personal=personal))
     except UserError as error:
         messages.error(request, str(error))
     return redirect(shown)
+
+
+def _default_in_words(wanted: CriteriaSet | None, *, personal: bool) -> str:
+    if wanted is None:
+        return _("Your default was removed.") if personal else _("The team's default was removed.")
+    sentence = _("Your default is {criteria}.") if personal else _("The team's default is {criteria}.")
+    return sentence.format(criteria=wanted)
 
 
 def _visible(request: MemberRequest, pk: int) -> CriteriaSet:
@@ -122,7 +129,7 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _form_page(request, form, edited, error.status, check=checked(form.criteria))
-    messages.success(request, f"{saved} was saved and applies to new sessions.")
+    messages.success(request, _("{criteria} was saved and applies to new sessions.").format(criteria=saved))
     return redirect(saved)
 
 

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
+from apps.languages import within_a_sentence
 from apps.models import netron
 from apps.optimization import services
 from apps.optimization.columns import LAYERS
@@ -19,13 +21,13 @@ from apps.optimization.views.sessions import visible_session
 from apps.tables import csv_of, wants_csv
 
 COLUMNS = {
-    "graph": "Layer",
-    "operator": "Operator",
-    "time": "Time",
+    "graph": _("Layer"),
+    "operator": _("Operator"),
+    "time": _("Time"),
     "macs": "MACs",
-    "bytes": "Bytes",
-    "sensitivity": "Sensitivity",
-    "precision": "Precision",
+    "bytes": _("Bytes"),
+    "sensitivity": _("Sensitivity"),
+    "precision": _("Precision"),
 }
 """By what the layers can be sorted: first in the order of the graph."""
 LEAST_FIRST = ("operator", "sensitivity", "precision")
@@ -49,6 +51,7 @@ def layers(request: MemberRequest, pk: UUID) -> HttpResponse:
         "found": found,
         "lines": lines,
         "by": by if by in COLUMNS else "graph",
+        "sorted_by": within_a_sentence(COLUMNS.get(by, "")),
         "columns": [(name, label, directions.get(name, "ascending")) for name, label in COLUMNS.items()],
         "drawn": netron.draws(session.version),
         "writes": writes(request, session.team),

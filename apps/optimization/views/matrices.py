@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from apps.accounts.models import Role
@@ -31,5 +32,5 @@ def measure(request: MemberRequest, pk: UUID) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect("optimization:report", pk)
-    messages.success(request, "Speed is measured by batch size and threads. The report shows it once it is done.")
+    messages.success(request, _("Speed is measured by batch size and threads. The report shows it once it is done."))
     return redirect(session)

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.accounts.models import Role
@@ -102,7 +103,10 @@ def promote(request: MemberRequest, pk: UUID) -> HttpResponse:
         if done.asked:
             tell_move(request, done.asked)
         else:
-            messages.success(request, f"{form.cleaned_data['alias']} now points at {done.version}.")
+            messages.success(
+                request,
+                _("{alias} now points at {version}.").format(alias=form.cleaned_data["alias"], version=done.version),
+            )
     return redirect("optimization:report", pk)
 
 
@@ -119,7 +123,10 @@ def take(request: MemberRequest, pk: UUID) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect("optimization:report", pk)
-    messages.success(request, f"{candidate} is taken. What is delivered now stands until its package is made.")
+    messages.success(
+        request,
+        _("{candidate} is taken. What is delivered now stands until its package is made.").format(candidate=candidate),
+    )
     return redirect(session)
 
 

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.formats import date_format
 from django.utils.html import escape
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -50,7 +51,7 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
         return session
     events = AuditEvent.objects.visible_to(request.user).filter(session_id=pk, action="session.deleted")
     if (event := events.first()) is not None:
-        raise SessionDeleted(day=date_format(event.at, "j M Y"), actor=event.actor)
+        raise SessionDeleted(day=date_format(event.at, _("j M Y")), actor=event.actor)
     raise Http404
 
 
@@ -266,7 +267,7 @@ def delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     title = str(session)
     services.session_delete(session, user=request.user)
-    messages.success(request, f"The session on {title} was deleted.")
+    messages.success(request, _("The session on {title} was deleted.").format(title=title))
     return redirect("optimization:session-list")
 
 

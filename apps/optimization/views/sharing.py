@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -57,7 +58,7 @@ def links(request: MemberRequest, pk: UUID) -> HttpResponse:
 def revoke(request: MemberRequest, pk: UUID, link: int) -> HttpResponse:
     session = visible_session(request, pk)
     services.revoke_link(get_object_or_404(ReportLink, session=session, pk=link), request.user)
-    messages.success(request, "The link was revoked. Nobody can open it any more.")
+    messages.success(request, _("The link was revoked. Nobody can open it any more."))
     return redirect("optimization:report-links", pk)
 
 

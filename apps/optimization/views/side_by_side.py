@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
+from apps.languages import in_english
 from apps.optimization.side_by_side.comparison import Comparison, as_csv, comparison
 from apps.optimization.side_by_side.selection import FEWEST, MOST, PARAMETER, address
 from apps.optimization.side_by_side.version_readings import row_id
@@ -23,11 +24,11 @@ def compare(request: MemberRequest) -> HttpResponse:
     if PARAMETER not in request.GET:
         return render(request, "optimization/compare.html", context)
     try:
+        if wants_csv(request):
+            return _file(request)
         found = _asked(request)
     except UserError as error:
         return render(request, "optimization/compare.html", {**context, "error": error}, status=error.status)
-    if wants_csv(request):
-        return csv_file("comparison", as_csv(found.value))
     only = request.GET.get(ONLY) == "differences"
     items = [side.item for side in found.sides.all]
     chosen = {"dataset": str(found.sides.dataset.id)} if found.sides.dataset else {}
@@ -44,6 +45,12 @@ def compare(request: MemberRequest) -> HttpResponse:
         "writes": writes(request, versions[0].model.team),
     }
     return render(request, "optimization/compare.html", context)
+
+
+def _file(request: MemberRequest) -> HttpResponse:
+    """Programs read it, so it is in English."""
+    with in_english():
+        return csv_file("comparison", as_csv(_asked(request).value))
 
 
 def _asked(request: MemberRequest) -> Comparison:

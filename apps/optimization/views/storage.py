@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.errors import NoTeam
@@ -33,7 +34,7 @@ def retention(request: MemberRequest) -> HttpResponse:
     if "dry_run" in request.POST:
         return _page(request, form, tried=True)
     services.keep_for(request.team, request.user, form.cleaned_data)
-    messages.success(request, "Saved. Workers remove expired data once an hour.")
+    messages.success(request, _("Saved. Workers remove expired data once an hour."))
     return redirect("optimization:storage")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
@@ -13,9 +14,9 @@ from apps.optimization.services import technique_statuses, techniques_broken
 from apps.release import code_digest
 
 NEEDED = (
-    ("default", "sessions do not advance"),
-    ("checks", "uploads are not checked"),
-    ("cpu", "nothing is analysed or optimized"),
+    ("default", _("sessions do not advance")),
+    ("checks", _("uploads are not checked")),
+    ("cpu", _("nothing is analysed or optimized")),
 )
 """Queues that need a worker, and the effect if there is none."""
 
