@@ -21,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.uploading import Door, by_chunks, by_form, bytes_of, pieces
+from benchmarks.uploading import Door, by_chunks, by_form, bytes_of
+from lathe.testing.data_sets import table_of_size
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_BYTES = 50 * 10**6
@@ -92,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     size_bytes = bytes_of(options.size)
     expected = hashlib.sha256()
-    for piece in pieces(size_bytes):
+    for piece in table_of_size(size_bytes):
         expected.update(piece)
     with tempfile.TemporaryDirectory() as folder, Portal(Path(folder)) as door:
         # The first requests import and compile what every later one uses.

@@ -9,25 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PIECE_BYTES = 8 * 2**20
+from lathe.testing.data_sets import table_of_size
+
 UNITS = {"MiB": 2**20, "GiB": 2**30}
 
 
 def bytes_of(size: str) -> int:
     """300MiB or 2GiB as a number of bytes."""
     return int(size[:-3]) * UNITS[size[-3:]]
-
-
-def pieces(size_bytes: int) -> Iterator[bytes]:
-    """A CSV of `size_bytes`: the store takes tables of any length, and looks only at their beginning."""
-    yield b"a,b\n"
-    row = b"0.125,0.250,0.375,0.500,0.625,0.750,0.875\n"
-    block = row * (PIECE_BYTES // len(row))
-    sent = 4
-    while sent < size_bytes:
-        piece = block[: size_bytes - sent]
-        yield piece
-        sent += len(piece)
 
 
 @dataclass(frozen=True)
@@ -70,7 +59,7 @@ def by_chunks(door: Door, size_bytes: int) -> object:
     announced = json.dumps({"filename": "big.csv", "size_bytes": size_bytes})
     upload = door.request("POST", "/api/v1/uploads/", announced, Content_Type="application/json")["id"]
     offset = 0
-    for piece in pieces(size_bytes):
+    for piece in table_of_size(size_bytes):
         door.request(
             "PATCH",
             f"/api/v1/uploads/{upload}/",
@@ -93,7 +82,7 @@ def by_form(door: Door, size_bytes: int) -> object:
 
     def body() -> Iterator[bytes]:
         yield head.encode()
-        yield from pieces(size_bytes)
+        yield from table_of_size(size_bytes)
         yield tail.encode()
 
     return door.request(

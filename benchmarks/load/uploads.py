@@ -15,7 +15,8 @@ from benchmarks.load.form import Form
 from benchmarks.load.report import Found, Table
 from benchmarks.people import member, token_of
 from benchmarks.truth.rows import Row
-from benchmarks.uploading import Door, by_chunks, by_form, bytes_of, pieces
+from benchmarks.uploading import Door, by_chunks, by_form, bytes_of
+from lathe.testing.data_sets import table_of_size
 
 SHARE, MEMORY_BYTES = 0.8, 50 * 10**6
 Send = Callable[[Door, int], object]
@@ -78,7 +79,7 @@ def copied_and_hashed_s(folder: Path, size_bytes: int) -> float:
     with tempfile.TemporaryDirectory(dir=folder) as here:
         source, copy = Path(here) / "source", Path(here) / "copy"
         with source.open("wb") as file:
-            file.writelines(pieces(size_bytes))
+            file.writelines(table_of_size(size_bytes))
         begun = time.monotonic()
         subprocess.run(["/bin/cp", source, copy], check=True)
         subprocess.run(["/usr/bin/sha256sum", copy], check=True, stdout=subprocess.DEVNULL)

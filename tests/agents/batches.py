@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,12 +53,6 @@ def head(source: str = "h", target: str = "logits") -> NodeProto:
 
 def perceptron_weights(classes: int = 6) -> dict[str, np.ndarray]:
     return {"w0": drawn(16, 64, seed=1), "w1": drawn(64, classes, seed=2)}
-
-
-def npz(**arrays: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    return content.getvalue()
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from lathe.testing.data_sets import npz
 from tests.live_portal import ROOT, START_S, environment_in, running_portal
-from tests.optimization.test_real_sessions import answers, network, npz
+from tests.optimization.test_real_sessions import answers, network
 
 QUICK = {"LATHE_TIMING_S": "1"}
 """No limit of these tests is about speed."""

@@ -14,6 +14,7 @@ import pytest
 from apps.agents.contracts.dataset_spec import part_sizes
 from apps.agents.contracts.state import Status, StepKind
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.agents import batches
 from tests.door import Door, quick
 
@@ -29,7 +30,7 @@ def evaluation_of(session: OptimizationSession) -> dict[str, Any]:
 
 def test_a_model_that_draws_random_numbers_ends_the_session_at_once(door: Door) -> None:
     version = door.model(batches.noisy(), "net.onnx")
-    dataset = door.data(batches.npz(x=batches.drawn(60, 16)), {"kind": "npz", "task": "fidelity"}, "data.npz")
+    dataset = door.data(npz(x=batches.drawn(60, 16)), {"kind": "npz", "task": "fidelity"}, "data.npz")
     session = door.run(version, dataset)
     assert (session.status, session.error_code) == (Status.FAILED, "model.not_deterministic")
     assert "RandomNormalLike" in session.error
@@ -41,7 +42,7 @@ def test_accuracy_is_judged_at_the_targets_batch_whatever_else_the_model_gives(d
     model, x = batches.with_odd_outputs(), batches.unlike_in_size()
     scores = ort.InferenceSession(model).run(["logits"], {"x": x})[0]
     spec = {"kind": "npz", "task": "classification", "output": "logits"}
-    dataset = door.data(batches.npz(x=x, y=scores.argmax(1)), spec, "data.npz")
+    dataset = door.data(npz(x=x, y=scores.argmax(1)), spec, "data.npz")
     session = door.verdict(door.model(model, "net.onnx"), dataset, quick("onnx-dynamic-int8"))
     report = evaluation_of(session)
     assert report["metrics"][0]["original"]["value"] == 100
@@ -63,7 +64,7 @@ def test_a_recurrent_model_gets_its_state_its_rate_and_its_examples_where_it_has
     spec = {"kind": "npz", "task": "fidelity", "inputs": inputs}
     x, first = batches.drawn(80, 5, 8, size=1.0), batches.drawn(1, 16, seed=7)
     version = door.model(batches.carrying_a_state(), "net.onnx")
-    dataset = door.data(batches.npz(x=x, first=first), spec, "data.npz")
+    dataset = door.data(npz(x=x, first=first), spec, "data.npz")
     assert door.preview(version, dataset)["status_code"] == 200
     session = door.verdict(version, dataset, quick("onnx-dynamic-int8"))
     assert session.analysis.body["batch_axes"] == {"x": 1}

@@ -13,9 +13,10 @@ from apps.agents.contracts.state import Outcome, Status
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import memory
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, told
 from tests.optimization import crank
-from tests.optimization.test_real_sessions import answers, network, npz
+from tests.optimization.test_real_sessions import answers, network
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 EXAMPLES = 2_500

@@ -15,9 +15,9 @@ from apps.agents.contracts.criteria import Budget
 from apps.agents.contracts.state import Status, StepKind
 from apps.optimization import querysets, workers
 from apps.optimization.models import OptimizationSession, SessionStep
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, quick, told
 from tests.optimization import crank
-from tests.optimization.test_real_sessions import npz
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

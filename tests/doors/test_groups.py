@@ -12,8 +12,9 @@ from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.state import Outcome
 from apps.optimization.criteria import create
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.door import Door, quick
-from tests.optimization.test_real_sessions import answers, network, npz
+from tests.optimization.test_real_sessions import answers, network
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

@@ -12,8 +12,9 @@ import pytest
 from apps.agents.contracts.criteria import Budget
 from apps.agents.contracts.state import Outcome
 from lathe import terminal
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, quick
-from tests.optimization.test_real_sessions import comma_separated, npz
+from tests.optimization.test_real_sessions import comma_separated
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -13,8 +13,8 @@ import zstandard
 
 from apps.agents.contracts.criteria import Budget, Constraints, CountedSize, Objective
 from apps.agents.contracts.state import Outcome
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, quick
-from tests.optimization.test_real_sessions import npz
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

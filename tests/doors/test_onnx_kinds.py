@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,17 +13,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from apps.agents.contracts.state import Outcome
+from lathe.testing.data_sets import npz
 from tests.agents import graphs
 from tests.door import Door, quick, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 COLOURS = ("blue", "green", "red")
-
-
-def bytes_of(**arrays: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=False, **arrays)
-    return stream.getvalue()
 
 
 def pipeline(*, string_labels: bool) -> ModelProto:
@@ -72,7 +66,7 @@ def rows(examples: int = 120) -> dict[str, NDArray[Any]]:
 def test_a_pipeline_of_strings_comes_to_a_verdict(door: Door) -> None:
     """Nobody says which output is judged: the first is the class's name, so it is the probabilities."""
     version = door.model(pipeline(string_labels=True).SerializeToString(), "pipeline.onnx")
-    dataset = door.data(bytes_of(**rows()), {"kind": "npz", "task": "classification", "label": "y"}, "rows.npz")
+    dataset = door.data(npz(**rows()), {"kind": "npz", "task": "classification", "label": "y"}, "rows.npz")
     session = door.verdict(version, dataset, quick("onnx-dynamic-int8"))
     assert session.outcome == Outcome.IMPROVED, told(session)
 
@@ -120,6 +114,6 @@ def test_half_precision_in_the_newest_operators_with_open_axes_comes_to_8_bits(d
     assert version.metadata.summary.inputs[0].shape == ("N", 3, 8, 8)
     random = graphs.rng()
     x = random.normal(size=(96, 3, 8, 8)).astype(np.float32)
-    dataset = door.data(bytes_of(x=x), {"kind": "npz", "task": "fidelity"}, "pictures.npz")
+    dataset = door.data(npz(x=x), {"kind": "npz", "task": "fidelity"}, "pictures.npz")
     session = door.verdict(version, dataset, quick("onnx-static-int8"))
     assert session.outcome == Outcome.IMPROVED, told(session)

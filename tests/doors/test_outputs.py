@@ -18,10 +18,11 @@ from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.state import Outcome
 from apps.optimization.criteria import change, create
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.agents import graphs
 from tests.door import Door, quick
 from tests.doors import test_groups as faint
-from tests.optimization.test_real_sessions import answers, network, npz
+from tests.optimization.test_real_sessions import answers, network
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

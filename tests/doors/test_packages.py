@@ -25,11 +25,11 @@ from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.state import Outcome, StepKind
 from apps.optimization import jobs, services
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from lathe_client import verify
 from tests.agents import graphs
 from tests.clients.test_verify import keys
 from tests.door import Door, quick
-from tests.optimization.test_real_sessions import npz
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

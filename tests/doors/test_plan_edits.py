@@ -14,9 +14,9 @@ from apps.agents.contracts.plan_edits import EditKind
 from apps.agents.contracts.state import Plan, Status
 from apps.models.storage import open_blob
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, quick
 from tests.optimization import crank
-from tests.optimization.test_real_sessions import npz
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -16,9 +16,10 @@ from apps.models.models import Blob
 from apps.models.storage import put_stream
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.outcomes import keep_report
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, quick, told
 from tests.optimization import crank
-from tests.optimization.test_real_sessions import features, network, npz
+from tests.optimization.test_real_sessions import features, network
 from tests.portal.world import report_body
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from apps.agents.contracts.criteria import Budget, Constraints
+from lathe.testing.data_sets import npz
 from tests.door import API, Door, quick, shorter_sensitivity, told
 from tests.optimization import crank
-from tests.optimization.test_real_sessions import npz
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]

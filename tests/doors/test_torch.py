@@ -7,7 +7,6 @@ import runpy
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from apps.agents.contracts.criteria import Budget, CountedSize
 from apps.agents.contracts.state import Outcome, Status
 from apps.models.models import ModelMetadata
+from lathe.testing.data_sets import npz
 from tests.agents.contracts.test_formats_page import BLOCK, PAGE
 from tests.door import Door, quick, told
 
@@ -24,12 +24,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 HALF = quick("torch-half", budget=Budget(minutes=4, candidates=1))
 CLASSES = {"kind": "npz", "task": "classification", "label": "y"}
-
-
-def arrays(**content: Any) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **content)
-    return file.getvalue()
 
 
 def page_files() -> dict[str, str]:
@@ -63,7 +57,7 @@ def test_the_pages_own_state_dict_behind_wrappers_of_training_is_optimized_and_s
         labels = network(torch.from_numpy(images)).argmax(1).numpy()
     version = door.model(archive({**page_files(), "weights.safetensors": save(weights)}), "network.zip")
     assert "module._orig_mod. was removed" in version.metadata.summary.notes[0]
-    dataset = door.data(arrays(image=images, y=labels), CLASSES, "data.npz")
+    dataset = door.data(npz(image=images, y=labels), CLASSES, "data.npz")
     first = door.verdict(version, dataset, HALF)
     assert first.outcome == Outcome.IMPROVED, told(first)
     second = door.verdict(door.promoted(first), dataset, HALF)
@@ -98,7 +92,7 @@ def test_a_script_that_declares_no_outputs_is_previewed_and_started(door: Door, 
         "hidden: float32[batch, 128]",
     ]
     rows = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
-    dataset = door.data(arrays(x=rows, y=np.arange(60) % 4), CLASSES, "data.npz")
+    dataset = door.data(npz(x=rows, y=np.arange(60) % 4), CLASSES, "data.npz")
     assert door.preview(version, dataset)["status_code"] == 200
     assert door.start(version, dataset).status == Status.QUEUED
     # As one that was checked by an earlier Lathe.
@@ -147,7 +141,7 @@ def test_a_program_comes_to_onnx_in_8_bits_that_has_a_session_of_its_own(
     rows = np.random.default_rng(0).standard_normal((120, 64)).astype(np.float32)
     with torch.inference_mode():
         labels = network(torch.from_numpy(rows)).argmax(1).numpy()
-    version, dataset = door.model(tmp_path / name), door.data(arrays(x=rows, y=labels), CLASSES, "data.npz")
+    version, dataset = door.model(tmp_path / name), door.data(npz(x=rows, y=labels), CLASSES, "data.npz")
     first = door.verdict(version, dataset, EIGHT_BITS)
     assert first.outcome == Outcome.IMPROVED, told(first)
     promoted = door.promoted(first)

@@ -17,9 +17,10 @@ from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.state import Outcome
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.door import SEED, Door, quick
 from tests.optimization import crank
-from tests.optimization.test_real_sessions import answers, columns, network, npz
+from tests.optimization.test_real_sessions import answers, columns, network
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 

@@ -34,6 +34,7 @@ from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import open_blob
 from apps.optimization import scratch, services
 from apps.optimization.models import OptimizationSession
+from lathe.testing.data_sets import npz
 from tests.agents import graphs
 from tests.optimization import crank
 
@@ -83,12 +84,6 @@ def features(*shape: int) -> Array:
 
 def columns(x: Array, y: Array) -> dict[str, list[Any]]:
     return {**{f"f{index:03}": column.tolist() for index, column in enumerate(x.T)}, "y": y.tolist()}
-
-
-def npz(**arrays: Array) -> bytes:
-    sink = io.BytesIO()
-    np.savez(sink, **arrays)
-    return sink.getvalue()
 
 
 def pictures() -> Case:

@@ -16,6 +16,7 @@ from apps.agents.contracts.errors.running import ModelNotDeterministic, ModelTra
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.evaluation.batch_behaviour import Behaviour, difference_db, examine
 from apps.agents.measuring.engine import open_engine
+from lathe.testing.data_sets import npz
 from tests.agents import batches
 
 FEATURES = batches.drawn(40, 16, seed=9)
@@ -24,7 +25,7 @@ STEPS = batches.drawn(40, 5, 8, seed=9, size=1.0)
 
 def examined(folder: Path, model: bytes, x: np.ndarray = FEATURES, **spec: object) -> Behaviour:
     (folder / "model.onnx").write_bytes(model)
-    (folder / "data.npz").write_bytes(batches.npz(x=x))
+    (folder / "data.npz").write_bytes(npz(x=x))
     engine = open_engine("onnx", folder / "model.onnx", folder)
     read = DatasetSpec(kind="npz", task="fidelity", **spec)
     dataset = load_dataset(folder / "data.npz", read, engine.summary.inputs, seed=1, scratch=folder)

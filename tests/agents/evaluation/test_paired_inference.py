@@ -16,6 +16,7 @@ from apps.agents.datasets.loading import load_dataset
 from apps.agents.evaluation.fidelity import FidelityMeter
 from apps.agents.evaluation.paired_inference import Passing
 from apps.agents.measuring.engine import WHOLE, open_engine
+from lathe.testing.data_sets import npz
 from tests.agents import batches
 from tests.agents.workshop import FIDELITY, Workshop
 
@@ -31,7 +32,7 @@ def passing(
     for name, content in (("original", original), ("candidate", candidate)):
         (folder / f"{name}.onnx").write_bytes(content)
         engines.append(open_engine("onnx", folder / f"{name}.onnx", folder))
-    (folder / "data.npz").write_bytes(batches.npz(x=FEATURES))
+    (folder / "data.npz").write_bytes(npz(x=FEATURES))
     spec = DatasetSpec(kind="npz", task="fidelity", output=output)
     dataset = load_dataset(folder / "data.npz", spec, engines[0].summary.inputs, seed=1, scratch=folder)
     found = Passing.of(engines, dataset, Target(batch_size=at), 64)

@@ -18,6 +18,7 @@ from apps.agents.datasets.layout import Layout
 from apps.agents.datasets.loading import Dataset, load_dataset
 from apps.agents.files.dataset_headers import summarize_arrays
 from apps.agents.files.npz_headers import array_headers
+from lathe.testing.data_sets import npz
 from tests.agents import batches
 
 X = batches.drawn(40, 5, 8)
@@ -31,7 +32,7 @@ def tensor(name: str, *shape: int | str | None, dtype: str = "float32") -> Tenso
 def read(folder: Path, inputs: list[TensorSpec], said: dict[str, dict[str, object]], **arrays: np.ndarray) -> Dataset:
     """The data set of `x` and more arrays, bound to `inputs`, after all that is asked before a session."""
     path = folder / "data.npz"
-    path.write_bytes(batches.npz(**{"x": X, **arrays}))
+    path.write_bytes(npz(**{"x": X, **arrays}))
     spec = DatasetSpec(kind="npz", task="fidelity", inputs=said)
     output = tensor("y", "batch", 3)
     model = ModelSummary(
