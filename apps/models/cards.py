@@ -27,6 +27,14 @@ def texts_of(model: RegisteredModel) -> CardTexts:
     return card_of(model).texts
 
 
+def texts_read_with(model: RegisteredModel) -> CardTexts:
+    """The texts as they were when `model` was read with its card, without another query."""
+    try:
+        return model.card.texts
+    except EditedCard.DoesNotExist:
+        return EditedCard().texts
+
+
 def as_markdown(texts: CardTexts) -> str:
     """All sections with their titles, for a page."""
     return "\n\n".join(sections(texts, level=1))

@@ -70,8 +70,15 @@ WRITE: dict[str, Callable[[Store], str]] = {
     "dataset-delete": dataset_page("dataset-delete"),
 }
 LISTS = ("model-list", "dataset-list")
-ELSEWHERE = {"dataset-bulk", "alias-protect", "approval-list", "approval-decide", "approval-withdraw"}
-"""Tested in tests/models/test_approvals.py and tests/portal/test_access.py."""
+ELSEWHERE = {
+    "dataset-bulk",
+    "model-card",
+    "alias-protect",
+    "approval-list",
+    "approval-decide",
+    "approval-withdraw",
+}
+"""Tested in tests/models/test_approvals.py, tests/models/test_cards.py and tests/portal/test_access.py."""
 UPLOADS = ("model-upload", "dataset-upload")
 
 

@@ -72,6 +72,12 @@ CODES = {
     "step.errored": 422,
     "step.infrastructure_failed": 422,
     "step.worker_lost": 422,
+    "template.elsewhere": 422,
+    "template.incomplete": 409,
+    "template.name_missing": 422,
+    "template.name_taken": 409,
+    "template.no_version_ready": 409,
+    "template.of_comparison": 422,
 }
 
 

@@ -35,7 +35,7 @@ PANELS = ("optimization/_model_panel.html", "models/_version_panel.html")
 
 def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
     """The model, or 404 if the user may not see it."""
-    return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team"), pk=pk)
+    return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team", "card"), pk=pk)
 
 
 @require_GET
@@ -138,8 +138,9 @@ def detail_page(
         "resting": dependents.count(versions=versions),
         "form": form or ModelForm.of(model),
         "alias_form": alias_form or AliasForm(versions=model.versions.ready().select_related("model")),
+        "any_ready": any(version.ready for version in versions),
         "suggested_aliases": SUGGESTED,
-        "card": cards.as_markdown(cards.texts_of(model)),
+        "card": cards.as_markdown(cards.texts_read_with(model)),
         "panels": PANELS,
         "writes": writes(request, model.team),
     }
