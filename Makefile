@@ -14,7 +14,7 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test faults sbom quick coverage truth load check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test faults sbom quick coverage truth load bench check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
@@ -30,6 +30,7 @@ help:
 	@echo "make coverage  which lines make quick runs"
 	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 15 minutes, FORM=short one or two"
 	@echo "make load    pages, queues, long lists and uploads under load: an hour, FORM=short five minutes; needs PostgreSQL and Redis"
+	@echo "make bench   Lathe beside its peers on the same models and data: FORM=full twenty minutes a model, FORM=short five"
 	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
 	@echo "make format  write the code in the one style"
 	@echo "make lock    write the locks in requirements/ from pyproject.toml"
@@ -132,6 +133,11 @@ REDIS_INDEX ?= redis://127.0.0.1:6379/10
 load: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/python -m benchmarks.load $(FORM) --database $(DATABASE) --redis $(REDIS_INDEX) \
 		$(addprefix --only ,$(ONLY)) $(WRITE)
+
+# Environments of the peers that need one are made in build/peers. ONLY='resnet minilm' measures some of the models; what was
+# measured before stays. WRITE=--write puts all results into docs/peers.md. Best on a machine that does nothing else.
+bench: compiled
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/python -m benchmarks.peers --form $(FORM) $(addprefix --models ,$(ONLY)) $(WRITE)
 
 # `make --keep-going check` tells all that is wrong, and not only the first kind.
 check: check-style check-types check-imports check-django

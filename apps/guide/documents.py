@@ -15,7 +15,7 @@ from apps.guide.markdown import Section, html, parsed, sections
 FIRST = ("user-guide", "how-lathe-measures", "history", "notifications", "gate", "api")
 """What a member reads, in this order."""
 OPERATORS = ("deployment", "single-sign-on", "scale", "faults", "security", "monitoring")
-ATTACHED = (".png", ".json")
+ATTACHED = (".png", ".svg", ".json")
 """Files beside the documents that they link to."""
 
 
