@@ -15,6 +15,14 @@ class Form:
     timing_s: float
     """How long all files of one model are timed."""
 
+    @property
+    def described(self) -> str:
+        """What everyone had, for the page."""
+        return (
+            f"sessions with a budget of {self.minutes:g} minutes, peers with {self.making_s / 60:g} minutes a model, "
+            f"{self.timing_s:g} s of timing"
+        )
+
 
 FORMS = {
     "short": Form(takes="five minutes a model", minutes=3.0, making_s=180.0, timing_s=25.0),

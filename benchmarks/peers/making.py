@@ -66,13 +66,13 @@ def make(entry: Entry, job: Job, limit_s: float) -> tuple[Row, Made | None]:
 
 
 def run(command: list[str], folder: Path, limit_s: float, environment: Mapping[str, str] | None = None) -> Ended:
-    """Runs `command` with its output in `folder`, and ends it after `limit_s`."""
+    """Runs `command` in `folder`, where its output goes and whatever it leaves, and ends it after `limit_s`."""
     start = time.monotonic()
     with (folder / "output.log").open("wb") as output, (folder / "errors.log").open("wb") as errors:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             stdout=output,
             stderr=errors,
             start_new_session=True,

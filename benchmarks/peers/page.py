@@ -8,6 +8,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from benchmarks.peers.catalogue import Entry
 from benchmarks.peers.environments import PINNED
+from benchmarks.peers.form import FORMS
 from benchmarks.peers.results import Found, Row, best_single, hindsight, mean_of
 from benchmarks.peers.subjects import Subject
 
@@ -66,13 +67,13 @@ def _conditions(ran: Sequence[Found]) -> Iterator[str]:
     days = ", ".join(sorted({one.day for one in ran}))
     loads = [load for one in ran for load in one.load]
     releases = ", ".join(f"{name} {release}" for name, release in sorted(_releases(ran).items()))
-    forms = ", ".join(sorted({one.form for one in ran}))
+    forms = "; ".join(f"*{name}*: {FORMS[name].described}" for name in sorted({one.form for one in ran}))
     busy = ""
     if max(loads) > 1.5:
         busy = " **Other programs ran at the same time**: trust ratios, not seconds, and no ratio to its last digits."
     yield "\n".join(
         [
-            f"- measured on {days}, form *{forms}*, in {sum(one.took_s for one in ran) / 60:.0f} minutes",
+            f"- measured on {days} in {sum(one.took_s for one in ran) / 60:.0f} minutes; form {forms}",
             f"- {machines}",
             f"- load averages of {min(loads):.1f} to {max(loads):.1f} before and after each model.{busy}",
             f"- {releases}",
@@ -135,7 +136,8 @@ def _cell(found: Found, entry: str) -> str:
 def _of_model(subject: Subject, found: Found | None, entries: Sequence[Entry]) -> Iterator[str]:
     yield f"### {subject.label}"
     if found is None or not found.rows:
-        yield f"Not run: {found.not_run if found and found.not_run else 'it was left out of this run'}."
+        left_out = f"`make bench ONLY={subject.key}` measures it"
+        yield f"Not run: {found.not_run if found and found.not_run else left_out}."
         return
     yield _about(found)
     labels = {entry.key: entry.label for entry in entries}

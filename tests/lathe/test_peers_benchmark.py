@@ -65,6 +65,7 @@ TWO_MODELS = (
     Found(
         subject="minilm",
         rows=(row("lathe", 1.0, 0.0), row("nncf", 4.0, 0.2), Row(entry="ort-static", failure="ValueError: no | shape")),
+        form="short",
     ),
 )
 
@@ -107,7 +108,8 @@ def test_the_page_tells_the_means_each_failure_and_what_was_not_run() -> None:
     assert "nothing made: ValueError: no / shape" in text
     assert "+1.50 [+1.00, +2.00] **over the limit**" in text
     assert "Not run: asset magika could not be fetched." in text
-    assert "Not run: it was left out of this run." in text
+    assert "Not run: `make bench ONLY=cifar10` measures it." in text
+    assert "*short*: sessions with a budget of 3 minutes" in text
     assert "**Other programs ran at the same time**" in text
 
 
@@ -200,6 +202,11 @@ def test_a_peer_whose_environment_is_missing_is_a_row(monkeypatch: pytest.Monkey
     monkeypatch.setattr(making, "python_of", missing)
     found, artifact = making.make(BY_KEY["nncf"], job(tmp_path), 120.0)
     assert (found.failure, artifact) == ("not installed: no nncf", None)
+
+
+def test_what_a_peer_leaves_is_left_in_its_folder(tmp_path: Path) -> None:
+    assert making.run(["touch", "left"], tmp_path, 60.0).code == 0
+    assert (tmp_path / "left").is_file()
 
 
 def test_a_peer_that_takes_too_long_is_ended(tmp_path: Path) -> None:
