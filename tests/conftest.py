@@ -13,6 +13,7 @@ import pytest
 from django.apps import apps
 from django.core.cache import cache
 from django.db.models.signals import post_migrate
+from django.utils import translation
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
@@ -80,6 +81,7 @@ def _fresh_process_state() -> None:
         outage.ended()
     readiness.last_answer.forget()
     clear_ids()
+    translation.deactivate()  # the language of the last request stays active in its thread
     cache.clear()
     workers.stopping.clear()
     broker = dramatiq.get_broker()
