@@ -114,6 +114,12 @@ def test_an_invitations_page_offers_the_provider(
     assert b"Log in with Example ID" in client.get(link[link.index("/invitations/") :]).content
 
 
+def test_the_login_says_who_needs_no_invitation(client: Client, provider: IdentityProvider) -> None:
+    page = client.get(reverse("account_login")).content.decode()
+    assert "People of trusted.example get an account when they log in with Example ID." in page
+    assert "Accounts are created by invitation." not in page
+
+
 def test_a_trusted_domain_gets_an_account_without_a_team(client: Client, provider: IdentityProvider) -> None:
     provider.person = known("new@trusted.example")
     login(client)

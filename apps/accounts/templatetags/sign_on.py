@@ -14,10 +14,15 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def single_sign_on(context: dict[str, Any]) -> dict[str, str] | None:
-    """The provider's `name`, and the `address` at which its login begins; `None` without one."""
+    """The provider's `name`, the `address` at which its login begins, and the `domains` whose people need no
+    invitation; `None` without one."""
     provider = settings.LATHE.single_sign_on
     if provider is None:
         return None
     address = reverse("openid_connect_login", kwargs={"provider_id": provider.key})
     wanted = context.get("redirect_field_value")
-    return {"name": provider.name, "address": f"{address}?{urlencode({'next': wanted})}" if wanted else address}
+    return {
+        "name": provider.name,
+        "address": f"{address}?{urlencode({'next': wanted})}" if wanted else address,
+        "domains": ", ".join(provider.domains),
+    }
