@@ -14,7 +14,7 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test faults sbom quick coverage truth load bench check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-nightly test-gpu summary deployment-test faults screenshots sbom quick coverage truth load bench check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-gpu  the tests that compute on CUDA, on a machine that has it"
 	@echo "make deployment-test  the images' steps in clean folders, and the whole system in network namespaces; root, 15 minutes"
 	@echo "make faults  what happens when something fails, in each phase of a session; WRITE=--write puts the table into docs"
+	@echo "make screenshots  every page as Chromium draws it, held against the accepted pictures; ACCEPT=1 accepts what is seen"
 	@echo "make sbom    a bill of materials for each image, in build/sbom"
 	@echo "make quick   the tests that run no model and no browser"
 	@echo "make summary  the last tests on one page: what broke, what was slow, what was skipped and why"
@@ -100,6 +101,11 @@ deployment-test: compiled
 # Of a whole installation with a PostgreSQL of its own. As root it fills disks too. ONLY='--only "Redis hangs"' is a part.
 faults: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/python -m tests.faults $(ONLY) $(WRITE)
+
+# Fonts and Chromium's version change pictures too: accept anew after an update of either. Differences are drawn into build.
+ACCEPT ?=
+screenshots: compiled
+	LATHE_TEST_ACCEPT=$(ACCEPT) $(BARE) $(BIN)/pytest --numprocesses 0 tests/screenshots/pages.py
 
 sbom: $(STAMP)
 	@$(BIN)/python requirements/sbom.py

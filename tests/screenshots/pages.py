@@ -1,0 +1,126 @@
+"""Takes a picture of every page in each state, and holds it against the accepted one: `make screenshots`.
+
+With LATHE_TEST_ACCEPT=1 what is seen becomes what is accepted. What differs is drawn into build/screenshots, with the
+accepted picture beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.support.wait import WebDriverWait
+
+from apps.accounts.models import Role, Team, User
+from lathe.env import PROJECT_ROOT
+from tests.people import made_person
+from tests.portal import world
+from tests.screenshots.comparing import difference, kept, marked
+from tests.screenshots.places import EMPTY, PLACES, STATES
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+HERE = Path(__file__).parent
+ACCEPTED = HERE / "accepted"
+DIFFERING = PROJECT_ROOT / "build" / "screenshots"
+ACCEPT = os.environ.get("LATHE_TEST_ACCEPT") == "1"
+LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"))
+LONGEST = 2600
+"""Pixels of a page that are kept: what comes below repeats what is above it."""
+QUIET = "return document.readyState === 'complete' && !document.querySelector('.htmx-request')"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    chromium = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture
+def member(team: Team) -> User:
+    """Who sees every page. The tour, which covers none of them, is over."""
+    person = made_person("olga@example.org", team, Role.OWNER)
+    User.objects.filter(pk=person.pk).update(is_staff=True, tour="ended", time_zone="UTC", language="en-gb")
+    person.refresh_from_db()
+    return person
+
+
+@pytest.fixture
+def log_in(browser: Chrome, live_server: Any) -> Any:
+    def now(person: User) -> None:
+        client = Client()
+        client.force_login(person)
+        browser.get(f"{live_server.url}/health/")
+        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+        browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": cookie, "path": "/"})
+
+    return now
+
+
+@pytest.mark.parametrize("name", [*PLACES, *STATES])
+def test_a_page_looks_as_accepted(browser: Chrome, live_server: Any, team: Team, member: User, log_in: Any, name: str):
+    address = {**PLACES, **STATES}[name](world.build(team, member))
+    log_in(member)
+    _hold(browser, live_server.url + address, name)
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_page_looks_as_accepted(browser: Chrome, live_server: Any, member: User, log_in: Any, name: str):
+    log_in(member)
+    _hold(browser, live_server.url + reverse(EMPTY[name]), name)
+
+
+def _hold(browser: Chrome, address: str, name: str) -> None:
+    """Takes the pictures of one page, and fails with the names of those that differ."""
+    troubles = []
+    for width, tone in LOOKS:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
+        )
+        browser.get(address)
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", tone)
+        WebDriverWait(browser, 20).until(lambda chromium: chromium.execute_script(QUIET))
+        browser.execute_script((HERE / "steady.js").read_text())
+        troubles.append(_trouble(f"{name}-{width}-{tone}", kept(_picture(browser))))
+    assert not any(troubles), "\n".join(filter(None, troubles))
+
+
+def _trouble(name: str, seen: bytes) -> str | None:
+    """How a picture differs, and where that is drawn; `None` if it looks as accepted."""
+    path = ACCEPTED / f"{name}.webp"
+    if ACCEPT:
+        if not path.exists() or not difference(path.read_bytes(), seen).tolerable:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(seen)
+        return None
+    if not path.exists():
+        return f"{name}: no picture was accepted yet. Look at the page, and run `make screenshots ACCEPT=1`."
+    found = difference(path.read_bytes(), seen)
+    if found.tolerable:
+        return None
+    DIFFERING.mkdir(parents=True, exist_ok=True)
+    marked(path.read_bytes(), seen).save(DIFFERING / f"{name}.png")
+    return f"{name}: {found.reason}; see {DIFFERING / name}.png, the accepted one on the left."
+
+
+def _picture(browser: Chrome) -> bytes:
+    size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], LONGEST), "scale": 1}
+    asked = {"captureBeyondViewport": True, "clip": clip}
+    return base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", asked)["data"])
