@@ -55,7 +55,7 @@ SCENARIOS = (
     Scenario("a step's process hangs for a while", strikes.child_paused, lasts_s=HANGS_S),
     Scenario("the worker is killed and started again", strikes.killed("worker-cpu")),
     Scenario("the worker is restarted in order", strikes.restarted("worker-cpu")),
-    Scenario("the worker hangs beyond its lease", strikes.paused("worker-cpu"), lasts_s=HANGS_S, short=(OPTIMIZE,)),
+    Scenario("the worker hangs beyond its lease", strikes.paused("worker-cpu"), lasts_s=HANGS_S),
     Scenario("the worker hangs, and a second one takes over", strikes.another_takes_over, lasts_s=16.0),
     Scenario("the worker that advances sessions is killed", strikes.killed("worker-default")),
     Scenario("the worker that advances sessions hangs", strikes.paused("worker-default"), lasts_s=HANGS_S),
