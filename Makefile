@@ -119,7 +119,7 @@ QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,api/test_contract api/test_doc
 	models/test_migrations portal/test_access portal/test_hostile_values \
 	$(addprefix optimization/test_,checkpoints choice collected_files collecting continuing exported failing_knowledge \
 	fuzzed_summaries infrastructure migrations parents pipeline plan_edits restored reusing students undecided_ends undecided_sessions))
-QUICK := $(QUICK_WITHOUT) --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \
+QUICK := $(QUICK_WITHOUT) --numprocesses 3 -m "not slow and not browser and not assets and not timing and not recovery" \
 	$(addprefix tests/,accounts api boundaries guide lathe models optimization portal)
 quick: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest $(QUICK)
