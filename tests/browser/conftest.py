@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError
@@ -16,19 +13,17 @@ from urllib.request import Request, urlopen
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser.chromium import CHROMIUM, DRIVER, new_browser
 from tests.browser.material import examples, small_model
 from tests.live_portal import START_S, running_portal
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
 # A page that is replaced while chromedriver looks at it: one of its answers to that has no class of its own. An error
 # that stays ends the wait with its time.
 PAGE_CHANGING = (StaleElementReferenceException, WebDriverException)
@@ -76,35 +71,6 @@ def _told(process: subprocess.Popen[bytes], log: Path) -> Portal:
             continue
         break
     raise AssertionError(f"the portal did not start:\n{log.read_text()[-4000:]}")
-
-
-@contextmanager
-def new_browser() -> Iterator[Chrome]:
-    """A browser with a profile of its own: nobody is logged in."""
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    profile = tempfile.mkdtemp(prefix="lathe-chromium-")
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--disable-dev-shm-usage",
-        "--hide-scrollbars",
-        f"--user-data-dir={profile}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=Service(DRIVER))
-    driver.set_window_size(1440, 1000)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

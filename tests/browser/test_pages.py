@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser.chromium import picture_of, set_theme, set_width
 from tests.browser.conftest import Portal, wait, wait_for_text
 from tests.browser.page_rules import troubles
 
@@ -82,17 +83,6 @@ def as_before(logged_in: Chrome) -> Iterator[None]:
     yield
     logged_in.execute_script("localStorage.removeItem('theme')")
     logged_in.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def set_width(browser: Chrome, width: int) -> None:
-    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def set_theme(browser: Chrome, tone: str) -> None:
-    browser.execute_script(
-        "document.documentElement.dataset.theme = arguments[0]; document.dispatchEvent(new Event('themechange'))", tone
-    )
 
 
 def console_errors(browser: Chrome) -> list[str]:
@@ -183,19 +173,9 @@ def test_the_graph_opens_at_a_layer(logged_in: Chrome, portal: Portal) -> None:
 
 
 def _keep_picture(browser: Chrome, name: str) -> None:
-    import base64
-
     folder = Path(str(SHOTS))
     folder.mkdir(parents=True, exist_ok=True)
-    size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-    picture = browser.execute_cdp_cmd(
-        "Page.captureScreenshot",
-        {
-            "captureBeyondViewport": True,
-            "clip": {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 4000), "scale": 1},
-        },
-    )
-    (folder / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
+    (folder / f"{name}.png").write_bytes(picture_of(browser, longest=4000))
 
 
 def test_the_first_tab_offers_to_skip_to_the_content(logged_in: Chrome, portal: Portal) -> None:

@@ -7,7 +7,8 @@ import re
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import Portal, ask, fill, new_browser, press, wait, wait_for_text
+from tests.browser.chromium import new_browser
+from tests.browser.conftest import Portal, ask, fill, press, wait, wait_for_text
 
 
 def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(logged_in: Chrome, portal: Portal) -> None:

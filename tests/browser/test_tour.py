@@ -10,9 +10,10 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.chromium import set_theme, set_width
 from tests.browser.conftest import Portal, newest_session, wait, wait_for_text
 from tests.browser.page_rules import troubles
-from tests.browser.test_pages import SHOTS, set_theme, set_width
+from tests.browser.test_pages import SHOTS
 from tests.browser.test_palette import press, until
 
 OVERLAP = """

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -25,6 +22,7 @@ from apps.models.models import (
     RegisteredModel,
     Upload,
 )
+from tests.browser.chromium import CHROMIUM, DRIVER, log_in, new_browser
 from tests.browser.page_rules import troubles
 from tests.models.conftest import linear_model, upload_of
 from tests.models.test_formats import SUMMARY
@@ -33,9 +31,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(
-        not (shutil.which("chromium") and shutil.which("chromedriver")), reason="Debian's chromium is not installed"
-    ),
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Debian's chromium is not installed"),
 ]
 
 
@@ -46,26 +42,15 @@ def _no_workers(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
-        options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+def chromium() -> Iterator[webdriver.Chrome]:
+    with new_browser() as driver:
+        yield driver
 
 
 @pytest.fixture
 def page(chromium: webdriver.Chrome, live_server: Any, engineer: User) -> webdriver.Chrome:
     """A browser in which the engineer is logged in; `page.base` is the server's address."""
-    client = Client()
-    client.force_login(engineer)
-    chromium.get(f"{live_server.url}/health/")
-    chromium.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": client.cookies["sessionid"].value, "path": "/"})
+    log_in(chromium, live_server.url, engineer)
     chromium.base = live_server.url  # type: ignore[attr-defined]
     for kind in ("browser", "performance"):
         chromium.get_log(kind)  # what an earlier test left

@@ -6,22 +6,19 @@ accepted picture beside it.
 
 from __future__ import annotations
 
-import base64
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.test import Client
 from django.urls import reverse
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.accounts.models import Role, Team, User
 from lathe.env import PROJECT_ROOT
+from tests.browser.chromium import log_in, new_browser, picture_of, set_theme, set_width
 from tests.people import made_person
 from tests.portal import world
 from tests.screenshots.comparing import difference, kept, marked
@@ -40,15 +37,9 @@ QUIET = "return document.readyState === 'complete' && !document.querySelector('.
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    chromium = Chrome(options=options, service=ChromeService(shutil.which("chromedriver")))
-    yield chromium
-    chromium.quit()
+def browser() -> Iterator[Chrome]:
+    with new_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture
@@ -60,28 +51,16 @@ def member(team: Team) -> User:
     return person
 
 
-@pytest.fixture
-def log_in(browser: Chrome, live_server: Any) -> Any:
-    def now(person: User) -> None:
-        client = Client()
-        client.force_login(person)
-        browser.get(f"{live_server.url}/health/")
-        cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-        browser.add_cookie({"name": settings.SESSION_COOKIE_NAME, "value": cookie, "path": "/"})
-
-    return now
-
-
 @pytest.mark.parametrize("name", [*PLACES, *STATES])
-def test_a_page_looks_as_accepted(browser: Chrome, live_server: Any, team: Team, member: User, log_in: Any, name: str):
+def test_a_page_looks_as_accepted(browser: Chrome, live_server: Any, team: Team, member: User, name: str):
     address = {**PLACES, **STATES}[name](world.build(team, member))
-    log_in(member)
+    log_in(browser, live_server.url, member)
     _hold(browser, live_server.url + address, name)
 
 
 @pytest.mark.parametrize("name", EMPTY)
-def test_an_empty_page_looks_as_accepted(browser: Chrome, live_server: Any, member: User, log_in: Any, name: str):
-    log_in(member)
+def test_an_empty_page_looks_as_accepted(browser: Chrome, live_server: Any, member: User, name: str):
+    log_in(browser, live_server.url, member)
     _hold(browser, live_server.url + reverse(EMPTY[name]), name)
 
 
@@ -89,15 +68,12 @@ def _hold(browser: Chrome, address: str, name: str) -> None:
     """Takes the pictures of one page, and fails with the names of those that differ."""
     troubles = []
     for width, tone in LOOKS:
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
-        )
+        set_width(browser, width)
         browser.get(address)
-        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", tone)
+        set_theme(browser, tone)
         WebDriverWait(browser, 20).until(lambda chromium: chromium.execute_script(QUIET))
         browser.execute_script((HERE / "steady.js").read_text())
-        troubles.append(_trouble(f"{name}-{width}-{tone}", kept(_picture(browser))))
+        troubles.append(_trouble(f"{name}-{width}-{tone}", kept(picture_of(browser, LONGEST))))
     assert not any(troubles), "\n".join(filter(None, troubles))
 
 
@@ -117,10 +93,3 @@ def _trouble(name: str, seen: bytes) -> str | None:
     DIFFERING.mkdir(parents=True, exist_ok=True)
     marked(path.read_bytes(), seen).save(DIFFERING / f"{name}.png")
     return f"{name}: {found.reason}; see {DIFFERING / name}.png, the accepted one on the left."
-
-
-def _picture(browser: Chrome) -> bytes:
-    size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-    clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], LONGEST), "scale": 1}
-    asked = {"captureBeyondViewport": True, "clip": clip}
-    return base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", asked)["data"])

@@ -11,12 +11,9 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
 
 from apps.accounts.models import Team
-from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.forecast import Forecast
-from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
 from apps.agents.session.headline import headline_of
@@ -26,10 +23,11 @@ from apps.optimization import own_time
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.criteria import CriteriaSet
+from apps.optimization.models.criteria_and_edits import WithCriteriaAndEdits
 from apps.optimization.querysets import SessionQuerySet
 
 
-class OptimizationSession(models.Model):
+class OptimizationSession(WithCriteriaAndEdits, models.Model):
     """One request to make a model better, from the request to the verdict. The database is the source of truth."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -106,16 +104,6 @@ class OptimizationSession(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("optimization:session-detail", args=[self.pk])
-
-    @cached_property
-    def criteria(self) -> Criteria:
-        """What matters, as it was when the session started. Validated once: nothing changes `criteria_body`."""
-        return Criteria.model_validate(self.criteria_body)
-
-    @cached_property
-    def edits(self) -> PlanEdits:
-        """What a member changed about the plan before the start. Nothing changes it afterwards."""
-        return PlanEdits.model_validate(self.edits_body)
 
     @property
     def headline(self) -> Headline | None:

@@ -7,16 +7,14 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
 
-from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.plan_edits import PlanEdits
 from apps.models.models import DataSet, ModelVersion, RegisteredModel
 from apps.optimization.models.criteria import CriteriaSet
+from apps.optimization.models.criteria_and_edits import WithCriteriaAndEdits
 from apps.optimization.querysets import SessionTemplateQuerySet
 
 
-class SessionTemplate(models.Model):
+class SessionTemplate(WithCriteriaAndEdits, models.Model):
     """What a session was asked, apart from the version: data set, student, criteria and edits of the plan.
 
     It has a copy of the criteria, with target and budget, so later versions of `criteria_set` do not change it.
@@ -56,14 +54,6 @@ class SessionTemplate(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("optimization:template-detail", args=[self.pk])
-
-    @cached_property
-    def criteria(self) -> Criteria:
-        return Criteria.model_validate(self.criteria_body)
-
-    @cached_property
-    def edits(self) -> PlanEdits:
-        return PlanEdits.model_validate(self.edits_body)
 
     @property
     def lacks(self) -> str:
