@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BESIDE_OTHERS = {"LATHE_QUIET_WAIT_S": "0", "LATHE_TIMING_S": "6"}
 """Other tests run at the same time: waiting for quiet is in vain, and speed-ups this large show soon."""
 START_S = 180
+STOP_S = 120
+"""Its processes stop one after the other, each within `GRACE_S` and a moment."""
 
 
 def free_port() -> int:
@@ -52,4 +54,4 @@ def running_portal(*options: str, **environment: str) -> Iterator[tuple[subproce
                 yield process, log
             finally:
                 process.send_signal(signal.SIGINT)
-                process.wait(30)
+                process.wait(STOP_S)

@@ -1,4 +1,4 @@
-"""Recognizing processes of Lathe from outside."""
+"""Recognizing processes from outside: what works for Lathe, and what has ended."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def works_on_a_step(process: psutil.Process) -> bool:
         return True
     parent = process.parent()
     return parent is not None and "apps.agents.sandbox.preloaded" in parent.cmdline()
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended. A zombie has: whoever inherited an orphan may reap it late, or never."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -29,6 +29,7 @@ from tests.faults.postgres import Cluster
 from tests.faults.wire import Wire
 from tests.live_portal import environment_in, free_port
 from tests.optimization import handlers
+from tests.waiting import wait_until
 
 NAMESPACE = "lathe.dramatiq"
 SETTINGS = "tests.faults.settings"
@@ -155,13 +156,6 @@ class System:
         """The last words of every process, for a trial that failed."""
         logs = (path for path in sorted(self.folder.glob("*.log")) if path.stat().st_size)
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in logs)
-
-
-def wait_until(ready: Callable[[], object], what: str, within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not ready():
-        assert time.monotonic() < deadline, f"{what} did not come to pass within {within_s:.0f} s"
-        time.sleep(0.05)
 
 
 Furnish = Callable[[System], Mapping[str, object]]

@@ -10,8 +10,9 @@ from typing import Any
 
 from tests.faults.scenarios import Case, End, Phase
 from tests.faults.strikes import Moment
-from tests.faults.system import WORKERS, System, wait_until
+from tests.faults.system import WORKERS, System
 from tests.optimization import handlers
+from tests.waiting import wait_until
 
 PATIENCE_S = 120.0
 EVERYTHING = ("postgres", "redis", "web", *WORKERS)

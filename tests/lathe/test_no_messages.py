@@ -11,6 +11,7 @@ import pytest
 from lathe.broker import Broker
 from lathe.processes import Supervisor
 from lathe.redis import start_embedded
+from tests.waiting import HANGS_S
 
 pytestmark = pytest.mark.portable
 
@@ -34,7 +35,7 @@ def test_what_is_no_message_is_put_aside_at_once(tmp_path: Path, caplog: pytest.
 
 def first(broker: Broker) -> dramatiq.MessageProxy:
     consumer = broker.consume("cpu", prefetch=1, timeout=100)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANGS_S
     while time.monotonic() < deadline:
         if (message := next(consumer)) is not None:
             return message

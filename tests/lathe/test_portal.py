@@ -30,7 +30,7 @@ from tests.processes import works_on_a_step
 pytestmark = pytest.mark.portable
 
 START_S = 120
-END_S = 30
+END_S = 120
 
 
 def free_port() -> int:

@@ -14,6 +14,7 @@ import pytest
 
 from lathe.env import PROJECT_ROOT
 from lathe.processes import Child, ChildDied, StopRequested, Supervisor, python, python_path, stop
+from tests.waiting import wait_until_gone
 
 pytestmark = pytest.mark.portable
 
@@ -30,20 +31,6 @@ PARENT_OF_ONE = python(
 )
 
 
-def gone(pid: int, timeout_s: float = 10) -> bool:
-    """Whether the process ends within `timeout_s`; a zombie has ended."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        process.wait(timeout=timeout_s)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired:
-        return psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    return True
-
-
 def first_line(supervisor: Supervisor, child: Child) -> str:
     """What the child has written to its log first."""
     assert child.log is not None
@@ -56,14 +43,14 @@ def test_leaving_the_block_ends_every_child():
     with Supervisor() as supervisor:
         pids = [supervisor.start(Child(name, SLEEPER)).process.pid for name in ("one", "two")]
         supervisor.check()
-    assert all(gone(pid) for pid in pids)
+    wait_until_gone(*pids)
 
 
 def test_an_error_ends_every_child():
     with pytest.raises(ZeroDivisionError), Supervisor() as supervisor:
         pid = supervisor.start(Child("one", SLEEPER)).process.pid
         _ = 1 / 0
-    assert gone(pid)
+    wait_until_gone(pid)
 
 
 def test_death_of_one_child_is_told_and_ends_the_others():
@@ -72,7 +59,7 @@ def test_death_of_one_child_is_told_and_ends_the_others():
         supervisor.start(Child("two", python("-c", "raise SystemExit(3)")))
         supervisor.wait(timeout_s=20)
     assert str(caught.value) == "two has ended (exit code 3), so all processes are being stopped."
-    assert gone(survivor)
+    wait_until_gone(survivor)
 
 
 def test_a_killed_child_is_told_by_the_name_of_the_signal():
@@ -87,7 +74,7 @@ def test_a_signal_asks_for_the_end_and_the_old_handlers_come_back():
         pid = supervisor.start(Child("one", SLEEPER)).process.pid
         os.kill(os.getpid(), signal.SIGTERM)
         supervisor.wait(timeout_s=20)
-    assert gone(pid)
+    wait_until_gone(pid)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -96,7 +83,7 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path):
         child = supervisor.start(Child("one", STUBBORN, log=tmp_path / "log"))
         assert first_line(supervisor, child) == "ready"
         stop(child, grace_s=0.3, leftovers_s=0.1)
-        assert gone(child.process.pid)
+        wait_until_gone(child.process.pid)
 
 
 def test_grandchildren_in_groups_of_their_own_end_too(tmp_path):
@@ -104,7 +91,7 @@ def test_grandchildren_in_groups_of_their_own_end_too(tmp_path):
         child = supervisor.start(Child("one", PARENT_OF_ONE, log=tmp_path / "log"))
         grandchild = int(first_line(supervisor, child))
         assert psutil.pid_exists(grandchild)
-    assert gone(grandchild)
+    wait_until_gone(grandchild)
 
 
 def test_wait_until_gives_up_with_a_sentence():
@@ -138,7 +125,7 @@ def test_children_end_when_their_parent_is_killed():
     child = int(parent.stdout.readline())
     parent.kill()
     parent.communicate()
-    assert gone(child)
+    wait_until_gone(child)
 
 
 def test_children_find_the_project_and_pythons_own_platform_module(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -20,6 +19,7 @@ from apps.models import checks, clock, inspection, messages
 from apps.models.inspection import TryAgain, inspect_version
 from apps.models.models import InspectionStatus, ModelVersion
 from tests.models.test_inspection import FOUND
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -189,7 +189,4 @@ def test_fetching_a_large_file_keeps_the_claim(
     assert pending.take_check(timedelta(seconds=1))
     before = pending.check_expires_at
     with checks.kept_alive(pending):
-        deadline = time.monotonic() + 10
-        while ModelVersion.objects.get(pk=pending.pk).check_expires_at == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: ModelVersion.objects.get(pk=pending.pk).check_expires_at != before)

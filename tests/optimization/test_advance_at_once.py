@@ -13,6 +13,7 @@ from apps.optimization import outcomes, pipeline
 from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank, material
 from tests.optimization.test_sweeper import LEASE
+from tests.waiting import HANGS_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +51,7 @@ def test_a_step_that_ends_while_the_session_is_asked_breaks_nothing(
 
     monkeypatch.setattr(OptimizationManager, "next", next_while_it_ends)
     pipeline.advance(step.session_id)
-    ends[0].join(timeout=10)
+    ends[0].join(timeout=HANGS_S)
     session = OptimizationSession.objects.get(pk=step.session_id)
     assert (session.status, session.error_code) == (Status.RUNNING, "")
     pipeline.advance(step.session_id)
@@ -74,7 +75,7 @@ def test_many_who_ask_at_once_and_a_worker_that_ends_make_one_step(step: Session
     assert step.complete(body)
     outcomes.keep_report(step)
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=HANGS_S)
     pipeline.advance(step.session_id)
     session = OptimizationSession.objects.get(pk=step.session_id)
     assert (session.status, session.error_code) == (Status.RUNNING, "")

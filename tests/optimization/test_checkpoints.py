@@ -21,7 +21,7 @@ from apps.models.usage import used_bytes
 from apps.optimization import checkpoints, jobs, pipeline, runner, scratch, services, sweeper
 from apps.optimization.models import LogEntry, OptimizationSession, SessionStep
 from tests.optimization import crank
-from tests.optimization.test_runner import wait_until
+from tests.waiting import HANGS_S, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
 
@@ -169,7 +169,7 @@ def test_a_running_step_that_is_cancelled_gives_its_checkpoint_up(step: SessionS
     thread.start()
     wait_until(lambda: SessionStep.objects.filter(pk=step.pk, checkpoint__isnull=False).exists())
     services.session_cancel(step.session, engineer)
-    thread.join(timeout=20)
+    thread.join(timeout=HANGS_S)
     ended = SessionStep.objects.get(pk=step.pk)
     assert (ended.status, ended.checkpoint) == (Status.CANCELLED, None)
     assert not list(scratch.root().iterdir())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import dramatiq
@@ -13,6 +12,7 @@ from django.db import OperationalError
 from apps.optimization import housekeeping, sweeper, workers
 from apps.optimization.models import Worker
 from tests.optimization import crank
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,13 +22,6 @@ def _as_before(settings: Any) -> Iterator[None]:
     settings.PIPELINE_TIMING = {"heartbeat_s": 0.02, "sweep_s": 0.02}
     yield
     workers.stopping.clear()
-
-
-def wait_until(ready: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_no_worker_starts_without_its_housekeeper(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from lathe.processes import Child, python, stop
 from lathe.redis import embedded
 from tests.optimization import crank, handlers, material
 from tests.optimization.trainable import EXAMPLES, examples_npz, network_zip
+from tests.waiting import HANGS_S, wait_until, wait_until_gone
 
 PHASES = tuple(kind for kind in StepKind if kind not in (StepKind.REFINE, StepKind.MATRIX))
 """The kinds of step of a session with one candidate, around which nothing is refined."""
@@ -39,14 +39,9 @@ pytestmark = [
     pytest.mark.usefixtures("stored"),
 ]
 
-PATIENCE_S = 40.0
 
-
-def wait_until(ready: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, f"{what} did not come to pass: {_standing()}"
-        time.sleep(0.05)
+def until(ready: Callable[[], object], what: str, within_s: float = HANGS_S) -> None:
+    wait_until(ready, what, within_s, standing=_standing)
 
 
 def _standing() -> str:
@@ -66,7 +61,7 @@ def broker_url(tmp_path: Path) -> Iterator[str]:
     server = embedded(socket, tmp_path, tmp_path / "redis.log")
     server.start()
     client = redis.Redis(unix_socket_path=str(socket))
-    wait_until(lambda: socket.exists() and client.ping(), "Redis")
+    until(lambda: socket.exists() and client.ping(), "Redis")
     yield f"unix://{socket}"
     client.close()
     stop(server)
@@ -145,7 +140,7 @@ def ended(session: OptimizationSession) -> OptimizationSession:
         session.refresh_from_db()
         return not session.is_active
 
-    wait_until(over, "the end of the session")
+    until(over, "the end of the session")
     return session
 
 
@@ -157,7 +152,7 @@ def at_the_gate(kind: str) -> int:
         found[:] = filter(None, [handlers.waiting_at(kind, scratch.root())])
         return bool(found)
 
-    wait_until(somebody, f"a child at {kind}")
+    until(somebody, f"a child at {kind}")
     return found[0]
 
 
@@ -170,7 +165,7 @@ def assert_the_usual_verdict(session: OptimizationSession) -> None:
     assert (session.status, session.outcome, session.error, steps) == (Status.COMPLETED, Outcome.IMPROVED, "", {})
     assert services.report(session).verdict.candidate == "c01"
     assert trail.verify() is None
-    wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
+    until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
 
 
 def test_a_child_is_killed_in_every_phase(
@@ -197,8 +192,7 @@ def test_the_worker_is_killed_in_every_phase(
         child = psutil.Process(at_the_gate(kind))
         worker = SessionStep.objects.get(status=Status.RUNNING).worker
         workshop.kill("cpu", int(worker.rpartition(":")[2]))
-        gone, _ = psutil.wait_procs([child], timeout=5)
-        assert gone, "a child whose worker died ends by itself"
+        wait_until_gone(child.pid)  # A child whose worker died ends by itself.
         open_gate(gates, kind)
         workshop.open("cpu")
     assert_the_usual_verdict(ended(session))
@@ -229,7 +223,7 @@ def trainable(stored: None, version: ModelVersion, dataset: DataSet, tmp_path: P
 def trained(session: OptimizationSession, engineer: User) -> SessionStep:
     """The session's training once it has ended; nothing that follows it is needed."""
     step = session.steps.filter(key="c01/optimize")
-    wait_until(lambda: step.filter(status=Status.COMPLETED).exists(), "the end of the training")
+    until(lambda: step.filter(status=Status.COMPLETED).exists(), "the end of the training")
     found = step.get()
     services.session_cancel(session, engineer)
     return found
@@ -252,10 +246,10 @@ def test_a_training_whose_worker_is_killed_ends_with_the_bytes_of_an_undisturbed
     session = start(**wanted, make_anew=True)
     begin(session, broker_url)
     child = psutil.Process(at_the_gate(gate))
-    wait_until(lambda: _checkpoint(session), "a checkpoint")
+    until(lambda: _checkpoint(session), "a checkpoint")
     struck = session.steps.get(status=Status.RUNNING)
     workshop.kill("cpu", int(struck.worker.rpartition(":")[2]))
-    psutil.wait_procs([child], timeout=5)
+    wait_until_gone(child.pid)
     open_gate(gates, gate)
     workshop.open("cpu")
 
@@ -279,10 +273,10 @@ def test_a_long_step_goes_on_from_its_checkpoint_when_its_worker_is_killed(
     session = start(make_anew=True)
     begin(session, broker_url)
     child = psutil.Process(at_the_gate("round3"))
-    wait_until(lambda: _checkpoint(session).startswith(b"2 "), "the checkpoint of the second round")
+    until(lambda: _checkpoint(session).startswith(b"2 "), "the checkpoint of the second round")
     struck = SessionStep.objects.get(status=Status.RUNNING)
     workshop.kill("cpu", int(struck.worker.rpartition(":")[2]))
-    psutil.wait_procs([child], timeout=5)
+    wait_until_gone(child.pid)
     open_gate(gates, "round3")
     workshop.open("cpu")
     assert_the_usual_verdict(ended(session))
@@ -310,7 +304,7 @@ def test_a_cancelled_session_stops_its_child_within_two_seconds_and_leaves_no_fi
     psutil.wait_procs([child], timeout=2)
     assert not child.is_running()
     assert ended(session).status == Status.CANCELLED
-    wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
+    until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
 
 
 def test_the_worker_is_killed_during_the_check_of_an_upload(
@@ -332,9 +326,9 @@ def test_the_worker_is_killed_during_the_check_of_an_upload(
         version.refresh_from_db()
         return version.ready
 
-    wait_until(checked, "the check by another worker")
+    until(checked, "the check by another worker")
     assert version.check_attempts == 2
-    wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
+    until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
 
 
 def test_workers_that_are_told_to_stop_hand_over_and_leave(

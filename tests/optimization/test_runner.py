@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from apps.optimization import jobs, pipeline, runner, scratch, services, workers
 from apps.optimization.models import LogEntry, OptimizationSession, SessionStep, Worker
 from tests.optimization import crank
 from tests.processes import works_on_a_step
+from tests.waiting import HANGS_S, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
 
@@ -49,15 +50,8 @@ def running(step: SessionStep) -> Iterator[None]:
     thread.start()
     wait_until(lambda: SessionStep.objects.filter(pk=step.pk, message="Working").exists())
     yield
-    thread.join(timeout=20)
+    thread.join(timeout=HANGS_S)
     assert not thread.is_alive()
-
-
-def wait_until(ready: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def children() -> list[psutil.Process]:
@@ -116,7 +110,7 @@ def test_a_cancelled_session_stops_its_child_and_leaves_no_file(
         assert len(children()) == 1
         assert any(scratch.root().iterdir())
         services.session_cancel(step.session, engineer)
-        wait_until(lambda: not children(), seconds=2)
+        wait_until(lambda: not children(), "the end of the child", within_s=2)
     assert not list(scratch.root().iterdir())
     crank.turn_until_quiet()
     session = OptimizationSession.objects.get(pk=step.session_id)

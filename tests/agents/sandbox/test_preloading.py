@@ -10,10 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from apps.agents.contracts.formats import Format, Framework
@@ -23,6 +22,7 @@ from apps.agents.sandbox import preloading
 from apps.agents.sandbox.preloading import MOST, Preloader
 from apps.agents.sandbox.preloads import modules_for
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
+from tests.waiting import HANGS_S, wait_until, wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[3]
 SLOW = ("tests.agents.sandbox.loads_slowly",)
@@ -51,13 +51,6 @@ def report(scratch: Path, **named: object) -> dict[str, object]:
 
 def never() -> bool:
     return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def test_it_differs_from_a_new_interpreter_only_in_what_is_loaded(
@@ -211,7 +204,7 @@ def test_it_ends_when_nothing_is_asked_of_it() -> None:
     with mine, its:
         command = [sys.executable, "-c", IDLE, str(its.fileno())]
         process = subprocess.Popen(command, pass_fds=[its.fileno()], cwd=ROOT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=HANGS_S) == 0
 
 
 def test_a_worker_that_ends_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -224,4 +217,4 @@ def test_a_worker_that_ends_leaves_nothing_behind(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    wait_until(lambda: not psutil.pid_exists(int(done.stdout)))
+    wait_until_gone(int(done.stdout))

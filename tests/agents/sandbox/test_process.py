@@ -8,10 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from apps.agents.contracts.errors.running import ModelRunFailed
@@ -19,6 +18,8 @@ from apps.agents.contracts.job import Event, Job, JobResult, LogLine, MetricValu
 from apps.agents.sandbox import preloading
 from apps.agents.sandbox.child import ran_out_of_memory
 from apps.agents.sandbox.process import JobCancelled, JobFailed, Limits, environment, run_job
+from tests.processes import gone
+from tests.waiting import wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -57,23 +58,6 @@ def failure(name: str, scratch: Path, limits: Limits | None = None) -> JobFailed
     with pytest.raises(JobFailed) as caught:
         run(job(name, scratch), limits)
     return caught.value
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody has reaped yet has."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 # --- results and events -----------------------------------------------------------------------------------------------
@@ -139,7 +123,7 @@ def test_a_library_that_reads_standard_input_finds_nothing(scratch: Path):
 
 def test_what_a_finished_child_leaves_running_is_ended(scratch: Path):
     result, _ = run(job("abandon", scratch))
-    assert wait_until(lambda: gone(result.body["left"]))
+    wait_until_gone(result.body["left"])
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -274,7 +258,7 @@ def test_a_child_ends_when_its_worker_is_killed(scratch: Path, way: str):
     try:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-        assert wait_until(lambda: gone(child))
+        wait_until_gone(child)
     finally:
         for pid in (inside, outside):  # Not the child's own work: `die_with_parent` is theirs to call.
             if not gone(pid):

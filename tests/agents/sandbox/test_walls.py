@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from apps.agents.sandbox.walls import closing, landlock, namespaces, seccomp
 from tests.agents import escapes
 from tests.agents.aims import FILE_BYTES, aims_in
 from tests.agents.escapes import Aims
+from tests.waiting import wait_until_gone
 
 HERE = closing.detect()
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,28 +152,14 @@ def test_too_many_processes_end_all_of_them(scratch: Path) -> None:
         run_job(job, on_event=on_event, should_stop=never, poll_s=0.05)
     assert (failed.value.code, failed.value.transient) == ("step.too_many_processes", False)
     assert len(told) > 256 // 50
-    wait_until_gone(told)
+    wait_until_gone(*told)
 
 
 @needs_filter
 def test_what_a_child_leaves_behind_ends_though_it_has_no_parent(scratch: Path) -> None:
     body = run("outlive", scratch)
     assert isinstance(body, dict)
-    wait_until_gone([body["left"]])
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 10
-    while any(_lives(pid) for pid in pids):
-        assert time.monotonic() < deadline, "it lives on"
-        time.sleep(0.05)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    wait_until_gone(body["left"])
 
 
 def test_a_file_has_a_limit_and_the_failure_says_so(scratch: Path) -> None:
