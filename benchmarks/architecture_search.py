@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
 import train  # noqa: E402 - the samples' own script.
 
 from apps.agents.backends.torch.architecture.agent import TorchArchitectureSearch  # noqa: E402
-from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network  # noqa: E402
+from apps.agents.backends.torch.architecture.timing import Stopwatch, Timed, opened  # noqa: E402
 from apps.agents.backends.torch.loading import load_model  # noqa: E402
 from apps.agents.contracts.dataset_spec import DatasetSpec  # noqa: E402
 from apps.agents.datasets.loading import load_dataset  # noqa: E402
@@ -63,16 +64,16 @@ class Result:
 class Bench:
     """Where networks are timed and judged."""
 
+    shop: Shop
     folder: Path
     images: np.ndarray
     labels: np.ndarray
 
     def times_ms(self, paths: Sequence[Path]) -> list[float]:
+        """Of the exports, as a session hands them over."""
         feeds = {"image": self.images[:1].astype(np.float32)}
-        watch = Stopwatch(1)
-        return watch.times_ms(
-            [timed_network(load_model(path, self.folder), feeds, 1, "The benchmark") for path in paths]
-        )
+        exports = [onnx.load(self.shop.apply("onnx-export", path, FORMAT)) for path in paths]
+        return Stopwatch(1).times_ms([Timed(opened(export, 1), feeds) for export in exports])
 
     def accuracy(self, path: Path) -> float:
         model, right = load_model(path, self.folder), 0
@@ -169,7 +170,7 @@ def main() -> int:
             for seed in range(given.seeds):
                 table_error(shop, original, seed)
             return 0
-        bench = Bench(folder, *test)
+        bench = Bench(shop, folder, *test)
         met = [compared(bench, replace(shop, seed=seed), original, given) for seed in range(given.seeds)]
     print(f"The network found dominates the uniform one for {sum(met)} of {len(met)} seeds.")
     return 0 if all(met) else 1

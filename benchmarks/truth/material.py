@@ -51,6 +51,8 @@ class Material:
     name: str
     original: Path
     root: Path
+    images: Path = IMAGES
+    """Pictures and labels: the sample's 4,000, or more of the same data set."""
 
     @cached_property
     def int8(self) -> Path:
@@ -65,7 +67,7 @@ class Material:
     @cached_property
     def answers(self) -> Answers:
         """Of the original and its int8 form."""
-        with np.load(IMAGES) as stored:
+        with np.load(self.images) as stored:
             labels = stored["y"]
         both = [self._answered(path) for path in (self.original, self.int8)]
         return Answers(f"{self.name} and its int8 form", both[0], both[1], labels, tuple(map(str, range(10))))
@@ -77,7 +79,7 @@ class Material:
         return float(rights[0].mean() - rights[1].mean()) * 100
 
     def _answered(self, path: Path) -> Array:
-        with np.load(IMAGES) as stored:
+        with np.load(self.images) as stored:
             images = stored["image"].astype(np.float32)
         run = self.engine(path).session(Target())
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
@@ -89,12 +91,12 @@ class Material:
     def dataset(self, seed: int, examples: int | None = None) -> Dataset:
         """The sample images, or the first of them only, split by `seed`."""
         summary = self.engine().summary
-        path = IMAGES if examples is None else self._first(examples)
+        path = self.images if examples is None else self._first(examples)
         return load_dataset(path, SPEC, summary.inputs, seed, scratch=self.folder(), outputs=summary.outputs)
 
     def _first(self, examples: int) -> Path:
         path = self.folder() / "images.npz"
-        with np.load(IMAGES) as stored:
+        with np.load(self.images) as stored:
             np.savez(path, image=stored["image"][:examples], y=stored["y"][:examples])
         return path
 
@@ -102,7 +104,7 @@ class Material:
         """What a real child makes of a step, and the folder that it worked in. Raises `JobFailed`."""
         folder = self.folder()
         facts = StepFacts(seed=seed, original_format="onnx", format="onnx", dataset=SPEC, **known)
-        job = job_for(request, facts, scratch=folder, inputs={**inputs, "dataset": IMAGES})
+        job = job_for(request, facts, scratch=folder, inputs={**inputs, "dataset": self.images})
         return run_job(job, on_event=_unheard, should_stop=lambda: False), folder
 
     def timer(self, candidate: Path, effort: Effort) -> FreshProcessTimer:
