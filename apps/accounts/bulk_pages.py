@@ -46,8 +46,10 @@ def counted(kind: str, count: int) -> str:
     """`3 sessions`, in the reader's language. `kind` is what stands before the keys of the rows."""
     if kind == "session":
         return ngettext("{count} session", "{count} sessions", count).format(count=count)
+    if kind == "model":
+        return ngettext("{count} model", "{count} models", count).format(count=count)
     return ngettext("{count} data set", "{count} data sets", count).format(count=count)
 
 
 def _column(kind: str) -> str:
-    return _("Session") if kind == "session" else _("Data set")
+    return {"session": _("Session"), "model": _("Model"), "data set": _("Data set")}[kind]

@@ -22,7 +22,7 @@ from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example, row_of
 from apps.models import services
 from apps.models.api_aliases import routes as alias_routes
-from apps.models.api_bulk import BulkDataSets
+from apps.models.api_bulk import BulkDataSets, BulkModels
 from apps.models.api_cards import CardActions
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
@@ -85,9 +85,7 @@ def _upload(user: User, team: Team, asked: dict[str, Any]) -> Upload | None:
         examples=[example("Other tags", {"tags": ["vision", "edge"]})],
     ),
 )
-class RegisteredModelViewSet(
-    CardActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RegisteredModel]
-):
+class RegisteredModelViewSet(CardActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkModels):
     """Registered models: a name, a description, tags, and versions. A list leaves out their `readme`."""
 
     serializer_class = RegisteredModelSerializer

@@ -1,4 +1,4 @@
-"""The API's action on several data sets at once."""
+"""The API's actions on several models or data sets at once."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from apps.accounts.requests import member
 from apps.accounts.services import require_writers
 from apps.api import answers, example, rows_of
 from apps.bulk import MOST, BulkOutcomes
-from apps.models.bulk import DATASET_ACTS
-from apps.models.models import DataSet
+from apps.models.bulk import DATASET_ACTS, MODEL_ACTS
+from apps.models.models import DataSet, RegisteredModel
+
+
+class ModelBulkSerializer(serializers.Serializer[Any]):
+    """What to do to which models."""
+
+    act = serializers.ChoiceField(choices=tuple(MODEL_ACTS))
+    models = serializers.ListField(child=serializers.IntegerField(min_value=1), min_length=1, max_length=MOST)
 
 
 class DataSetBulkSerializer(serializers.Serializer[Any]):
@@ -23,6 +30,24 @@ class DataSetBulkSerializer(serializers.Serializer[Any]):
 
     act = serializers.ChoiceField(choices=tuple(DATASET_ACTS))
     datasets = serializers.ListField(child=serializers.IntegerField(min_value=1), min_length=1, max_length=MOST)
+
+
+class BulkModels(viewsets.GenericViewSet[RegisteredModel]):
+    """Adds the action to the models' routes."""
+
+    @extend_schema(
+        summary="Delete several models",
+        request=ModelBulkSerializer,
+        responses=BulkOutcomes,
+        examples=[example("Two of them", {"act": "delete", "models": [4, 7]})],
+    )
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        """Each model is handled by itself: one that sessions use stays, and does not hold up the others."""
+        asked = answers(ModelBulkSerializer, request)
+        models = rows_of(self.get_queryset(), "models", asked["models"])
+        require_writers(member(request), {model.team for model in models})
+        return Response(BulkOutcomes.of(MODEL_ACTS[asked["act"]], models, member(request)).model_dump(mode="json"))
 
 
 class BulkDataSets(viewsets.GenericViewSet[DataSet]):

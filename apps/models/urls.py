@@ -18,6 +18,7 @@ version_urls = [
 urlpatterns = [
     path("models/", models.listing, name="model-list"),
     path("models/upload/", models.upload, name="model-upload"),
+    path("models/bulk/", models.bulk, name="model-bulk"),
     path("models/<int:pk>/", models.detail, name="model-detail"),
     path("models/<int:pk>/describe/", models.describe, name="model-describe"),
     path("models/<int:pk>/delete/", models.delete, name="model-delete"),

@@ -71,6 +71,7 @@ WRITE: dict[str, Callable[[Store], str]] = {
 }
 LISTS = ("model-list", "dataset-list")
 ELSEWHERE = {
+    "model-bulk",
     "dataset-bulk",
     "model-card",
     "alias-protect",

@@ -13,13 +13,13 @@ from apps.accounts.models import User
 from apps.agents.contracts.state import Status
 from apps.audit.models import AuditEvent
 from apps.bulk import MOST
-from apps.models.models import DataSet
+from apps.models.models import DataSet, RegisteredModel
 from apps.optimization.models import OptimizationSession
 from tests.portal import world
 from tests.portal.world import World
 
 pytestmark = pytest.mark.django_db
-SESSIONS, DATASETS = "/sessions/bulk/", "/datasets/bulk/"
+SESSIONS, MODELS, DATASETS = "/sessions/bulk/", "/models/bulk/", "/datasets/bulk/"
 
 
 @pytest.fixture
@@ -44,9 +44,11 @@ def test_the_list_offers_it_to_those_who_may(client: Client, everything: World, 
     client.force_login(engineer)
     assert f'formaction="{SESSIONS}"' in client.get("/sessions/").content.decode()
     assert f'action="{DATASETS}"' in client.get("/datasets/").content.decode()
+    assert f'action="{MODELS}"' in client.get("/models/").content.decode()
     client.force_login(viewer)
     assert f'formaction="{SESSIONS}"' not in client.get("/sessions/").content.decode()
     assert f'action="{DATASETS}"' not in client.get("/datasets/").content.decode()
+    assert f'action="{MODELS}"' not in client.get("/models/").content.decode()
     assert client.get(SESSIONS, {"act": "delete", "item": item(everything.session)}).status_code == 403
 
 
@@ -102,6 +104,30 @@ def test_data_sets_that_are_used_stay(client: Client, everything: World, enginee
     assert "1 data set deleted" in html
     assert "dataset.in_use" in html
     assert list(DataSet.objects.all()) == [used]
+
+
+def test_models_that_are_used_stay(client: Client, everything: World, engineer: User) -> None:
+    used = everything.model
+    free = RegisteredModel.objects.create(team=used.team, name="spare")
+    client.force_login(engineer)
+    both = {"act": "delete", "item": [f"model:{used.pk}", f"model:{free.pk}"]}
+    shown = client.get(MODELS, both).content.decode()
+    assert "1 session uses it" in shown
+    assert "Delete 1 model?" in shown
+    html = client.post(MODELS, both).content.decode()
+    assert "1 model deleted" in html
+    assert "model.in_use" in html
+    assert list(RegisteredModel.objects.all()) == [used]
+    assert AuditEvent.objects.get(action="model.deleted").subject == "spare"
+
+
+def test_models_are_deleted_through_the_api(client: Client, everything: World, engineer: User) -> None:
+    free = RegisteredModel.objects.create(team=everything.model.team, name="spare")
+    client.force_login(engineer)
+    body = {"act": "delete", "models": [free.pk, everything.model.pk]}
+    answer = client.post("/api/v1/models/bulk/", body, content_type="application/json")
+    codes = {one["id"]: one["code"] for one in answer.json()["outcomes"]}
+    assert codes == {str(free.pk): None, str(everything.model.pk): "model.in_use"}
 
 
 def test_rows_of_others_are_as_if_they_were_not_there(client: Client, everything: World, stranger: User) -> None:

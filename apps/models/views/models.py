@@ -8,9 +8,11 @@ from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.accounts.bulk_pages import bulk_page
 from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, has_role, writes
@@ -18,6 +20,7 @@ from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import cards, dependents, services
 from apps.models.aliases import SUGGESTED
+from apps.models.bulk import MODEL_ACTS
 from apps.models.columns import MODELS
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
@@ -55,10 +58,18 @@ def listing(request: MemberRequest) -> HttpResponse:
         "search": search,
         "tag": tag,
         "tags": models.all_tags(),
+        "acts": MODEL_ACTS.values(),
         "writes": writes(request, request.team),
     }
     template = "models/_model_results.html" if request.htmx else "models/model_list.html"
     return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def bulk(request: MemberRequest) -> HttpResponse:
+    """What would happen to the chosen models; POST does it."""
+    rows = RegisteredModel.objects.visible_to(request.user).filter(team=request.team or None).select_related("team")
+    return bulk_page(request, MODEL_ACTS, rows.order_by("name"), kind="model", back=reverse("models:model-list"))
 
 
 @require_http_methods(["GET", "POST"])
