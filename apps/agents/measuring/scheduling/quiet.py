@@ -30,8 +30,17 @@ WALL_BEYOND_CPU_S = 2e-6
 SHARE_OF_BUDGET = 0.1
 """Share of the time that the budget leaves each candidate."""
 
-Tell = Callable[[str], object]
 Look = Callable[[], str | None]
+
+
+class Waits:
+    """Receives what a measurement waits for. This one keeps it to itself."""
+
+    def waiting(self, reason: str, waited_s: float, left_s: float) -> None:
+        """It has waited for `waited_s` seconds because of `reason`, and waits for at most `left_s` seconds more."""
+
+    def ended(self, waited_s: float) -> None:
+        """It waits no more."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def affordable_wait_s(most_s: float, budget_minutes: float, candidates: int) -> 
 
 def wait_for_quiet(
     limit_s: float,
-    tell: Tell,
+    waits: Waits,
     *,
     threads: int = 1,
     look: Look | None = None,
@@ -61,18 +70,21 @@ def wait_for_quiet(
 ) -> float:
     """Wait until the machine is quiet, at most `limit_s` seconds. Returns the seconds waited: 0 if it was quiet.
 
-    `tell` receives the reason for waiting once a second. `threads` is how many cores the measurement will need.
+    `waits` receives the reason for waiting once a second, and the end. `threads` is how many cores the measurement will
+    need.
     """
     look = look or (lambda: trouble(look_around(), threads))
-    begin = clock()
-    while (left_s := limit_s - (clock() - begin)) > 0:
-        reason = look()
+    begin, waited_s = clock(), 0.0
+    while waited_s < limit_s and (reason := look()) is not None:
         waited_s = clock() - begin
-        if reason is None:
-            return waited_s if waited_s >= LOOK_EVERY_S else 0.0
-        tell(f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})")
+        left_s = max(0.0, limit_s - waited_s)
+        told = f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})"
+        waits.waiting(told, waited_s, left_s)
         sleep(min(LOOK_EVERY_S, left_s))
-    return min(limit_s, clock() - begin)
+        waited_s = clock() - begin
+    waited_s = min(limit_s, clock() - begin) if waited_s else 0.0
+    waits.ended(waited_s)
+    return waited_s
 
 
 def trouble(window: Window, threads: int = 1, cores: int | None = None) -> str | None:
