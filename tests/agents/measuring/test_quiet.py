@@ -89,8 +89,8 @@ def test_the_wait_takes_a_tenth_of_a_candidates_share_at_most(
     assert affordable_wait_s(most_s, minutes, candidates) == pytest.approx(seconds)
 
 
-def window(disturbed: float = 0.0, others: int | None = 0, **pressure: float) -> Window:
-    return Window(disturbed, others, Pressure(seconds=0.25, **pressure))
+def window(interrupted: float = 0.0, others: int | None = 0, delayed: float = 0.0, **pressure: float) -> Window:
+    return Window(interrupted, delayed, others, Pressure(seconds=0.25, **pressure))
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,10 @@ def window(disturbed: float = 0.0, others: int | None = 0, **pressure: float) ->
         (window(others=4), 1, "4 programs compete for the cores"),
         (window(others=1), 4, "another program competes for the cores"),
         (window(others=None), 1, None),
-        (window(disturbed=0.1), 1, None),
-        (window(disturbed=0.2, others=None), 1, "other programs interrupted 20 % of the probes"),
+        (window(interrupted=0.1), 1, None),
+        (window(interrupted=0.2, others=None), 1, "other programs interrupted 20 % of the probes"),
+        (window(interrupted=0.06, delayed=0.04), 1, None),
+        (window(interrupted=0.04, delayed=0.08), 1, "the host or interrupts delayed 12 % of the probes"),
         (window(steal_share=0.3), 1, "the host takes 30 % of the cores' time"),
         (window(steal_share=0.01), 1, None),
         (window(throttled_periods=1), 1, "the CPU limit of its control group slows it down"),
