@@ -62,19 +62,27 @@ def courses_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Course]
 def remaining_s(forecast: Forecast, steps: Iterable[SessionStep], now: datetime) -> float:
     """Seconds until the session's end if its steps never wait."""
     active = [step for step in steps if step.status in ACTIVE]
-    lefts = [_left_s(step, forecast.steps.get(step.key, 0.0), now) for step in active]
+    lefts = [
+        _left_s(step, forecast.steps.get(step.key, 0.0), forecast.waits.get(step.key, 0.0), now) for step in active
+    ]
     longest_s = max(lefts, default=0.0)
     return max(longest_s, (sum(lefts) + forecast.later_s) / max(1, forecast.at_once))
 
 
-def _left_s(step: SessionStep, foreseen_s: float, now: datetime) -> float:
-    """Seconds until the step ends. The further it has come by its own account, the more that counts."""
+def _left_s(step: SessionStep, foreseen_s: float, foreseen_wait_s: float, now: datetime) -> float:
+    """Seconds until the step ends. The further it has come by its own account, the more that counts.
+
+    `foreseen_wait_s` is the part of `foreseen_s` for which it should wait for a quiet machine. Once it is known, what
+    the step says counts instead: what keeps it waiting is expected to last as long as it may wait.
+    """
     if step.status != Status.RUNNING or step.started_at is None:
         return foreseen_s
-    took_s = max(0.0, (now - step.started_at).total_seconds())
-    by_forecast_s = max(foreseen_s - took_s, OVERRUN * took_s)
+    known = step.quiet_waited_s is not None
+    waited_s, waits_s = (step.quiet_waited_s or 0.0, step.quiet_left_s) if known else (0.0, foreseen_wait_s)
+    worked_s = max(0.0, (now - step.started_at).total_seconds() - waited_s)
+    by_forecast_s = max(foreseen_s - foreseen_wait_s - worked_s, OVERRUN * worked_s)
     if not step.progress:
-        return by_forecast_s
-    by_itself_s = took_s * (1 - step.progress) / step.progress
+        return by_forecast_s + waits_s
+    by_itself_s = worked_s * (1 - step.progress) / step.progress
     weight = step.progress**2
-    return (1 - weight) * by_forecast_s + weight * by_itself_s
+    return (1 - weight) * by_forecast_s + weight * by_itself_s + waits_s

@@ -21,7 +21,17 @@ from django.utils import timezone
 
 from apps.agents.contracts.errors.packaging import SigningKeyUnusable
 from apps.agents.contracts.faults import Fault
-from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.contracts.job import (
+    CheckpointKept,
+    Event,
+    Job,
+    JobFailure,
+    JobResult,
+    LogLine,
+    MetricValue,
+    Progress,
+    QuietWait,
+)
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
@@ -161,6 +171,7 @@ class StepRun:
         self.lost = threading.Event()
         self._keeper: checkpoints.Keeper | None = None
         self._progress: Progress | None = None
+        self._quiet_wait: QuietWait | None = None
         self._lines: list[LogEntry] = []
         self._points: list[MetricValue] = []
         self._written_at = self._checked_at = self._drawn_at = 0.0
@@ -260,6 +271,7 @@ class StepRun:
         match event:
             case Progress():
                 self._progress = event
+                self._quiet_wait = event.quiet_wait or self._quiet_wait
             case LogLine():
                 self._note(event.level, event.message)
             case MetricValue(step=None):
@@ -298,10 +310,10 @@ class StepRun:
         Curves are written if their time has come, or if they are to be `drawn` in any case.
         """
         self._written_at = time.monotonic()
-        progress, lines, curves = self._progress, self._lines, self._new_curves(drawn)
+        progress, wait, lines, curves = self._progress, self._quiet_wait, self._lines, self._new_curves(drawn)
         if progress is None and not lines and curves is None:
             return
-        self._progress, self._lines = None, []
+        self._progress, self._quiet_wait, self._lines = None, None, []
         with transaction.atomic():
             if progress is not None:
                 held = self.step.note_progress(
@@ -311,6 +323,8 @@ class StepRun:
                 held = self.step.renew(self.patience.lease)
             if held:
                 LogEntry.objects.bulk_create(lines)
+            if held and wait is not None:
+                self.step.note_quiet_wait(wait)
             if held and curves is not None:
                 self.step.note_curves(curves)
         if held:

@@ -65,6 +65,7 @@ def _record(step: SessionStep) -> StepRecord:
         error=step.error or None,
         fault=Fault(step.fault) if step.fault else None,
         duration_s=step.taken_from.get("duration_s") if step.taken_from else step.duration_s,
+        quiet_wait_s=0.0 if step.taken_from else step.quiet_waited_s or 0.0,
         size_bytes=_size_bytes(step),
         taken=bool(step.taken_from),
     )

@@ -12,20 +12,30 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.forecast import Forecast
+from apps.agents.contracts.job import Progress, QuietWait
 from apps.agents.contracts.reports.evaluation import Part
-from apps.agents.contracts.state import Decision, Phase, Status, StepKind, StepRequest
+from apps.agents.contracts.state import (
+    JUDGING,
+    JUDGING_ALL,
+    JUDGING_WAIT,
+    Decision,
+    Phase,
+    Status,
+    StepKind,
+    StepRequest,
+)
 from apps.agents.session import manager
 from apps.models import clock
 from apps.optimization import pipeline
-from apps.optimization.durations import usual_s
+from apps.optimization.durations import WAITS, usual_s
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.progress import ALMOST, course_of, courses_of, remaining_s
+from apps.optimization.runner import StepRun
 from tests.agents.inmemory import InMemoryPipeline, Run, World, minilm, resnet
 
 # --- sessions replayed -----------------------------------------------------------------------------------------------
@@ -141,13 +151,14 @@ def test_progress_neither_jumps_nor_freezes(world: Callable[[], World], monkeypa
 
 
 @pytest.fixture
-def working(session: OptimizationSession) -> OptimizationSession:
-    """A session whose step has run for 30 of 60 foreseen seconds; 90 more are to follow."""
+def working(session: OptimizationSession, monkeypatch: pytest.MonkeyPatch) -> OptimizationSession:
+    """A session whose step has run for 30 of 60 foreseen seconds; 90 more are to follow. The clock stands still."""
     pipeline.advance(session.pk)
     step = session.steps.get()
     assert step.take("w:1", timedelta(minutes=5))
-    began = timezone.now() - timedelta(seconds=30)
-    session.steps.update(started_at=began)
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+    session.steps.update(started_at=now - timedelta(seconds=30))
     foreseen = Forecast(steps={step.key: 60.0}, later_s=90.0).model_dump(mode="json")
     OptimizationSession.objects.filter(pk=session.pk).update(forecast=foreseen, progress=0.0)
     session.refresh_from_db()
@@ -176,6 +187,44 @@ def test_what_a_step_reports_counts_the_more_the_further_it_is(working: Optimiza
     working.steps.update(progress=0.9)
     _, eta_s = course(working)
     assert eta_s == pytest.approx(0.19 * 30 + 0.81 * 30 / 9 + 90, abs=3)
+
+
+@pytest.mark.django_db
+def test_a_step_that_waits_for_a_quiet_machine_adds_how_long_it_may_still_wait(working: OptimizationSession) -> None:
+    step = working.steps.get()
+    assert step.note_quiet_wait(QuietWait(so_far_s=4.0, left_s=11.0))
+    _, waiting_s = course(working)
+    assert waiting_s == pytest.approx(60 - (30 - 4) + 11 + 90, abs=3)
+    assert step.note_quiet_wait(QuietWait(so_far_s=6.0, left_s=0.0))
+    assert course(working)[1] == pytest.approx(60 - (30 - 6) + 90, abs=3)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("waited_s", "left_s"), [(None, 60 - 30 + 90), (0.0, 60 - 10 - 30 + 90), (10.0, 120)])
+def test_a_foreseen_wait_counts_until_the_step_says_how_long_it_waited(
+    waited_s: float | None, left_s: float, working: OptimizationSession
+) -> None:
+    assert working.forecast is not None
+    working.forecast |= {"waits": {"analyse": 10.0}}
+    working.steps.update(quiet_waited_s=waited_s)
+    assert course(working)[1] == pytest.approx(left_s, abs=3)
+
+
+@pytest.mark.django_db
+def test_the_last_word_about_a_wait_is_kept_until_the_step_runs_again(session: OptimizationSession) -> None:
+    pipeline.advance(session.pk)
+    step = session.steps.get()
+    assert step.take("w:1", timedelta(minutes=5))
+    run = StepRun(step)
+    run.on_event(Progress(fraction=0.5, message="Waiting", quiet_wait=QuietWait(so_far_s=3.0, left_s=12.0)))
+    run.on_event(Progress(fraction=0.6, message="Timing"))
+    run._write()
+    step.refresh_from_db()
+    assert (step.message, step.quiet_waited_s, step.quiet_left_s) == ("Timing", 3.0, 12.0)
+
+    assert step.hand_back(reason="Its worker stopped.")
+    assert step.take("w:2", timedelta(minutes=5))
+    assert (step.quiet_waited_s, step.quiet_left_s) == (None, 0.0)
 
 
 @pytest.mark.django_db
@@ -213,7 +262,7 @@ def test_many_sessions_cost_one_query(
     working: OptimizationSession, start: Callable[..., OptimizationSession], django_assert_num_queries: Any
 ) -> None:
     sessions = [working, *(start() for _ in range(3))]
-    with django_assert_num_queries(2):  # the steps, and the database's clock
+    with django_assert_num_queries(1):  # the steps
         found = courses_of(sessions)
     assert found[working.pk].eta_s == pytest.approx(120, abs=3)
 
@@ -233,3 +282,23 @@ def test_steps_of_the_same_model_and_data_say_how_long_they_take(
     ended(StepKind.EVALUATE, 60.0, part=Part.EVALUATION)
     assert usual_s(start()) == {"evaluate": 12.0, "judge": 55.0, "judge all": 110.0}
     assert usual_s(working) == {}
+
+
+@pytest.mark.django_db
+def test_waits_for_a_quiet_machine_are_told_apart_and_the_last_ones_count(
+    working: OptimizationSession, start: Callable[..., OptimizationSession]
+) -> None:
+    for number in range(WAITS + 4):
+        waited_s = 15.0 if number < 4 else float(number % 2)
+        working.steps.create(
+            key=f"judge {number}",
+            kind=StepKind.EVALUATE,
+            parameters={"part": Part.EVALUATION},
+            status=Status.COMPLETED,
+            started_at=T0,
+            finished_at=T0 + timedelta(seconds=40 + waited_s),
+            quiet_waited_s=waited_s,
+        )
+    usual = usual_s(start())
+    assert (usual[JUDGING], usual[JUDGING_WAIT]) == (40.0, 0.5)
+    assert usual[JUDGING_ALL] == 40.0 * (WAITS + 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from apps.agents.contracts.values import Value
 
 
@@ -10,6 +12,8 @@ class Forecast(Value):
 
     steps: dict[str, float]
     """By key: how long each queued or running step should take in all."""
+    waits: dict[str, float] = Field(default_factory=dict)
+    """By key: how much of that should be waiting for a quiet machine, where some is expected."""
     later_s: float
     """What should follow after these steps, in seconds of work."""
     at_once: int = 1

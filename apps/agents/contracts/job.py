@@ -59,11 +59,21 @@ class OutputFile(Value):
     filename: str
 
 
+class QuietWait(Value):
+    """How long a job waits for a quiet machine before it times."""
+
+    so_far_s: float
+    left_s: float
+    """At most; 0 once it times."""
+
+
 class Progress(Value):
     type: Literal["progress"] = "progress"
     fraction: float
     message: str
     eta_s: float | None = None
+    quiet_wait: QuietWait | None = None
+    """`None` as long as the job has nothing new to say about it."""
 
 
 class LogLine(Value):

@@ -48,6 +48,8 @@ class Status(StrEnum):
 
 JUDGING = "judge"
 """In `SessionState.usual_s`: steps that judge a finalist, which take longer than those that rank."""
+JUDGING_WAIT = "judge wait"
+"""In `SessionState.usual_s`: how much longer such a step takes because it waits for a quiet machine."""
 JUDGING_ALL = "judge all"
 """In `SessionState.usual_s`: all such steps of a session of the same model and data."""
 ACTIVE = frozenset({Status.QUEUED, Status.RUNNING})
@@ -132,6 +134,8 @@ class StepRecord(Value):
     fault: Fault | None = None
     """What failed, if it was not the work itself. The failure then shows nothing about what the step tried."""
     duration_s: float | None = None
+    quiet_wait_s: float = 0.0
+    """How much of it the step spent waiting for a quiet machine before it timed."""
     size_bytes: int | None = None
     """The size of the step's artifact, if it made one."""
     taken: bool = False
@@ -428,7 +432,8 @@ class SessionState(Value):
     worked_s: float = 0.0
     """The session's own time, in which at least one of its steps ran, including failed tries."""
     usual_s: dict[str, float] = Field(default_factory=dict)
-    """How long steps took lately, by kind, and by `JUDGING` those that judge: of the same model and data if known."""
+    """How long steps took lately, by kind, and by `JUDGING` those that judge: of the same model and data if known.
+    Waiting for a quiet machine is not included."""
     parallelism: int = 1
     """How many steps may run at the same time: the number of live workers."""
     libraries: tuple[str, ...] = ()

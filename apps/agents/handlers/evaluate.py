@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from apps.agents.contracts.criteria import CountedSize, Criteria
-from apps.agents.contracts.job import JobResult, OutputFile
+from apps.agents.contracts.job import JobResult, OutputFile, QuietWait
 from apps.agents.contracts.job_arguments import LONGEST_TIMING_S, EvaluateArguments
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
@@ -26,6 +26,7 @@ from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget
 from apps.agents.measuring.engine import Engine
 from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.machine import describe_machine
+from apps.agents.measuring.scheduling.quiet import Waits
 from apps.agents.measuring.timer import InProcessTimer, Timer
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, catalogue
@@ -104,13 +105,25 @@ def _evidence(
 
 def _in_fresh_processes(context: JobContext, material: Material, effort: Effort, wait_s: float) -> FreshProcessTimer:
     return FreshProcessTimer(
-        material.original_file,
-        material.file,
-        material.scratch,
-        effort,
-        wait_s=wait_s,
-        tell=lambda why: context.progress(OUTPUTS_SHARE, why),
+        material.original_file, material.file, material.scratch, effort, wait_s=wait_s, waits=ReportedWaits(context)
     )
+
+
+class ReportedWaits(Waits):
+    """Tells the job how long all of its timings wait together."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context, self._before_s = context, 0.0
+
+    def waiting(self, reason: str, waited_s: float, left_s: float) -> None:
+        self._report(reason, QuietWait(so_far_s=self._before_s + waited_s, left_s=left_s))
+
+    def ended(self, waited_s: float) -> None:
+        self._before_s += waited_s
+        self._report("Starting a process that times both models", QuietWait(so_far_s=self._before_s, left_s=0.0))
+
+    def _report(self, doing: str, wait: QuietWait) -> None:
+        self._context.progress(OUTPUTS_SHARE, doing, quiet_wait=wait)
 
 
 def _explained(

@@ -12,9 +12,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -26,7 +26,7 @@ from apps.agents.measuring.effort import FEWEST_PROCESSES, PROCESSES_TAKE, ROUND
 from apps.agents.measuring.engine import Feeds
 from apps.agents.measuring.protocol import MESSAGE, ModelFile, Request, Result, Step, stored_feeds
 from apps.agents.measuring.record import Record
-from apps.agents.measuring.scheduling.quiet import wait_for_quiet
+from apps.agents.measuring.scheduling.quiet import Waits, wait_for_quiet
 from apps.agents.measuring.timer import settled
 from apps.agents.sandbox.programs import SOURCE_ROOT, Ended, started
 
@@ -52,8 +52,7 @@ class FreshProcessTimer:
     processes: int = FEWEST_PROCESSES
     wait_s: float = 0.0
     """Maximum seconds to wait for a quiet moment first."""
-    tell: Callable[[str], object] = str
-    """Receives the reason for waiting."""
+    waits: Waits = field(default_factory=Waits)
 
     @property
     def expected_s(self) -> float:
@@ -87,7 +86,7 @@ class _Series:
         self._start, self._waited_s = time.monotonic(), 0.0
 
     def compare(self) -> LatencyComparison:
-        self._waited_s = wait_for_quiet(self._timer.wait_s, self._timer.tell, threads=self._target.threads)
+        self._waited_s = wait_for_quiet(self._timer.wait_s, self._timer.waits, threads=self._target.threads)
         self._start = time.monotonic()
         while True:
             self._results.append(self._one(len(self._results)))

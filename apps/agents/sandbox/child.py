@@ -29,7 +29,17 @@ from apps.agents.contracts.errors.steps import (
     StepSandboxUnavailable,
 )
 from apps.agents.contracts.faults import Fault, blame, blamed, causes, disk_trouble
-from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.contracts.job import (
+    CheckpointKept,
+    Event,
+    Job,
+    JobFailure,
+    JobResult,
+    LogLine,
+    MetricValue,
+    Progress,
+    QuietWait,
+)
 from apps.agents.sandbox.cores import bind, written
 from apps.agents.sandbox.parent_watch import die_at_end_of, die_with_parent
 from apps.agents.sandbox.walls.closing import close_in
@@ -62,12 +72,18 @@ class JobContext:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        """Report that `fraction` of the job is done, 0 to 1, and that `eta_s` seconds are left, if known."""
+    def progress(
+        self, fraction: float, message: str, eta_s: float | None = None, *, quiet_wait: QuietWait | None = None
+    ) -> None:
+        """Report that `fraction` of the job is done, 0 to 1, and that `eta_s` seconds are left, if known.
+
+        A job that waits for a quiet machine adds how long it does.
+        """
         if not math.isfinite(fraction):
             raise ValueError(f"progress {fraction!r} is not a number between 0 and 1")
         known_eta = None if eta_s is None or not math.isfinite(eta_s) else max(0.0, eta_s)
-        self.send(Progress(fraction=min(1.0, max(0.0, fraction)), message=message, eta_s=known_eta))
+        done = min(1.0, max(0.0, fraction))
+        self.send(Progress(fraction=done, message=message, eta_s=known_eta, quiet_wait=quiet_wait))
 
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
         """Log a line for the people who watch the session."""

@@ -19,6 +19,7 @@ from apps.agents.contracts.forecast import Forecast
 from apps.agents.contracts.state import (
     ACTIVE,
     JUDGING,
+    JUDGING_WAIT,
     CandidateRecord,
     SessionState,
     StepKind,
@@ -59,6 +60,7 @@ def before_the_plan(state: SessionState) -> Forecast:
     candidates = min(MOST_CANDIDATES_GUESSED, state.criteria.budget.candidates)
     trying_s = min(candidates * each_s, max(0.0, 60 * state.criteria.budget.minutes - state.worked_s))
     judging_s = known.get(JUDGING, least_ranking_s(state.criteria) + judged_longer_s(state.criteria))
+    judging_s += known.get(JUDGING_WAIT, 0.0)
     steps = _active(state)
     missing = [kind for kind in (StepKind.ANALYSE, StepKind.PLAN) if not _has(state, kind)]
     later_s = trying_s + judging_s + usual_s(state, StepKind.PACKAGE) + sum(usual_s(state, kind) for kind in missing)
@@ -91,7 +93,8 @@ class Foresight:
     @property
     def forecast(self) -> Forecast:
         steps = {step.key: round(self._seconds(step), 1) for step in _active(self._state)}
-        return Forecast(steps=steps, later_s=round(self._later_s, 1), at_once=self._state.parallelism)
+        waits = {step.key: round(self._judging.wait_s, 1) for step in _active(self._state) if judges(step)}
+        return Forecast(steps=steps, waits=waits, later_s=round(self._later_s, 1), at_once=self._state.parallelism)
 
     @property
     def _state(self) -> SessionState:

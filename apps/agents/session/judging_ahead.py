@@ -8,7 +8,7 @@ from functools import cached_property
 from statistics import fmean
 
 from apps.agents.contracts.reports.evaluation import Part
-from apps.agents.contracts.state import JUDGING, JUDGING_ALL, SessionState, StepKind, StepRequest
+from apps.agents.contracts.state import JUDGING, JUDGING_ALL, JUDGING_WAIT, SessionState, StepKind, StepRequest
 from apps.agents.planning.minutes import judged_longer_s
 from apps.agents.session.finalists import Finals
 from apps.agents.session.search import Search
@@ -35,12 +35,23 @@ class JudgingAhead:
         finals = self.search.finals or self.search.finals_now
         return self.each_s * (1 + SECOND_FINALIST if finals is None else self._turns(finals))
 
-    @cached_property
+    @property
     def each_s(self) -> float:
-        """How long judging took. Before a finalist was judged: as long as usual, corrected by how much longer than
-        usual ranking took (its root, as part of both is chance), or estimated from how long ranking took. Before
-        anything was ranked: from earlier sessions, or the least it can take."""
-        judged = [took_s for one in self.search.trials if one.judge and (took_s := one.judge.duration_s)]
+        return self.work_s + self.wait_s
+
+    @cached_property
+    def wait_s(self) -> float:
+        """How long judging waits for a quiet machine: as in this session so far, else as it did lately."""
+        waited = [one.judge.quiet_wait_s for one in self.search.trials if one.judge and one.judge.duration_s]
+        return fmean(waited) if waited else self._state.usual_s.get(JUDGING_WAIT, 0.0)
+
+    @cached_property
+    def work_s(self) -> float:
+        """How long judging took, without waiting for a quiet machine. Before a finalist was judged: as long as usual,
+        corrected by how much longer than usual ranking took (its root, as part of both is chance), or estimated from
+        how long ranking took. Before anything was ranked: from earlier sessions, or the least it can take."""
+        ended = [one.judge for one in self.search.trials if one.judge]
+        judged = [step.duration_s - step.quiet_wait_s for step in ended if step.duration_s]
         if judged:
             return fmean(judged)
         usual, time_left = self._state.usual_s, self.search.time_left
@@ -61,7 +72,7 @@ class JudgingAhead:
         if (usual_s := self._state.usual_s.get(JUDGING_ALL)) is None:
             return turns
         asked = len(finals.keys) - len(finals.unasked)
-        usual = min(len(finals.keys), usual_s / self.each_s) - asked
+        usual = min(len(finals.keys), usual_s / self.work_s) - asked
         return (turns + max(0.0, usual)) / 2
 
     def _expected(self, finals: Finals) -> float:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from apps.agents.contracts.chain import MODEL
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.job import QuietWait
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.agents.session import halving
@@ -49,6 +50,10 @@ class SessionStep(models.Model):
     progress = models.FloatField(default=0.0)
     message = models.CharField(max_length=300, blank=True)
     eta_s = models.FloatField(null=True)
+    quiet_waited_s = models.FloatField(null=True)
+    """How long its last run has waited for a quiet machine before timing; empty before it could have."""
+    quiet_left_s = models.FloatField(default=0.0)
+    """How long it may still wait for one."""
     attempt = models.PositiveIntegerField(default=0)
     not_before = models.DateTimeField(null=True)
     """Backoff: the step is not claimed before this time."""
@@ -168,6 +173,8 @@ class SessionStep(models.Model):
                 progress=0.0,
                 message="",
                 eta_s=None,
+                quiet_waited_s=None,
+                quiet_left_s=0.0,
                 error_code="",
                 error="",
                 traceback="",
@@ -184,6 +191,9 @@ class SessionStep(models.Model):
 
     def note_progress(self, *, progress: float, message: str, eta_s: float | None) -> bool:
         return self._held(progress=min(1.0, max(0.0, progress)), message=message[:300], eta_s=eta_s)
+
+    def note_quiet_wait(self, wait: QuietWait) -> bool:
+        return self._held(quiet_waited_s=wait.so_far_s, quiet_left_s=wait.left_s)
 
     def note_curves(self, curves: Curves) -> bool:
         return self._held(curves=curves)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agents.contracts.criteria import PROFILES
-from apps.agents.contracts.state import JUDGING, JUDGING_ALL, SessionState, StepKind
+from apps.agents.contracts.state import JUDGING, JUDGING_ALL, JUDGING_WAIT, SessionState, Status, StepKind, StepRecord
 from apps.agents.session.forecast import Foresight
 from apps.agents.session.judging_ahead import JudgingAhead, judges
 from apps.agents.session.search import Search
@@ -67,6 +67,34 @@ def test_what_one_judging_took_says_how_long_the_next_takes():
     state = next(one for one in run(**UNSURE).states if any(s.duration_s and judges(s.request) for s in one.steps))
     (took_s,) = [step.duration_s for step in state.steps if judges(step.request) and step.duration_s]
     assert judging(state, usual_s={JUDGING: 999.0, StepKind.EVALUATE: 1.0}).each_s == took_s
+
+
+def test_how_long_judging_waits_for_a_quiet_machine_counts_besides_how_long_it_takes():
+    state = next(one for one in run(**UNSURE).states if any(s.duration_s and judges(s.request) for s in one.steps))
+    (judged,) = [step for step in state.steps if judges(step.request) and step.duration_s]
+    before = judging(before_judging(run(**UNSURE)), usual_s={JUDGING: 40.0, JUDGING_WAIT: 5.0})
+    assert (before.each_s, before.wait_s) == (before.work_s + 5, 5)
+
+    waited = judged.model_copy(update={"duration_s": 60.0, "quiet_wait_s": 15.0})
+    steps = tuple(waited if step is judged else step for step in state.steps)
+    ahead = judging(state, steps=steps, usual_s={JUDGING: 40.0, JUDGING_WAIT: 5.0, JUDGING_ALL: 90.0})
+    assert (ahead.work_s, ahead.wait_s, ahead.each_s) == (45, 15, 60), "as in this session"
+    finals = ahead.search.finals
+    assert finals is not None
+    usual = min(len(finals.keys), 90 / 45) - 1
+    assert ahead.later_s == pytest.approx((ahead._expected(finals) + usual) / 2 * 60)
+
+
+def test_the_forecast_says_which_part_of_a_step_is_waiting():
+    session = run(**UNSURE)
+    place = next(place for place, one in enumerate(session.decisions) if _asks(one.requests))
+    usual = {JUDGING: 40.0, JUDGING_WAIT: 5.0}
+    asked = session.states[place].model_copy(update={"steps": session.states[place + 1].steps[:-1], "usual_s": usual})
+    (request,) = session.decisions[place].requests
+    steps = (*asked.steps, StepRecord(request=request, status=Status.RUNNING))
+    forecast = Foresight(Search(asked.model_copy(update={"steps": steps}), catalogue())).forecast
+    assert forecast.waits == {request.key: 5.0}
+    assert forecast.steps[request.key] > 5
 
 
 def test_where_the_store_had_what_was_made_so_far_the_rest_takes_less():

@@ -11,8 +11,10 @@ import os
 import resource
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from apps.agents.contracts.reports.pressure import Pressure
 from apps.agents.measuring.scheduling.pressure import pressure_between, read_pressure, runnable_programs
@@ -30,19 +32,35 @@ WALL_BEYOND_CPU_S = 2e-6
 SHARE_OF_BUDGET = 0.1
 """Share of the time that the budget leaves each candidate."""
 
-Tell = Callable[[str], object]
 Look = Callable[[], str | None]
+Disturbance = Literal["interrupted", "delayed"]
+
+
+class Waits:
+    """Receives what a measurement waits for. This one keeps it to itself."""
+
+    def waiting(self, reason: str, waited_s: float, left_s: float) -> None:
+        """It has waited for `waited_s` seconds because of `reason`, and waits for at most `left_s` seconds more."""
+
+    def ended(self, waited_s: float) -> None:
+        """It waits no more."""
 
 
 @dataclass(frozen=True)
 class Window:
     """The result of one look at the machine."""
 
-    disturbed_share: float
-    """Share of probes that were interrupted, or took longer by wall clock than by CPU time."""
+    interrupted_share: float
+    """Share of probes from which another program took the core."""
+    delayed_share: float
+    """Share of the others that took longer by wall clock than by CPU time: the host or an interrupt held them up."""
     others: int | None
     """Median number of other programs that ran or waited for a core."""
     pressure: Pressure
+
+    @property
+    def disturbed_share(self) -> float:
+        return self.interrupted_share + self.delayed_share
 
 
 def affordable_wait_s(most_s: float, budget_minutes: float, candidates: int) -> float:
@@ -52,7 +70,7 @@ def affordable_wait_s(most_s: float, budget_minutes: float, candidates: int) -> 
 
 def wait_for_quiet(
     limit_s: float,
-    tell: Tell,
+    waits: Waits,
     *,
     threads: int = 1,
     look: Look | None = None,
@@ -61,18 +79,21 @@ def wait_for_quiet(
 ) -> float:
     """Wait until the machine is quiet, at most `limit_s` seconds. Returns the seconds waited: 0 if it was quiet.
 
-    `tell` receives the reason for waiting once a second. `threads` is how many cores the measurement will need.
+    `waits` receives the reason for waiting once a second, and the end. `threads` is how many cores the measurement will
+    need.
     """
     look = look or (lambda: trouble(look_around(), threads))
-    begin = clock()
-    while (left_s := limit_s - (clock() - begin)) > 0:
-        reason = look()
+    begin, waited_s = clock(), 0.0
+    while waited_s < limit_s and (reason := look()) is not None:
         waited_s = clock() - begin
-        if reason is None:
-            return waited_s if waited_s >= LOOK_EVERY_S else 0.0
-        tell(f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})")
+        left_s = max(0.0, limit_s - waited_s)
+        told = f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})"
+        waits.waiting(told, waited_s, left_s)
         sleep(min(LOOK_EVERY_S, left_s))
-    return min(limit_s, clock() - begin)
+        waited_s = clock() - begin
+    waited_s = min(limit_s, clock() - begin) if waited_s else 0.0
+    waits.ended(waited_s)
+    return waited_s
 
 
 def trouble(window: Window, threads: int = 1, cores: int | None = None) -> str | None:
@@ -86,35 +107,40 @@ def trouble(window: Window, threads: int = 1, cores: int | None = None) -> str |
     if steal is not None and steal > STEAL_SHARE:
         return f"the host takes {steal * 100:.0f} % of the cores' time"
     if window.disturbed_share > DISTURBED_SHARE:
-        return f"other programs interrupted {window.disturbed_share * 100:.0f} % of the probes"
+        others_do = window.interrupted_share >= window.delayed_share
+        disturb = "other programs interrupted" if others_do else "the host or interrupts delayed"
+        return f"{disturb} {window.disturbed_share * 100:.0f} % of the probes"
     return None
 
 
 def look_around(probes: int = PROBES) -> Window:
     """Probe the current core for a quarter of a second."""
-    disturbed, others = 0, []
+    disturbed, others = Counter[Disturbance | None](), []
     before = read_pressure()
     for _ in range(probes):
-        disturbed += _probe_is_disturbed()
+        disturbed[_disturbance_of_a_probe()] += 1
         running = runnable_programs()
         if running is not None:
             others.append(max(0, running - 1))
         time.sleep(REST_S)
     return Window(
-        disturbed_share=disturbed / probes,
+        interrupted_share=disturbed["interrupted"] / probes,
+        delayed_share=disturbed["delayed"] / probes,
         others=round(statistics.median(others)) if others else None,
         pressure=pressure_between(before, read_pressure()),
     )
 
 
-def _probe_is_disturbed() -> bool:
-    """Use the core for a few milliseconds. Returns whether another program took it meanwhile."""
+def _disturbance_of_a_probe() -> Disturbance | None:
+    """Use the core for a few milliseconds. Returns what took it meanwhile."""
     interrupted, start, cpu = _interruptions(), time.perf_counter(), time.thread_time()
     while time.thread_time() - cpu < PROBE_S:
         continue
     cpu_s = time.thread_time() - cpu
     wall_s = time.perf_counter() - start
-    return _interruptions() > interrupted or wall_s > WALL_OVER_CPU * cpu_s + WALL_BEYOND_CPU_S
+    if _interruptions() > interrupted:
+        return "interrupted"
+    return "delayed" if wall_s > WALL_OVER_CPU * cpu_s + WALL_BEYOND_CPU_S else None
 
 
 def _interruptions() -> int:
