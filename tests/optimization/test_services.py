@@ -273,6 +273,7 @@ def test_resuming_keeps_what_is_completed_and_does_the_rest_again(session: Optim
     assert (package.attempt, package.error) == (0, "")
 
 
+@pytest.mark.children
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("stored", "small_handlers", "impatient")
 def test_a_resumed_session_comes_to_its_verdict(
