@@ -111,16 +111,19 @@ sbom: $(STAMP)
 	@$(BIN)/python requirements/sbom.py
 
 # What most changes break is found here: rows, pages, the API and the boundaries. Left to `make test` are the files whose
-# every test runs a session in child processes, loads a framework, starts a server, draws hostile values, walks every page
-# and route as everybody, reads all installed packages or migrates the database there and back.
+# every test runs a session in child processes, loads a framework, starts processes or a browser, draws hostile values, walks
+# every page and route as everybody, reads all installed packages or migrates the database there and back; and single tests
+# marked `children`. Left-out files cost no import either, and every process imports all that it collects.
 QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,accounts/test_single_sign_on \
-	api/test_contract api/test_document api/test_generated_client boundaries/test_dependencies boundaries/test_light_children boundaries/test_web_process \
-	lathe/test_away lathe/test_processes lathe/test_redis lathe/test_sentry \
-	models/test_migrations portal/test_access portal/test_hostile_values \
-	$(addprefix optimization/test_,checkpoints choice collected_files collecting continuing exported failing_knowledge \
-	fuzzed_summaries infrastructure migrations parents pipeline plan_edits restored reusing students undecided_ends undecided_sessions))
-QUICK := $(QUICK_WITHOUT) --numprocesses 3 -k "not InAChild" \
-	-m "not slow and not browser and not assets and not timing and not recovery" \
+	api/test_contract api/test_document api/test_generated_client \
+	$(addprefix boundaries/test_,dependencies light_children light_jobs source_roots web_process) \
+	$(addprefix lathe/test_,away processes redis sentry testing) \
+	models/test_browser models/test_migrations portal/test_access portal/test_hostile_values portal/test_upgrade \
+	$(addprefix optimization/test_,checkpoints choice collected_files collecting continuing decay every_process exported \
+	failing_knowledge fuzzed_summaries infrastructure memory_pipeline migrations nearest parents pipeline plan_edits \
+	real_sessions restored reusing students taking undecided_ends undecided_sessions))
+QUICK := $(QUICK_WITHOUT) --numprocesses 3 \
+	-m "not children and not slow and not browser and not assets and not timing and not recovery" \
 	$(addprefix tests/,accounts api boundaries guide lathe models optimization portal)
 quick: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest $(QUICK)

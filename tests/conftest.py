@@ -32,7 +32,13 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("lathe")
 
-pytest_plugins = ["tests.assets.plugin", "tests.flushing", "tests.side_by_side", "tests.portal.standing"]
+pytest_plugins = [
+    "tests.assets.plugin",
+    "tests.flushing",
+    "tests.portal.standing",
+    "tests.side_by_side",
+    "tests.template_database",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

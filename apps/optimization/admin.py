@@ -21,7 +21,7 @@ from apps.audit.models import AuditEvent
 from apps.bulk import act_on_each
 from apps.optimization import breakers, criteria, services
 from apps.optimization import messages as messages_of_work
-from apps.optimization.errors import CriteriaContradictory, CriteriaInvalid
+from apps.optimization.errors.criteria import CriteriaContradictory, CriteriaInvalid
 from apps.optimization.models import (
     MEASURING_QUEUES,
     AnalysisReport,

@@ -17,7 +17,7 @@ from apps.agents.planning.conflicts.checking import conflicts_of, contradictions
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit import trail
 from apps.optimization import default_criteria
-from apps.optimization.errors import (
+from apps.optimization.errors.criteria import (
     CriteriaBuiltIn,
     CriteriaContradictory,
     CriteriaInvalid,

@@ -12,7 +12,7 @@ from apps.agents.contracts.phrasing import capitalized
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.catalogue import catalogue
 from apps.optimization import metric_limits, output_limits
-from apps.optimization.forms import Question, criteria_questions
+from apps.optimization.forms.questions import Question, criteria_questions
 from apps.optimization.localized import localized
 from apps.optimization.models import CriteriaSet
 

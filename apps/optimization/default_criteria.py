@@ -17,7 +17,7 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.planning.conflicts.values import Precedence
 from apps.audit import trail
-from apps.optimization.errors import CriteriaOutdated, DefaultOfAnotherTeam
+from apps.optimization.errors.criteria import CriteriaOutdated, DefaultOfAnotherTeam
 from apps.optimization.models import CriteriaSet, DefaultCriteria
 
 

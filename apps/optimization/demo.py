@@ -17,7 +17,7 @@ from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
 from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel
 from apps.models.services import add_dataset, add_version, register_model
-from apps.optimization.errors import DemoRefused
+from apps.optimization.errors.demo import DemoRefused
 from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.services import session_start
 

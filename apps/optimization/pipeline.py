@@ -28,7 +28,7 @@ from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.ids import bound_ids
 from apps.optimization import collecting, events, matrices, memory, messages, taking_over
-from apps.optimization.errors import SessionErrored
+from apps.optimization.errors.running import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
 

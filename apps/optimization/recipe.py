@@ -13,7 +13,7 @@ from apps.agents.contracts.reports.recipe import (
     StudentRecord,
 )
 from apps.agents.contracts.state import Verdict
-from apps.optimization.errors import NoRecipe
+from apps.optimization.errors.results import NoRecipe
 from apps.optimization.lineage import Lineage, format_of, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of

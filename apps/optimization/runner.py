@@ -55,7 +55,7 @@ from apps.optimization import (
     workers,
 )
 from apps.optimization.curves import Curves, extended
-from apps.optimization.errors import InfrastructureFailed, StepErrored
+from apps.optimization.errors.running import InfrastructureFailed, StepErrored
 from apps.optimization.identity import identity_of
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.texts import storable

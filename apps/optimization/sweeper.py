@@ -20,7 +20,7 @@ from apps.models.inspection import remove_abandoned_scratch
 from apps.models.messages import CHECKS_QUEUE
 from apps.models.timing import timing
 from apps.optimization import attendance, breakers, messages, pipeline, scratch, tallies, watching, workers
-from apps.optimization.errors import WorkerLost
+from apps.optimization.errors.running import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 
 logger = logging.getLogger(__name__)

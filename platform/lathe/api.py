@@ -13,10 +13,10 @@ from apps.accounts.api_lists import ListColumnsView
 from apps.guide.api import FindView
 from apps.models.api import routes as store_routes
 from apps.notifications.api import routes as notification_routes
-from apps.optimization.api import PredictionsView, StorageView
-from apps.optimization.api import routes as optimization_routes
-from apps.optimization.api_criteria import DefaultCriteriaView
-from apps.optimization.api_side_by_side import CompareFileView, CompareView, TrendView
+from apps.optimization.api.criteria import DefaultCriteriaView
+from apps.optimization.api.operation import PredictionsView, StorageView
+from apps.optimization.api.routes import routes as optimization_routes
+from apps.optimization.api.side_by_side import CompareFileView, CompareView, TrendView
 from lathe.operations.api import OperationsView, ResumeView, VerifyTrailView
 
 app_name = "api"

@@ -35,18 +35,19 @@ def sources() -> dict[str, Path]:
     return found
 
 
-def imported(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """What `node` imports anywhere, except for type checkers: modules, with the name that is taken of each."""
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        children: Iterator[ast.AST] = iter(node.orelse)
-    else:
-        children = ast.iter_child_nodes(node)
-    if isinstance(node, ast.Import):
-        yield from ((alias.name, "") for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        yield from ((node.module or "", alias.name) for alias in node.names)
-    for child in children:
-        yield from imported(child)
+def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """What `tree` imports anywhere, except for type checkers: modules, with the name that is taken of each."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            waiting.extend(node.orelse)
+        elif not isinstance(node, ast.expr):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
 def graph_of(modules: Mapping[str, str]) -> Graph:
@@ -76,19 +77,27 @@ def circles_of(graph: Graph) -> set[frozenset[str]]:
     return {frozenset(other for other in reach[name] if name in reach[other]) for name in graph if name in reach[name]}
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = graph_of({name: path.read_text() for name, path in sources().items()})
-    assert len(graph) > 300
-    assert {tuple(sorted(circle)) for circle in circles_of(graph) - ALLOWED.keys()} == set()
+@pytest.fixture(scope="module")
+def product() -> Graph:
+    return graph_of({name: path.read_text() for name, path in sources().items()})
 
 
-def test_every_circle_that_is_allowed_is_there() -> None:
-    graph = graph_of({name: path.read_text() for name, path in sources().items()})
-    assert ALLOWED.keys() <= circles_of(graph)
+@pytest.fixture(scope="module")
+def circles(product: Graph) -> set[frozenset[str]]:
+    return circles_of(product)
+
+
+def test_no_modules_import_each_other_in_a_circle(product: Graph, circles: set[frozenset[str]]) -> None:
+    assert len(product) > 300
+    assert {tuple(sorted(circle)) for circle in circles - ALLOWED.keys()} == set()
+
+
+def test_every_circle_that_is_allowed_is_there(circles: set[frozenset[str]]) -> None:
+    assert ALLOWED.keys() <= circles
 
 
 @pytest.mark.parametrize(
-    ("second", "circles"),
+    ("second", "wanted"),
     [
         ("import apps.first", {frozenset({"apps.first", "apps.second"})}),
         ("from apps import first", {frozenset({"apps.first", "apps.second"})}),
@@ -98,6 +107,6 @@ def test_every_circle_that_is_allowed_is_there() -> None:
     ],
     ids=["module", "from its package", "inside a function", "for type checkers only", "another"],
 )
-def test_a_circle_is_found_wherever_the_import_stands(second: str, circles: set[frozenset[str]]) -> None:
+def test_a_circle_is_found_wherever_the_import_stands(second: str, wanted: set[frozenset[str]]) -> None:
     modules = {"apps.first": "from apps.second import two", "apps.second": second, "apps.third": "import apps.first"}
-    assert circles_of(graph_of(modules)) == circles
+    assert circles_of(graph_of(modules)) == wanted

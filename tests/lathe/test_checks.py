@@ -110,6 +110,7 @@ def test_a_key_that_uploaded_code_can_read_is_refused():
     assert [error.id for error in unusable_signing_key(within)] == ["lathe.E003", "lathe.E004"]
 
 
+@pytest.mark.children
 def test_the_checks_at_the_start_fail_with_a_key_that_cannot_sign(tmp_path):
     key = tmp_path / "key.pem"
     key.write_text("no key")

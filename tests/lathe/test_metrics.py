@@ -356,6 +356,7 @@ def told_by(process: subprocess.Popen[str]) -> tuple[float, float]:
     return float(requests), float(values['lathe_websocket_connections{page="bell"}'])
 
 
+@pytest.mark.children
 def test_each_of_several_processes_tells_the_sum_of_all(tmp_path: Path):
     first, second, third = (counting(tmp_path, times) for times in (3, 4, 5))
     first.kill()

@@ -168,6 +168,7 @@ def test_actors_set_their_own_limits_and_give_up_in_the_end():
         assert dramatiq.get_broker().get_actor(actor.options["on_retry_exhausted"])
 
 
+@pytest.mark.children
 class TestInAChild:
     """With the real child process."""
 

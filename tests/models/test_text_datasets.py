@@ -104,6 +104,7 @@ class TestTheForm:
         assert list(response.context["form"].errors) == ["max_tokens"]
 
 
+@pytest.mark.children
 class TestInAChild:
     """With the real child process."""
 

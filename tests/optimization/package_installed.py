@@ -18,8 +18,9 @@ from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Object
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status
 from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import forms, services
+from apps.optimization import services
 from apps.optimization.admin import PipelineSettingsForm
+from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import Worker
 from tests.agents.inmemory import InMemoryPipeline, resnet
 from tests.optimization import crank
@@ -36,9 +37,7 @@ GRID = [(256, "even"), (256, "quantiles"), (64, "even"), (64, "quantiles")]
 
 
 def test_forms_and_the_admin_offer_it() -> None:
-    offered = [
-        field for field in forms.CriteriaForm().fields.values() if PALETTE in dict(getattr(field, "choices", ()))
-    ]
+    offered = [field for field in CriteriaForm().fields.values() if PALETTE in dict(getattr(field, "choices", ()))]
     assert len(offered) == 3  # Allowed, required and forbidden ones.
     assert PALETTE in dict(PipelineSettingsForm().fields["disabled_techniques"].choices)
 

@@ -22,7 +22,7 @@ from apps.models import clock
 from apps.models.models import DataSet
 from apps.notifications.models import BellEntry
 from apps.optimization import breakers, jobs, pipeline, runner, services, sweeper, workers
-from apps.optimization.errors import TechniquePaused
+from apps.optimization.errors.resources import TechniquePaused
 from apps.optimization.models import Breaker, BreakerKind, OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.waiting import waits_of
 from tests.optimization import crank

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from apps.accounts.models import User
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.optimization import live, services
-from apps.optimization.errors import NoRecipe
+from apps.optimization.errors.results import NoRecipe
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import OptimizationSession
 from apps.optimization.recipe import recipe_of, recipe_of_step

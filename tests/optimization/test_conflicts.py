@@ -17,8 +17,9 @@ from apps.agents.contracts.state import Status, Verdict
 from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as services
-from apps.optimization.errors import CriteriaContradictory, SessionContradictory
-from apps.optimization.forms import CriteriaForm
+from apps.optimization.errors.criteria import CriteriaContradictory
+from apps.optimization.errors.starting import SessionContradictory
+from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
 from apps.optimization.outcomes import keep_report
 from apps.optimization.pipeline import _keep_candidates

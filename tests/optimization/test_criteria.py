@@ -9,7 +9,7 @@ from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective, merged
 from apps.audit.models import AuditEvent
 from apps.optimization import criteria
-from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
+from apps.optimization.errors.criteria import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
 from apps.optimization.models import CriteriaSet
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria, services
 from apps.optimization.default_criteria import defaults_of, set_default
-from apps.optimization.errors import CriteriaMissing, CriteriaOutdated, DefaultOfAnotherTeam
+from apps.optimization.errors.criteria import CriteriaMissing, CriteriaOutdated, DefaultOfAnotherTeam
 from apps.optimization.models import CriteriaSet, OptimizationSession
 
 pytestmark = pytest.mark.django_db

@@ -6,6 +6,7 @@ import pytest
 
 from apps.errors import UserError
 from apps.optimization import errors
+from apps.optimization.errors.running import SessionErrored, StepErrored, WorkerLost
 
 pytestmark = pytest.mark.portable
 
@@ -82,11 +83,11 @@ CODES = {
 
 
 def test_codes_and_statuses_are_stable() -> None:
-    ours = [error for error in UserError.catalogue() if error.__module__ == errors.__name__]
+    ours = [error for error in UserError.catalogue() if error.__module__.startswith(f"{errors.__name__}.")]
     assert {error.code: error.status for error in ours} == CODES
 
 
-@pytest.mark.parametrize("error", [errors.WorkerLost(attempts=3), errors.StepErrored(), errors.SessionErrored()])
+@pytest.mark.parametrize("error", [WorkerLost(attempts=3), StepErrored(), SessionErrored()])
 def test_a_member_reads_a_whole_sentence(error: UserError) -> None:
     assert error.message[0].isupper()
     assert error.message.endswith(".")

@@ -20,7 +20,7 @@ from apps.agents.evaluation.decidability import Decides
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create
-from apps.optimization.errors import SessionContradictory, SizeUncounted
+from apps.optimization.errors.starting import SessionContradictory, SizeUncounted
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version

@@ -204,21 +204,25 @@ def test_of_a_long_history_little_is_read(version: ModelVersion, dataset: DataSe
     memory.remember(ended(version, dataset))
     template = SessionFingerprint.objects.get()
     example = Experience.objects.get()
-    for number in range(999):
-        session = OptimizationSession(
-            team=version.model.team, version=version, dataset=dataset, criteria_body=Criteria().model_dump(mode="json")
+    request = {"version": version, "dataset": dataset, "criteria_body": Criteria().model_dump(mode="json")}
+    ended_now = {"status": Status.COMPLETED, "finished_at": timezone.now()}
+    sessions = OptimizationSession.objects.bulk_create(
+        OptimizationSession(team=version.model.team, **request, **ended_now) for _ in range(999)
+    )
+    sizes = [50_000 + 100 * number for number in range(999)]
+    rows = SessionFingerprint.objects.bulk_create(
+        SessionFingerprint(
+            session=session, body={**template.body, "parameters": size}, parameters=size, measured_at=timezone.now()
         )
-        session.status, session.finished_at = Status.COMPLETED, timezone.now()
-        session.save()
-        body = {**template.body, "parameters": 50_000 + 100 * number}
-        row = SessionFingerprint.objects.create(
-            session=session, body=body, parameters=body["parameters"], measured_at=timezone.now()
-        )
-        fields = {
-            name: getattr(example, name)
-            for name in ("kinds", "family", "chain", "tables", "predicted", "speedup", "size_ratio", "drop", "verdict")
-        }
-        Experience.objects.bulk_create(Experience(fingerprint=row, key=f"c{n:02}", **fields) for n in range(10))
+        for session, size in zip(sessions, sizes, strict=True)
+    )
+    fields = {
+        name: getattr(example, name)
+        for name in ("kinds", "family", "chain", "tables", "predicted", "speedup", "size_ratio", "drop", "verdict")
+    }
+    Experience.objects.bulk_create(
+        Experience(fingerprint=row, key=f"c{n:02}", **fields) for row in rows for n in range(10)
+    )
     with CaptureQueriesContext(connection) as asked:
         found = memory.recalled_for_preview(version, dataset, Criteria())
     assert found.lessons[KIND].sessions == memory.MOST_SESSIONS

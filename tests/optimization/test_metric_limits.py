@@ -9,7 +9,8 @@ from django.core.exceptions import ValidationError
 
 from apps.agents.contracts.criteria import Constraints, Criteria, merged
 from apps.optimization.criteria_diff import differences
-from apps.optimization.forms import ContinueForm, CriteriaForm
+from apps.optimization.forms.continuing import ContinueForm
+from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.metric_limits import MetricLimitsField, in_words
 
 LIMITED = Criteria(constraints=Constraints(metric_limits={"macro_f1": 2.0, "top5": 0.5}, max_output_deviation=0.1))

@@ -16,7 +16,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create
-from apps.optimization.errors import NothingToTry
+from apps.optimization.errors.starting import NothingToTry
 from apps.optimization.models import CriteriaSet, OptimizationSession
 
 pytestmark = [pytest.mark.django_db, pytest.mark.portable]

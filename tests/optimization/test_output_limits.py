@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from apps.agents.contracts.criteria import Constraints, Criteria, merged
 from apps.optimization.criteria_diff import differences
-from apps.optimization.forms import CriteriaForm
+from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.output_limits import OutputLimitsField
 from tests.optimization.test_metric_limits import filled
 

@@ -23,7 +23,7 @@ from apps.models.models import AliasRequest, Blob
 from apps.models.services import move_alias
 from apps.models.storage import open_blob
 from apps.optimization import jobs, pipeline, scratch, services
-from apps.optimization.errors import NothingToPromote, NotPromoted
+from apps.optimization.errors.results import NothingToPromote, NotPromoted
 from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank
 

@@ -20,7 +20,7 @@ from apps.agents.contracts.state import Status, StepKind
 from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import plan_moves, services
-from apps.optimization.errors import PlanEditsInvalid
+from apps.optimization.errors.starting import PlanEditsInvalid
 from apps.optimization.models import AnalysisReport, CriteriaSet, OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.snapshot import session_state

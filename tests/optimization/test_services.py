@@ -20,21 +20,16 @@ from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization import jobs, services
 from apps.optimization.criteria import create
-from apps.optimization.errors import (
+from apps.optimization.errors.criteria import CriteriaInvalid, CriteriaMissing
+from apps.optimization.errors.lifecycle import SessionMoveRefused
+from apps.optimization.errors.resources import (
     AcceleratorUnavailable,
-    CriteriaInvalid,
-    CriteriaMissing,
-    DataSetNotReady,
-    NoPackage,
-    NoReport,
-    NothingToPromote,
     ProviderUnavailable,
-    SessionMoveRefused,
-    TeamsDiffer,
     TechniqueDisabled,
     TechniqueUnavailable,
-    VersionNotReady,
 )
+from apps.optimization.errors.results import NoPackage, NoReport, NothingToPromote
+from apps.optimization.errors.starting import DataSetNotReady, TeamsDiffer, VersionNotReady
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
 from apps.optimization.models.operation import ACCELERATION
 from apps.optimization.services.preview import session_preview
@@ -278,6 +273,7 @@ def test_resuming_keeps_what_is_completed_and_does_the_rest_again(session: Optim
     assert (package.attempt, package.error) == (0, "")
 
 
+@pytest.mark.children
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("stored", "small_handlers", "impatient")
 def test_a_resumed_session_comes_to_its_verdict(

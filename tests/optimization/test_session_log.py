@@ -54,6 +54,7 @@ def work_as_a_worker_does() -> None:
             middleware.after_process_message(broker, proxy)
 
 
+@pytest.mark.children
 @pytest.mark.usefixtures("stored", "small_handlers", "impatient")
 def test_ids_go_from_the_page_to_the_child(
     version: ModelVersion, dataset: DataSet, engineer: User, worker_log: io.StringIO

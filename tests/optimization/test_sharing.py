@@ -15,7 +15,7 @@ from apps.accounts.link_tokens import digest_of
 from apps.accounts.models import User
 from apps.audit.models import AuditEvent
 from apps.optimization import services
-from apps.optimization.errors import ReportLinksOff, ReportLinkUnusable
+from apps.optimization.errors.sharing import ReportLinksOff, ReportLinkUnusable
 from apps.optimization.models import OptimizationSession, PipelineSettings, ReportLink
 from tests.portal import world
 from tests.portal.world import World

@@ -20,8 +20,10 @@ from apps.models.errors import ModelInUse
 from apps.models.models import DataSet, ModelMetadata, ModelVersion
 from apps.models.services import delete_model
 from apps.models.storage import open_blob, put_stream
-from apps.optimization import errors, services
-from apps.optimization.forms import SessionForm
+from apps.optimization import services
+from apps.optimization.errors import students
+from apps.optimization.errors.starting import TeamsDiffer, VersionNotReady
+from apps.optimization.forms.starting import SessionForm
 from apps.optimization.models import OptimizationSession
 from apps.optimization.recipe import recipe_of
 from tests.optimization import material
@@ -98,7 +100,7 @@ def test_a_version_of_another_team_is_no_students_version(
     form = SessionForm({"version": version.pk, "student": foreign.pk}, user=engineer, team=team)
     assert "student" in form.errors
     assert "theirs" not in str(form["student"])
-    with pytest.raises(errors.TeamsDiffer, match="theirs") as refused:
+    with pytest.raises(TeamsDiffer, match="theirs") as refused:
         start(student=foreign)
     assert refused.value.field == "student"
     assert not OptimizationSession.objects.exists()
@@ -114,8 +116,8 @@ def test_a_viewer_starts_none(viewer: User, version: ModelVersion, student: Mode
 @pytest.mark.parametrize(
     ("summary", "error", "words"),
     [
-        (material.MODEL, errors.StudentFormatDiffers, "ONNX"),
-        (SMALL.model_copy(update={"outputs": SMALL.inputs}), errors.StudentInterfaceDiffers, "its outputs are"),
+        (material.MODEL, students.StudentFormatDiffers, "ONNX"),
+        (SMALL.model_copy(update={"outputs": SMALL.inputs}), students.StudentInterfaceDiffers, "its outputs are"),
     ],
 )
 def test_a_student_that_does_not_fit_is_refused_by_name(
@@ -134,13 +136,13 @@ def test_a_student_that_does_not_fit_is_refused_by_name(
 def test_the_original_and_models_that_nothing_trains_are_refused(
     start: Callable[..., OptimizationSession], version: ModelVersion, student: ModelVersion, team: Team, engineer: User
 ) -> None:
-    with pytest.raises(errors.StudentIsOriginal, match="resnet v1 is the model that is optimized"):
+    with pytest.raises(students.StudentIsOriginal, match="resnet v1 is the model that is optimized"):
         start(student=version)
     pair = [model(team, engineer, name, material.MODEL) for name in ("first", "second")]
-    with pytest.raises(errors.StudentNotTaught, match="ONNX"):
+    with pytest.raises(students.StudentNotTaught, match="ONNX"):
         start(version=pair[0], student=pair[1])
     ModelVersion.objects.filter(pk=student.pk).update(status="pending")
-    with pytest.raises(errors.VersionNotReady, match="small v1"):
+    with pytest.raises(VersionNotReady, match="small v1"):
         start(student=ModelVersion.objects.get(pk=student.pk))
 
 

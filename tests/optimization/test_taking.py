@@ -18,7 +18,8 @@ from apps.agents.contracts.state import CandidateStatus, Status
 from apps.audit.models import AuditEvent
 from apps.models.storage import open_blob
 from apps.optimization import jobs, services
-from apps.optimization.errors import CandidateNotTakable, CandidateUnknown, SessionMoveRefused
+from apps.optimization.errors.lifecycle import SessionMoveRefused
+from apps.optimization.errors.results import CandidateNotTakable, CandidateUnknown
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from tests.optimization import crank, handlers

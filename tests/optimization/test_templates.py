@@ -16,7 +16,7 @@ from apps.agents.contracts.plan_edits import NamedLink, PlanEdits
 from apps.audit.models import AuditEvent
 from apps.models.models import InspectionStatus, ModelVersion
 from apps.optimization import criteria, services
-from apps.optimization.errors import (
+from apps.optimization.errors.templates import (
     NoVersionReady,
     TemplateElsewhere,
     TemplateIncomplete,

@@ -18,7 +18,7 @@ from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKi
 from apps.audit.models import AuditEvent
 from apps.models.storage import open_blob
 from apps.optimization import services
-from apps.optimization.errors import NothingToPromote
+from apps.optimization.errors.results import NothingToPromote
 from apps.optimization.models import OptimizationSession
 from lathe import terminal
 from tests.optimization.arguments import arguments_of

@@ -58,6 +58,7 @@ def test_a_worker_that_opens_uploads_says_how_far_they_are_closed_in(engineer: U
     assert row["sandbox"] is None
 
 
+@pytest.mark.children
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("stored", "small_handlers", "impatient")
 def test_each_evaluation_tells_how_quiet_its_machine_was(session: OptimizationSession, engineer: User) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.optimization.errors import NoCard
+from apps.optimization.errors.results import NoCard
 from tests.portal import world
 from tests.portal.world import World
 

@@ -22,7 +22,7 @@ from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Status,
 from apps.agents.measuring.scheduling.health import Health
 from apps.agents.techniques.spec import Family, Risk
 from apps.optimization import live, vocabulary, waiting
-from apps.optimization.forms import ContinueForm
+from apps.optimization.forms.continuing import ContinueForm
 from apps.optimization.localized import listed, localized, number_of_bytes, signed, with_unit
 from apps.optimization.models.choices import choices_of
 from apps.optimization.rendering import report_html

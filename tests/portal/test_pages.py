@@ -21,7 +21,7 @@ from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.techniques.catalogue import BrokenTechnique
 from apps.models.models import ModelVersion
 from apps.optimization import live
-from apps.optimization.forms import CriteriaForm
+from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
 from apps.optimization.services import preview
 from tests.optimization import material

@@ -20,7 +20,7 @@ from apps.agents.session.headline import headline_of
 from apps.models import clock
 from apps.models.models import Blob, DataSet, ModelVersion
 from apps.optimization import own_time
-from apps.optimization.errors import SessionMoveRefused
+from apps.optimization.errors.lifecycle import SessionMoveRefused
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.criteria_and_edits import WithCriteriaAndEdits

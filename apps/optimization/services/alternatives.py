@@ -11,7 +11,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.session.taking import trade
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
-from apps.optimization.errors import CandidateFileGone, CandidateUnknown
+from apps.optimization.errors.results import CandidateFileGone, CandidateUnknown
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession
 from apps.optimization.services.report import CandidateReport, SessionReport

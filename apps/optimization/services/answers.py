@@ -16,7 +16,7 @@ from apps.agents.contracts.state import Status, StepKind, Verdict
 from apps.agents.contracts.values import Value
 from apps.agents.files import answers_file
 from apps.models.storage import local_path
-from apps.optimization.errors import CandidateUnknown, NoAnswers, NoPicture
+from apps.optimization.errors.results import CandidateUnknown, NoAnswers, NoPicture
 from apps.optimization.models import KeptAnswers, OptimizationSession
 
 NONE_JUDGED = gettext_noop("no candidate was judged on the test examples.")

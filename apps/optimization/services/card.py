@@ -23,7 +23,7 @@ from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.compatibility import format_label
 from apps.models.cards import texts_of
 from apps.models.models import ModelVersion
-from apps.optimization.errors import NoCard
+from apps.optimization.errors.results import NoCard
 from apps.optimization.lineage import format_of
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of

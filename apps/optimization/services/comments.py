@@ -12,7 +12,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.audit import trail
 from apps.optimization import events
-from apps.optimization.errors import CommentOfAnother
+from apps.optimization.errors.comments import CommentOfAnother
 from apps.optimization.models import OptimizationSession, SessionComment
 from apps.texts import storable
 

@@ -14,7 +14,7 @@ from apps.agents.contracts.loss_limits import for_task
 from apps.agents.techniques.interface import interface_difference
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.default_criteria import named_or_default
-from apps.optimization.errors import ComparedInterfaceDiffers, NothingToProve, TeamsDiffer, VersionNotReady
+from apps.optimization.errors.starting import ComparedInterfaceDiffers, NothingToProve, TeamsDiffer, VersionNotReady
 from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.services.start import MAX_SEED, begin, check, wanted_criteria
 from apps.optimization.services.students import why_not_ready

@@ -17,7 +17,8 @@ from apps.agents.planning.conflicts.checking import conflicts_of, contradictions
 from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Resolution
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import breakers
-from apps.optimization.errors import DataSetNotReady, SessionContradictory, UnknownResolution, VersionNotReady
+from apps.optimization.errors.criteria import UnknownResolution
+from apps.optimization.errors.starting import DataSetNotReady, SessionContradictory, VersionNotReady
 from apps.optimization.models import AnalysisReport, Worker
 from apps.optimization.services.foresight import earlier_evaluations
 from apps.optimization.services.students import why_not_ready

@@ -22,14 +22,14 @@ from apps.agents.session.steps import ANALYSE
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import taking_over, workers
-from apps.optimization.errors import (
+from apps.optimization.errors.continuing import (
     ContinuedElsewhere,
     ContinuedOtherwise,
     ContinuedUnchanged,
     NothingToContinue,
-    SessionMoveRefused,
     SessionTooOld,
 )
+from apps.optimization.errors.lifecycle import SessionMoveRefused
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import Candidate, CriteriaSet, OptimizationSession
 from apps.optimization.services.start import Continuation, session_start, wanted_criteria

@@ -21,7 +21,7 @@ from apps.agents.planning.edit_checks import WrongEdit, wrong_edits
 from apps.agents.planning.minutes import Minutes
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import breakers
-from apps.optimization.errors import PlanEditsInvalid
+from apps.optimization.errors.starting import PlanEditsInvalid
 from apps.optimization.lineage import exported_analyses
 from apps.optimization.models import AnalysisReport, Worker
 

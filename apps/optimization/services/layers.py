@@ -16,7 +16,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.files import answers_file
 from apps.agents.measuring.operator_times import CONVERSIONS
 from apps.models.storage import local_path
-from apps.optimization.errors import CandidateUnknown, NoLayers
+from apps.optimization.errors.results import CandidateUnknown, NoLayers
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import KeptAnswers, OptimizationSession
 from apps.optimization.side_by_side.layers import LayerCell, stored_layers

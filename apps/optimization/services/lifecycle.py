@@ -11,7 +11,7 @@ from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.agents.session.steps import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
 from apps.audit import trail
 from apps.optimization import collecting, events, messages
-from apps.optimization.errors import SessionMoveRefused
+from apps.optimization.errors.lifecycle import SessionMoveRefused
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.start import session_start

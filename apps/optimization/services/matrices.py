@@ -19,7 +19,9 @@ from apps.agents.session.preparation import measuring_queue
 from apps.agents.session.steps import starting_from
 from apps.audit import trail
 from apps.optimization import collecting, events, messages, pipeline
-from apps.optimization.errors import CandidateUnknown, SessionMoveRefused, SpeedGridInvalid, SpeedNotMeasurable
+from apps.optimization.errors.lifecycle import SessionMoveRefused
+from apps.optimization.errors.matrices import SpeedGridInvalid, SpeedNotMeasurable
+from apps.optimization.errors.results import CandidateUnknown
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.outages import require_queue

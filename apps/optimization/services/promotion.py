@@ -18,7 +18,7 @@ from apps.audit import trail
 from apps.models.models import Alias, AliasRequest, ModelVersion
 from apps.models.services import adopt_artifact, move_or_ask, undo_or_ask
 from apps.optimization import events
-from apps.optimization.errors import NothingToPromote, NotPromoted
+from apps.optimization.errors.results import NothingToPromote, NotPromoted
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.regressions import tell_of_regression

@@ -10,7 +10,7 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization.errors import SessionMoveRefused
+from apps.optimization.errors.lifecycle import SessionMoveRefused
 from apps.optimization.models import OptimizationSession
 
 

@@ -32,7 +32,7 @@ from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.compatibility import format_label
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
-from apps.optimization.errors import NoPackage, NoReport
+from apps.optimization.errors.results import NoPackage, NoReport
 from apps.optimization.lineage import Lineage, Link, exported_analyses, format_of_candidate, runtime_of_original
 from apps.optimization.memory import minutes_spent
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep

@@ -14,7 +14,7 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.values import Value
 from apps.audit import trail
-from apps.optimization.errors import ReportLinkRevoked, ReportLinksOff, ReportLinkUnusable
+from apps.optimization.errors.sharing import ReportLinkRevoked, ReportLinksOff, ReportLinkUnusable
 from apps.optimization.models import OptimizationSession, PipelineSettings, ReportLink
 from apps.optimization.services.report import SessionReport, report
 

@@ -30,19 +30,15 @@ from apps.optimization import breakers, events, memory, messages
 from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.devices import framework_of
-from apps.optimization.errors import (
+from apps.optimization.errors.criteria import CriteriaMissing
+from apps.optimization.errors.resources import (
     AcceleratorUnavailable,
-    CriteriaMissing,
-    DataSetNotReady,
-    NothingToTry,
     ProviderUnavailable,
-    SizeUncounted,
-    TeamsDiffer,
     TechniqueDisabled,
     TechniquePaused,
     TechniqueUnavailable,
-    VersionNotReady,
 )
+from apps.optimization.errors.starting import DataSetNotReady, NothingToTry, SizeUncounted, TeamsDiffer, VersionNotReady
 from apps.optimization.messages import RUN_STEP_ON_GPU
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
 from apps.optimization.room import room_for

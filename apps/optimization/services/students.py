@@ -8,13 +8,12 @@ from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.compatibility import format_label
 from apps.agents.techniques.interface import in_place_of, interface_difference
 from apps.models.models import Inspected, ModelVersion
-from apps.optimization.errors import (
+from apps.optimization.errors.starting import TeamsDiffer, VersionNotReady
+from apps.optimization.errors.students import (
     StudentFormatDiffers,
     StudentInterfaceDiffers,
     StudentIsOriginal,
     StudentNotTaught,
-    TeamsDiffer,
-    VersionNotReady,
 )
 
 

@@ -17,7 +17,8 @@ from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
 from apps.optimization import breakers, collecting, events, messages, pipeline
 from apps.optimization import localized as written
-from apps.optimization.errors import CandidateNotTakable, CandidateUnknown, DecisionUnknown, SessionMoveRefused
+from apps.optimization.errors.lifecycle import SessionMoveRefused
+from apps.optimization.errors.results import CandidateNotTakable, CandidateUnknown, DecisionUnknown
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from apps.optimization.snapshot import session_state

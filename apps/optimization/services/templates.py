@@ -8,7 +8,7 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.audit import trail
 from apps.models.models import ModelVersion, RegisteredModel
-from apps.optimization.errors import (
+from apps.optimization.errors.templates import (
     NoVersionReady,
     TemplateElsewhere,
     TemplateIncomplete,

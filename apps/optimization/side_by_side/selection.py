@@ -8,7 +8,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from apps.optimization.errors import ComparedItemUnknown, ComparedKindsDiffer, TooFewCompared, TooManyCompared
+from apps.optimization.errors.side_by_side import (
+    ComparedItemUnknown,
+    ComparedKindsDiffer,
+    TooFewCompared,
+    TooManyCompared,
+)
 
 FEWEST, MOST = 2, 6
 PARAMETER = "item"

@@ -19,7 +19,7 @@ from apps.agents.contracts.state import CandidateStatus, Status, StepKind, Verdi
 from apps.agents.session.comparing import KEY as COMPARED_KEY
 from apps.agents.session.finalists import at_level
 from apps.models.models import ModelVersion
-from apps.optimization.errors import ComparedItemUnknown, ComparedTeamsDiffer
+from apps.optimization.errors.side_by_side import ComparedItemUnknown, ComparedTeamsDiffer
 from apps.optimization.lineage import Lineage, Link, format_of_candidate
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.side_by_side.readings import Reading, Role, reading_of

@@ -12,7 +12,7 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.optimization import services
-from apps.optimization.forms_comments import CommentForm
+from apps.optimization.forms.comments import CommentForm
 from apps.optimization.models import OptimizationSession, SessionComment
 from apps.optimization.views.sessions import detail_page, visible_session
 

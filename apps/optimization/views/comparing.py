@@ -15,8 +15,8 @@ from apps.errors import UserError
 from apps.models.models import ModelVersion
 from apps.optimization import services
 from apps.optimization.default_criteria import defaults_of
-from apps.optimization.errors import ComparedItemUnknown
-from apps.optimization.forms import CompareForm
+from apps.optimization.errors.side_by_side import ComparedItemUnknown
+from apps.optimization.forms.comparing import CompareForm
 from apps.optimization.side_by_side.selection import PARAMETER, Kind, selected
 
 

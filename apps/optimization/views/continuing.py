@@ -14,7 +14,7 @@ from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.optimization import services
-from apps.optimization.forms import ContinueForm
+from apps.optimization.forms.continuing import ContinueForm
 from apps.optimization.views.sessions import visible_session
 
 

@@ -21,8 +21,8 @@ from apps.optimization import default_criteria
 from apps.optimization.columns import CRITERIA
 from apps.optimization.criteria_diff import changes_of
 from apps.optimization.default_criteria import defaults_of
-from apps.optimization.errors import UnknownResolution
-from apps.optimization.forms import CriteriaForm
+from apps.optimization.errors.criteria import UnknownResolution
+from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import CriteriaSet
 from apps.optimization.services import CriteriaCheck, checked
 from apps.tables import csv_of_rows, wants_csv

@@ -21,8 +21,9 @@ from apps.errors import UserError
 from apps.optimization import plan_moves, services
 from apps.optimization.default_criteria import precedence
 from apps.optimization.edited_plan import layer_table, read_name, rows, shown, ticked_layers, written
-from apps.optimization.errors import UnknownResolution
-from apps.optimization.forms import SessionForm, WhatIfForm
+from apps.optimization.errors.criteria import UnknownResolution
+from apps.optimization.forms.starting import SessionForm
+from apps.optimization.forms.what_if import WhatIfForm
 from apps.optimization.parameter_forms import ParametersForm
 
 _BUTTON_STAYS = ("pin", "unpin", "up", "down")

@@ -24,7 +24,7 @@ from apps.models.views.aliases import tell_move
 from apps.models.views.approvals import requests_with_rights
 from apps.optimization import live, services
 from apps.optimization.cards import card_response
-from apps.optimization.forms import PromoteForm, RollBackForm
+from apps.optimization.forms.promotion import PromoteForm, RollBackForm
 from apps.optimization.matrix_plots import left_out, tables
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_for

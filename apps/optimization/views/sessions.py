@@ -25,10 +25,13 @@ from apps.errors import UserError
 from apps.optimization import live, plan_moves, services
 from apps.optimization.columns import SESSIONS
 from apps.optimization.default_criteria import defaults_of
-from apps.optimization.errors import NothingToTry, SessionDeleted
+from apps.optimization.errors.lifecycle import SessionDeleted
+from apps.optimization.errors.starting import NothingToTry
 from apps.optimization.filters import SessionFilter
-from apps.optimization.forms import CompareForm, SessionForm, WhatIfForm
-from apps.optimization.forms_comments import CommentForm
+from apps.optimization.forms.comments import CommentForm
+from apps.optimization.forms.comparing import CompareForm
+from apps.optimization.forms.starting import SessionForm
+from apps.optimization.forms.what_if import WhatIfForm
 from apps.optimization.models import CriteriaSet, OptimizationSession, SessionTemplate
 from apps.optimization.session_log import Form, log_response
 from apps.optimization.views import plan_edits

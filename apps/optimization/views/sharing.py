@@ -17,7 +17,7 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, writes
 from apps.accounts.services import require_role
 from apps.optimization import services
-from apps.optimization.forms_sharing import ShareForm
+from apps.optimization.forms.sharing import ShareForm
 from apps.optimization.models import ReportLink
 from apps.optimization.views.sessions import visible_session
 

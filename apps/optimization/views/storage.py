@@ -13,7 +13,7 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.optimization import services
-from apps.optimization.forms import RetentionForm
+from apps.optimization.forms.retention import RetentionForm
 from apps.optimization.services.storage import DAYS
 
 

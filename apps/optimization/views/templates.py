@@ -19,8 +19,8 @@ from apps.agents.contracts.plan_edits import edits_in_words
 from apps.errors import UserError
 from apps.models.models import ModelVersion
 from apps.optimization import services
-from apps.optimization.errors import TemplateOfComparison
-from apps.optimization.forms_templates import NewTemplateForm, TemplateForm
+from apps.optimization.errors.templates import TemplateOfComparison
+from apps.optimization.forms.templates import NewTemplateForm, TemplateForm
 from apps.optimization.models import SessionTemplate
 from apps.optimization.views.sessions import number_in, visible_session
 

@@ -20,7 +20,7 @@ from apps.api import answers, example, row_of
 from apps.models.filters import id_of
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
-from apps.optimization.api_rows import EXAMPLE_QUESTION, named_rows
+from apps.optimization.api.rows import EXAMPLE_QUESTION, named_rows
 from apps.optimization.criteria_diff import Comparison, compared
 from apps.optimization.default_criteria import Defaults, defaults_of, named_or_default, precedence, set_default
 from apps.optimization.filters import CriteriaFilter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -17,11 +17,6 @@ from apps.optimization import services
 from apps.optimization.models import OptimizationSession
 from apps.optimization.pictures import picture_response
 from apps.optimization.serializers import SessionSerializer
-
-if TYPE_CHECKING:
-    Base = viewsets.GenericViewSet[OptimizationSession]
-else:
-    Base = object
 
 CANDIDATE = OpenApiParameter(
     "candidate", str, description="The key of a judged candidate. Without it, the one that is delivered."
@@ -42,7 +37,7 @@ class MeasureSerializer(serializers.Serializer[Any]):
     )
 
 
-class EvidenceActions(Base):
+class EvidenceActions(viewsets.GenericViewSet[OptimizationSession]):
     """Routes of a session that are beside its report."""
 
     @extend_schema(

@@ -1,0 +1,1 @@
+"""The API for sessions, criteria and the installation."""
