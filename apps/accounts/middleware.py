@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 from django.conf import settings
@@ -19,26 +20,36 @@ SESSION_KEY = "team"
 API = "/api/"
 
 
-def current_membership(request: HttpRequest) -> Membership | None:
-    """The user's membership in the last chosen team, or in the first team by name; `None` without a team."""
+def memberships_of(request: HttpRequest) -> list[Membership]:
+    """The user's memberships, in the order of the teams' names."""
     if not request.user.is_authenticated:
-        return None
-    memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
-    chosen: int | None = request.session.get(SESSION_KEY)
-    found = (memberships.filter(team_id=chosen).first() if chosen else None) or memberships.first()
+        return []
+    return list(Membership.objects.filter(user=request.user).select_related("team").order_by("team__name"))
+
+
+def current_membership(request: HttpRequest, memberships: Sequence[Membership]) -> Membership | None:
+    """The one in the last chosen team, or in the first team by name; `None` without a team."""
+    chosen: int | None = request.session.get(SESSION_KEY) if memberships else None
+    found = next((one for one in memberships if one.team_id == chosen), next(iter(memberships), None))
     if found is not None:
         bind_ids(team=found.team_id)
     return found
 
 
 class CurrentTeamMiddleware:
-    """Sets `request.membership` and `request.team`, both falsy for users without a team, looked up on first use."""
+    """Sets `request.memberships`, `request.membership` and `request.team`, all falsy for users without a team. They are
+    looked up on first use.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.membership = SimpleLazyObject(lambda: current_membership(request))  # type: ignore[attr-defined]
+        memberships: Any = SimpleLazyObject(lambda: memberships_of(request))
+        request.memberships = memberships  # type: ignore[attr-defined]
+        request.membership = SimpleLazyObject(  # type: ignore[attr-defined]
+            lambda: current_membership(request, memberships)
+        )
         request.team = SimpleLazyObject(lambda: getattr(request.membership, "team", None))  # type: ignore[attr-defined]
         return self.get_response(request)
 

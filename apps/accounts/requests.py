@@ -22,6 +22,7 @@ class MemberRequest(HttpRequest):
     team: Team
     """Falsy for a user without a team."""
     membership: Membership
+    memberships: list[Membership]
     htmx: HtmxDetails
 
 

@@ -48,6 +48,10 @@ class FileOrUploadForm(forms.Form):
             raise forms.ValidationError(_("The upload no longer exists. Choose the file again."), code="upload.unknown")
         return upload
 
+    def add_error(self, field: str | None, error: Any) -> None:
+        """An upload that is wrong is shown, and marked, at the file's field: its own is hidden."""
+        super().add_error("file" if field == "upload" else field, error)
+
     def source(self) -> dict[str, Any]:
         """The arguments for services that accept a file."""
         return {"upload": self.cleaned_data["upload"], "file": self.cleaned_data["file"]}

@@ -216,10 +216,16 @@ def makers(session: OptimizationSession) -> dict[str, SessionStep]:
     return Lineage(session).makers
 
 
-def exported_analyses(session: OptimizationSession) -> list[dict[str, Any]]:
-    """The bodies of the analyses of the original's exports, in the order in which they were requested."""
-    steps = session.steps.filter(kind=StepKind.ANALYSE, status=Status.COMPLETED).exclude(parent_key="")
-    return [step.result for step in steps.order_by("pk")]
+def exported_analyses(session: OptimizationSession, steps: Iterable[SessionStep] | None = None) -> list[dict[str, Any]]:
+    """The bodies of the analyses of the original's exports, in the order in which they were requested. `steps` are the
+    session's in order, if they are at hand.
+    """
+    rows = session.steps.filter(kind=StepKind.ANALYSE).order_by("pk") if steps is None else steps
+    return [
+        step.result
+        for step in rows
+        if step.kind == StepKind.ANALYSE and step.status == Status.COMPLETED and step.parent_key
+    ]
 
 
 def runtime_of_original(version: ModelVersion) -> str:

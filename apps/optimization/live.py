@@ -139,12 +139,12 @@ def read(session: OptimizationSession) -> LiveSession:
         higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
         primary=_primary(rows, session),
         runtime=runtime_of_original(session.version),
-        runtimes=_runtimes(session),
+        runtimes=_runtimes(session, steps),
         scatter=_scatter(rows, session),
-        wait=waits_of([session]).get(session.pk),
+        wait=waits_of([session], now).get(session.pk),
         course=course_of(session, steps, now),
-        own_time_s=session.own_time_s(now),
-        waited_s=session.waited_s(now),
+        own_time_s=session.own_time_s(now, steps),
+        waited_s=session.waited_s(now, steps),
         comments=list(session.comments.select_related("author").order_by("-pk")[:COMMENTS])[::-1],
         edits=shown(Plan.model_validate(session.plan).edits) if session.plan and session.edits_body else [],
     )
@@ -174,10 +174,11 @@ def _trainings(steps: list[SessionStep]) -> list[SessionStep]:
     return [step for step in drawn if step.status == Status.RUNNING] or drawn[-1:]
 
 
-def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:
+def _runtimes(session: OptimizationSession, steps: list[SessionStep]) -> tuple[RuntimeReport, ...]:
     """Empty until there are two runtimes to compare."""
-    exported, original = exported_analyses(session), getattr(session, "analysis", None)
-    if not exported or original is None:
+    exported = exported_analyses(session, steps)
+    original = getattr(session, "analysis", None) if exported else None
+    if original is None:
         return ()
     return runtime_reports(*(AnalysisReport.model_validate(body) for body in (original.body, *exported)))
 

@@ -48,15 +48,15 @@ def course_of(session: OptimizationSession, steps: Iterable[SessionStep], now: d
     return Course(round(progress, 4), round(left_s, 1) if forecast.planned else None)
 
 
-def courses_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Course]:
+def courses_of(sessions: Iterable[OptimizationSession], now: datetime | None = None) -> Mapping[UUID, Course]:
     """The course of each of `sessions`, in one query for all active ones."""
     rows = list(sessions)
     active = [session.pk for session in rows if session.is_active]
     steps: dict[UUID, list[SessionStep]] = defaultdict(list)
     for step in SessionStep.objects.filter(session__in=active).defer("result") if active else ():
         steps[step.session_id].append(step)
-    now = clock.now()
-    return {session.pk: course_of(session, steps[session.pk], now) for session in rows}
+    moment = now or clock.now()
+    return {session.pk: course_of(session, steps[session.pk], moment) for session in rows}
 
 
 def remaining_s(forecast: Forecast, steps: Iterable[SessionStep], now: datetime) -> float:

@@ -60,16 +60,15 @@ class _Entry:
     ready_at: datetime
 
 
-def _waits_now(wanted: Collection[UUID]) -> dict[UUID, Wait]:
+def _waits_at(now: datetime, living: list[Worker], wanted: Collection[UUID]) -> dict[UUID, Wait]:
     """The waits of the waiting ones among the sessions `wanted`. However many others wait, the number of queries is
     the same, and of each only its place in line is read.
     """
-    now = clock.now()
     running = list(SessionStep.objects.filter(status=Status.RUNNING).only(*_OF_A_RUNNING_STEP))
     at_work = {step.session_id for step in running}
     typical = typical_durations_s()
     paused = PipelineSettings.current().paused_queues
-    living, resting = workers.alive(), breakers.paused_workers()
+    resting = breakers.paused_workers()
     waits: dict[UUID, Wait] = {}
     for queue, entries in _entries().items():
         there = workers.working_on(queue, living)
@@ -83,12 +82,16 @@ def _waits_now(wanted: Collection[UUID]) -> dict[UUID, Wait]:
     return waits
 
 
-def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
-    """The waits of the waiting ones among `sessions`. Makes no query if none is active."""
+def waits_of(
+    sessions: Iterable[OptimizationSession], now: datetime | None = None, living: list[Worker] | None = None
+) -> Mapping[UUID, Wait]:
+    """The waits of the waiting ones among `sessions`. Makes no query if none is active. `now` is the database's time,
+    and `living` are the live workers, if they are at hand.
+    """
     active = {session.pk for session in sessions if session.is_active}
     if not active:
         return {}
-    return _waits_now(active)
+    return _waits_at(now or clock.now(), workers.alive() if living is None else living, active)
 
 
 def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +15,7 @@ from dataclasses import replace
 from benchmarks.installation import REDIS, ROOT, SERVER, Place, installed
 from benchmarks.load import browsing, lists, live, queued, uploads
 from benchmarks.load.form import FORMS, Form
-from benchmarks.load.report import Found, page
+from benchmarks.load.report import Found, page, with_section
 from benchmarks.truth.rows import verdict
 
 REPORT, DOCUMENT = ROOT / "build" / "load" / "report.md", ROOT / "docs" / "scale.md"
@@ -43,7 +42,7 @@ def main() -> int:
     REPORT.write_text(f"# Lathe under load\n\n{text}")
     print(f"Written to {REPORT.relative_to(ROOT)}.")
     if given.write:
-        DOCUMENT.write_text(with_section(DOCUMENT.read_text(), text))
+        DOCUMENT.write_text(with_section(DOCUMENT.read_text(), SECTION, text))
     return int(any(row.holds is False for part in parts for row in part.rows))
 
 
@@ -71,15 +70,6 @@ def _made(form: Form, place: Place, names: list[str], loads: list[float]) -> Ite
         for row in found.rows:
             print(f"  {verdict(row):8} {row.claim}: {row.found} (bound: {row.bound})", flush=True)
         yield found
-
-
-def with_section(document: str, text: str) -> str:
-    """`document` with `text` as its section on load. Raises `ValueError` if it has no such section."""
-    before, found, rest = document.partition(SECTION)
-    if not found:
-        raise ValueError(f"The document has no section '{SECTION.strip()}'.")
-    following = re.search(r"^## ", rest, re.MULTILINE)
-    return f"{before}{SECTION}\n{text}{chr(10) + rest[following.start() :] if following else ''}"
 
 
 if __name__ == "__main__":

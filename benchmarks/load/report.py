@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,8 +31,12 @@ class Found:
     tables: tuple[Table, ...] = ()
 
     def __str__(self) -> str:
+        return f"### {self.heading}\n\n{self.body}"
+
+    @property
+    def body(self) -> str:
+        """All of it below the heading."""
         blocks = [
-            f"### {self.heading}",
             self.how,
             *([markdown(self.rows)] if self.rows else []),
             *map(str, self.tables),
@@ -41,14 +46,30 @@ class Found:
 
 def page(form: str, takes: str, parts: Iterable[Found], loads: Sequence[float]) -> str:
     """All parts, and on what they were measured. `loads` are the machine's load averages between them."""
+    head = f"""Form *{form}* ({takes}) of `make load`. {measured_on(loads)} Web server, workers, PostgreSQL, Redis, the
+visitors and the browser share them."""
+    return "\n\n".join([head, *map(str, parts)]) + "\n"
+
+
+def measured_on(loads: Sequence[float]) -> str:
+    """When, and on which machine. `loads` are its load averages meanwhile."""
     from apps.agents.measuring.machine import describe_machine
 
     machine = describe_machine()
-    head = f"""Form *{form}* ({takes}) of `make load`, measured on {datetime.now(UTC):%Y-%m-%d}: {machine.cpu}, \
-{machine.cores} cores for everything (web server, workers, PostgreSQL, Redis, the visitors and the browser),
-{platform.system()} {platform.release()}. The load average was {min(loads):.1f} to {max(loads):.1f} between the \
-parts."""
-    return "\n\n".join([head, *map(str, parts)]) + "\n"
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine.cpu}, {machine.cores} cores for everything,\n"
+        f"{platform.system()} {platform.release()}. The load average was {min(loads):.1f} to {max(loads):.1f} "
+        "meanwhile."
+    )
+
+
+def with_section(document: str, section: str, text: str) -> str:
+    """`document` with `text` below the heading `section`. Raises `ValueError` if it has no such section."""
+    before, found, rest = document.partition(section)
+    if not found:
+        raise ValueError(f"The document has no section '{section.strip()}'.")
+    following = re.search(r"^## ", rest, re.MULTILINE)
+    return f"{before}{section}\n{text}{chr(10) + rest[following.start() :] if following else ''}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -40,6 +40,14 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// Skipping to the content leaves the address as it is: a form sent from there would come back to the content's begin, and
+// not to what is wrong.
+document.addEventListener("click", (event) => {
+  if (!event.target.closest(".skip")) return;
+  event.preventDefault();
+  document.getElementById("content").focus();
+});
+
 // The list's filters change the address without loading the page, and what is saved is the present address.
 document.addEventListener("submit", (event) => {
   const query = event.target.querySelector("[data-address-query]");
@@ -88,8 +96,8 @@ addEventListener("afterprint", () => {
   for (const fold of folded) fold.open = false;
 });
 
-// After a failed submit, the first invalid field gets the focus. A URL with a fragment opens the element that hides
-// its target.
+// After a failed submit, the first invalid field gets the focus, or else what is said of the whole form. A URL with a
+// fragment opens the element that hides its target.
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
@@ -98,6 +106,6 @@ function reveal() {
 
 addEventListener("hashchange", reveal);
 document.addEventListener("DOMContentLoaded", () => {
-  document.querySelector("main [aria-invalid=true]")?.focus();
+  (document.querySelector("main [aria-invalid=true]") ?? document.querySelector("main [data-errors]"))?.focus();
   reveal();
 });

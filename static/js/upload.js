@@ -141,15 +141,18 @@ async function submit(form, event) {
   const stop = new AbortController();
   const cancel = form.querySelector("[data-cancel]");
   cancel.onclick = () => stop.abort();
+  const pressed = event.submitter;
   buttons.forEach((button) => (button.disabled = true));
   show.open(true);
+  cancel.focus(); // the button that had the focus is disabled
   try {
     form.querySelector("input[name=upload]").value = await sendFile(form, file, show, stop.signal);
     input.disabled = true; // already uploaded: the form sends only the upload's id
     form.submit();
   } catch (error) {
-    show.open(false);
     buttons.forEach((button) => (button.disabled = false));
+    if (document.activeElement === cancel) pressed?.focus();
+    show.open(false);
     if (error.name === "AbortError") complain(form, words.stopped);
     else if (error instanceof Refused) complain(form, error.message, error.code);
     else complain(form, words.away);

@@ -68,6 +68,18 @@ def set_theme(browser: Chrome, tone: str) -> None:
     )
 
 
+@contextmanager
+def throttled(browser: Chrome, upload_bytes_s: int) -> Iterator[None]:
+    """A network so slow for what the browser sends."""
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": upload_bytes_s}
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1})
+
+
 def picture_of(browser: Chrome, longest: int) -> bytes:
     """The whole page as a PNG, at most so many pixels of its height."""
     size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]

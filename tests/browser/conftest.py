@@ -19,7 +19,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.chromium import CHROMIUM, DRIVER, new_browser
+from tests.browser.chromium import CHROMIUM, DRIVER, new_browser, throttled
 from tests.browser.material import examples, small_model
 from tests.live_portal import START_S, running_portal
 
@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # that stays ends the wait with its time.
 PAGE_CHANGING = (StaleElementReferenceException, WebDriverException)
 SESSION_S = 600
+SLOW_BYTES_S = 400_000
+"""So slow that the bar of an upload is seen on its way."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ def logged_in(browser: Chrome, portal: Portal) -> Chrome:
     browser.find_element(By.CSS_SELECTOR, "form button.button-primary").click()
     wait(browser, "#dashboard")
     return browser
+
+
+@pytest.fixture
+def slow_network(logged_in: Chrome) -> Iterator[None]:
+    with throttled(logged_in, SLOW_BYTES_S):
+        yield
 
 
 def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:

@@ -66,6 +66,8 @@ for (const element of document.querySelectorAll("[aria-describedby], label[for],
     for (const id of (element.getAttribute(name) ?? "").split(" ").filter(Boolean))
       if (!document.getElementById(id)) found.push(`${name} names ${id}, which is not there`);
 
-const wide = document.documentElement.scrollWidth - innerWidth;
-if (wide > 0) found.push(`${wide} px too wide`);
+// The script that keeps what is unfolded across swaps finds it again by its id.
+for (const fold of document.querySelectorAll("main :is([ws-connect], [hx-trigger*=every]) details:not([id])"))
+  found.push(`folds at the next swap, as it has no id: ${told(fold.querySelector("summary"))}`);
+
 return found;

@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.agents.session.headline import NOTHING_BETTER
 from tests.browser.conftest import SESSION_S, Portal, newest_session, wait, wait_for_text
+from tests.browser.keyboard import has_focus, press, tab_into_content, tab_to, wait_for_focus
 from tests.browser.wire import Wire
 
 NOT_RELOADED = "return window.sameDocument === true"
@@ -39,12 +41,14 @@ def test_a_page_that_loses_its_connection_says_so_and_catches_up(
         assert not logged_in.find_element(By.ID, "offline").is_displayed()
         wire.cut()
         wait(logged_in, "#offline")
+        logged_in.execute_script("document.querySelector('#session-log a[download]').focus()")
         # What the page shows now is made worse than old: only a push can mend it.
         logged_in.execute_script("document.getElementById('session-steps').replaceChildren()")
         wire.mend()
         wait(logged_in, "#session-steps tbody tr")
         assert not logged_in.find_element(By.ID, "offline").is_displayed()
         assert logged_in.execute_script(NOT_RELOADED)
+        assert logged_in.execute_script("return document.activeElement.matches('#session-log a[download]')")
 
 
 @pytest.mark.nightly
@@ -58,13 +62,44 @@ def test_the_demo_is_watched_to_its_end(logged_in: Chrome, portal: Portal, runni
 def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, portal: Portal, running: str) -> None:
     open_session(logged_in, portal.url, running)
     wait(logged_in, "#session-steps .badge-live", 60)
-    wait(logged_in, "#session-cancel")
-    # Found by the script: a push may replace the button between finding and pressing it.
-    logged_in.execute_script("setTimeout(() => document.getElementById('session-cancel').click())")
-    WebDriverWait(logged_in, 30).until(alert_is_present()).accept()
-    wait_for_text(logged_in, "#session-head .badge", "Cancelled")
+    cancel(logged_in)
     wait(logged_in, "#session-resume")
     assert not logged_in.find_elements(By.CSS_SELECTOR, "#session-steps .badge-live")
+
+
+def cancel(browser: Chrome) -> None:
+    wait(browser, "#session-cancel")
+    # Found by the script: a push may replace the button between finding and pressing it.
+    browser.execute_script("setTimeout(() => document.getElementById('session-cancel').click())")
+    WebDriverWait(browser, 30).until(alert_is_present()).accept()
+    wait_for_text(browser, "#session-head .badge", "Cancelled")
+
+
+@pytest.fixture
+def stopped(logged_in: Chrome, portal: Portal, running: str) -> str:
+    """The path of that session, which a member has cancelled."""
+    open_session(logged_in, portal.url, running)
+    if not logged_in.find_elements(By.ID, "session-resume"):
+        cancel(logged_in)
+    return running
+
+
+def test_a_session_is_resumed_and_cancelled_by_keyboard(logged_in: Chrome, portal: Portal, stopped: str) -> None:
+    """Each button goes away once it is pressed. The next one is a few stops from there, and not a page of them."""
+    browser = logged_in
+    open_session(browser, portal.url, stopped)
+    tab_into_content(browser)
+    tab_to(browser, "#session-resume")
+    press(browser, Keys.ENTER)
+    wait(browser, "#session-cancel")
+    wait_for_focus(browser, "#session-head, #session-head *")
+    tab_to(browser, "#session-cancel")
+    press(browser, Keys.SPACE)
+    WebDriverWait(browser, 30).until(alert_is_present()).accept()
+    wait_for_text(browser, "#session-head .badge", "Cancelled")
+    wait_for_focus(browser, "#session-head, #session-head *")
+    tab_to(browser, "#session-resume")
+    assert browser.execute_script(NOT_RELOADED)
 
 
 def test_a_session_is_watched_to_its_end_without_a_reload(
@@ -86,37 +121,57 @@ def watched_to_its_end(browser: Chrome, portal: Portal, path: str) -> str:
     return headline
 
 
+# What a push does, with a part of the page that the test has changed.
+PUSH = """
+const [id, change] = arguments;
+const part = document.getElementById(id).cloneNode(true);
+new Function("part", change)(part);
+part.setAttribute('hx-swap-oob', 'true');
+const nowhere = document.body.appendChild(document.createElement('div'));
+htmx.swap(nowhere, part.outerHTML, {swapStyle: 'none'});
+nowhere.remove();
+"""
+
+
+def push(browser: Chrome, part: str, change: str = "") -> None:
+    """A push of the part with this id, after the script `change` has changed it."""
+    browser.execute_script(PUSH, part, change)
+
+
 def test_a_push_leaves_the_reader_where_they_are(logged_in: Chrome, portal: Portal, won_session: str) -> None:
-    """What stands still is not swapped, and what is swapped gives back focus, scroll position and what is unfolded."""
+    """What is swapped gives back focus, scroll position and what is unfolded; controls without an id too."""
     open_session(logged_in, portal.url, won_session)
     wait(logged_in, "#session-report")
-    logged_in.execute_script("document.getElementById('session-report').focus()")
     logged_in.execute_script("document.getElementById('session-log-lines').scrollTop = 5")
     logged_in.execute_script("document.querySelector('#session-candidates details').open = true")
-    logged_in.execute_script(
-        """const stage = document.querySelector('main [ws-connect]');
-        for (const name of ['wsBeforeMessage', 'swap', 'wsAfterMessage']) {
-          if (name !== 'swap') { htmx.trigger(stage, `htmx:${name}`); continue; }
-          for (const id of ['session-head', 'session-log', 'session-candidates']) {
-            const part = document.getElementById(id).cloneNode(true);
-            for (const unfolded of part.querySelectorAll('details[open]')) unfolded.open = false;
-            document.getElementById(id).replaceWith(part);
-          }
-        }"""
-    )
-    assert logged_in.execute_script("return document.activeElement.id") == "session-report"
+    for control in ("#session-report", "#session-candidates .table-wrap", "#session-log a:nth-of-type(2)"):
+        logged_in.execute_script("document.querySelector(arguments[0]).focus()", control)
+        for part in ("session-head", "session-log", "session-candidates"):
+            push(logged_in, part, "for (const one of part.querySelectorAll('details')) one.open = false")
+        assert has_focus(logged_in, control)
     assert logged_in.execute_script("return document.getElementById('session-log-lines').scrollTop") == 5
     unfolded = logged_in.find_elements(By.CSS_SELECTOR, "#session-candidates details[open]")
     assert len(unfolded) == 1, "what was unfolded stays unfolded"
 
 
-PUSH = """
-const part = document.getElementById('promotion').cloneNode(true);
-part.querySelector('h2').textContent = arguments[0];
-part.setAttribute('hx-swap-oob', 'true');
-const nowhere = document.body.appendChild(document.createElement('div'));
-htmx.swap(nowhere, part.outerHTML, {swapStyle: 'none'});
-"""
+def test_the_focus_of_a_control_that_goes_away_stays_in_its_part(
+    logged_in: Chrome, portal: Portal, won_session: str
+) -> None:
+    open_session(logged_in, portal.url, won_session)
+    logged_in.execute_script("document.getElementById('session-report').focus()")
+    for gone in ("#session-report", "#session-again"):
+        push(logged_in, "session-head", f"part.querySelector('{gone}').remove()")
+        assert has_focus(logged_in, "#session-head")
+
+
+def test_a_page_that_asks_again_leaves_the_focus(logged_in: Chrome, portal: Portal, won_session: str) -> None:
+    """As each poll of the dashboard does: the table around its links has no id."""
+    logged_in.get(portal.url)
+    logged_in.execute_script("document.querySelector('#finished .table-wrap').focus()")
+    logged_in.execute_script("window.before = document.getElementById('dashboard')")
+    logged_in.execute_script("htmx.ajax('GET', '/', {target: '#dashboard', swap: 'outerHTML'})")
+    WebDriverWait(logged_in, 20).until(lambda driver: driver.execute_script("return !window.before.isConnected"))
+    assert has_focus(logged_in, "#finished .table-wrap")
 
 
 @pytest.mark.parametrize("way", ["pointer", "space bar"])
@@ -133,11 +188,11 @@ def test_a_press_held_across_a_push_counts(logged_in: Chrome, portal: Portal, wo
     hand = ActionChains(logged_in)
     (hand.click_and_hold(button) if way == "pointer" else hand.key_down(" ")).perform()
     for text in ("older", "newer"):
-        logged_in.execute_script(PUSH, text)
+        push(logged_in, "promotion", f"part.querySelector('h2').textContent = '{text}'")
     assert logged_in.find_element(By.CSS_SELECTOR, "#promotion h2").text not in ("older", "newer")
     hand = ActionChains(logged_in)
     (hand.release() if way == "pointer" else hand.key_up(" ")).perform()
     assert logged_in.execute_script("return window.pressed === true")
     wait_for_text(logged_in, "#promotion h2", "newer")
-    logged_in.execute_script(PUSH, "at once")
+    push(logged_in, "promotion", "part.querySelector('h2').textContent = 'at once'")
     wait_for_text(logged_in, "#promotion h2", "at once")

@@ -19,6 +19,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.chromium import picture_of, set_theme, set_width
 from tests.browser.conftest import Portal, wait, wait_for_text
+from tests.browser.keyboard import press, tab_into_content, tab_to
 from tests.browser.page_rules import troubles
 
 SHOTS = os.environ.get("LATHE_TEST_SCREENSHOTS")
@@ -74,6 +75,7 @@ PAGES = {
 }
 DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}
 """By page: what is seen once it is drawn."""
+COMPARE = "#compare-form button:not([name])"
 HEAVIEST = {"report": 600_000}
 """Bytes, by page; of any other page 100 kB."""
 
@@ -187,16 +189,31 @@ def test_the_first_tab_offers_to_skip_to_the_content(logged_in: Chrome, portal: 
     assert logged_in.execute_script("return document.activeElement.id") == "content"
 
 
-def test_two_sessions_are_chosen_and_compared_by_keyboard(logged_in: Chrome, portal: Portal, won_session: str) -> None:
-    logged_in.get(f"{portal.url}/sessions/")
-    for box in logged_in.find_elements(By.CSS_SELECTOR, "#history [name=item]")[:2]:
-        box.send_keys(Keys.SPACE)
-    wait_for_text(logged_in, "#compare-form [data-chosen]", "2 chosen")
-    logged_in.find_element(By.CSS_SELECTOR, "#compare-form button").send_keys(Keys.ENTER)
-    assert len(wait(logged_in, "#compare-items").find_elements(By.CSS_SELECTOR, "li")) >= 2
-    logged_in.find_element(By.ID, "compare-only").send_keys(Keys.ENTER)
-    WebDriverWait(logged_in, 10).until(lambda driver: "only=differences" in driver.current_url)
-    assert not logged_in.find_elements(By.XPATH, "//main//td[@data-label='Differs'][contains(., 'same')]")
+@pytest.mark.parametrize("way", ["pointer", "keyboard"])
+def test_two_sessions_are_chosen_and_compared(logged_in: Chrome, portal: Portal, won_session: str, way: str) -> None:
+    browser = logged_in
+
+    def use(selector: str, key: str = Keys.ENTER) -> None:
+        if way == "pointer":
+            return wait(browser, selector).click()
+        tab_to(browser, selector)
+        return press(browser, key)
+
+    browser.get(f"{portal.url}/sessions/")
+    if way == "keyboard":
+        tab_into_content(browser)
+    for place in (1, 2):
+        use(f"#history tr:nth-child({place}) [name=item]", Keys.SPACE)
+    wait_for_text(browser, "#compare-form [data-chosen]", "2 chosen")
+    if way == "keyboard":  # back from the rows, past the buttons for several of them
+        tab_to(browser, COMPARE, back=True)
+        press(browser, Keys.ENTER)
+    else:
+        wait(browser, COMPARE).click()
+    assert len(wait(browser, "#compare-items").find_elements(By.CSS_SELECTOR, "li")) >= 2
+    use("#compare-only")
+    WebDriverWait(browser, 10).until(lambda driver: "only=differences" in driver.current_url)
+    assert not browser.find_elements(By.XPATH, "//main//td[@data-label='Differs'][contains(., 'same')]")
 
 
 def test_the_menu_of_a_narrow_screen_opens_by_keyboard(logged_in: Chrome, portal: Portal) -> None:

@@ -7,16 +7,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.conftest import Portal
+from tests.browser.conftest import PAGE_CHANGING, Portal
+from tests.browser.keyboard import press
 from tests.browser.page_rules import troubles
 
 
 def until(browser: Chrome, condition: str) -> None:
     WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(f"return Boolean({condition})"))
-
-
-def press(browser: Chrome, *keys: str) -> None:
-    ActionChains(browser).send_keys(*keys).perform()
 
 
 def open_palette(browser: Chrome) -> None:
@@ -34,6 +31,24 @@ def test_a_model_is_opened_by_keyboard_alone(logged_in: Chrome, portal: Portal) 
     aim = browser.execute_script("return document.querySelector('[aria-selected=true]').pathname")
     press(browser, Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.ENTER)
     until(browser, f"location.pathname === '{aim}'")
+
+
+def test_a_page_is_opened_by_mouse_alone(logged_in: Chrome, portal: Portal) -> None:
+    browser = logged_in
+    browser.get(f"{portal.url}/workers/")
+    browser.find_element(By.CSS_SELECTOR, "[data-action=palette]").click()
+    until(browser, "document.querySelector('#palette[open] [role=option]')")
+    palette = browser.find_element(By.ID, "palette")
+    beside = palette.size["width"] // 2 + 20
+    ActionChains(browser).move_to_element_with_offset(palette, -beside, 0).click().perform()
+    until(browser, "!document.querySelector('dialog[open]')")
+    browser.find_element(By.CSS_SELECTOR, "[data-action=palette]").click()
+    until(browser, "document.querySelector('#palette[open] [role=option][href=\"/models/\"]')")
+    models = (By.CSS_SELECTOR, "#palette [role=option][href='/models/']")
+    # What is offered is asked for again when the palette opens, which replaces it.
+    patience = WebDriverWait(browser, 20, ignored_exceptions=PAGE_CHANGING)
+    patience.until(lambda driver: driver.find_element(*models).click() or True)
+    until(browser, "location.pathname === '/models/'")
 
 
 def test_escape_gives_the_focus_back(logged_in: Chrome, portal: Portal) -> None:

@@ -12,9 +12,10 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import set_theme, set_width
 from tests.browser.conftest import Portal, newest_session, wait, wait_for_text
+from tests.browser.keyboard import press
 from tests.browser.page_rules import troubles
 from tests.browser.test_pages import SHOTS
-from tests.browser.test_palette import press, until
+from tests.browser.test_palette import until
 
 OVERLAP = """
   const [hint, target] = [document.getElementById("tour"), document.getElementById(arguments[0])];

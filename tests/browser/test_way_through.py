@@ -6,24 +6,12 @@ import io
 import zipfile
 from pathlib import Path
 
-import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from tests.browser.conftest import ROOT, Portal, ask, choose_file, fill, press, wait, wait_for_text
 
 SAMPLE = ROOT / "samples" / "fashion_mobilenet.onnx"
-SLOW_BYTES_S = 400_000
-"""So slow that the bar is seen on its way."""
-
-
-@pytest.fixture
-def slow_network(logged_in: Chrome) -> object:
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": SLOW_BYTES_S}
-    logged_in.execute_cdp_cmd("Network.enable", {})
-    logged_in.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
-    yield
-    logged_in.execute_cdp_cmd("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1})
 
 
 def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, portal: Portal, slow_network: None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.load.__main__ import with_section
-from benchmarks.load.report import Found, Table, percentile
+from benchmarks.load.__main__ import SECTION
+from benchmarks.load.report import Found, Table, percentile, with_section
 from benchmarks.load.visitors import Answers
 from benchmarks.truth.rows import Row
 from benchmarks.uploading import bytes_of
@@ -36,10 +36,10 @@ def test_a_part_says_how_it_was_measured_and_what_holds() -> None:
 
 def test_the_report_takes_the_place_of_the_last_one() -> None:
     document = "# Scale\n\n## Measured under load\n\nold\n\n### Queues\n\n## Many machines\n\nkept\n"
-    written = with_section(document, "new\n")
+    written = with_section(document, SECTION, "new\n")
     assert written == "# Scale\n\n## Measured under load\n\nnew\n\n## Many machines\n\nkept\n"
     with pytest.raises(ValueError, match="no section"):
-        with_section("# Other\n", "new\n")
+        with_section("# Other\n", SECTION, "new\n")
 
 
 def test_a_file_of_any_size_is_made_while_it_is_sent() -> None:

@@ -152,6 +152,21 @@ class TestSessionPage:
         everything.session.refresh_from_db()
         assert ('id="session-resume"' in live.fragments(everything.session, writes=writes)["head"]) is writes
 
+    @pytest.mark.parametrize(
+        ("status", "press", "shown"), [(Status.RUNNING, "cancel", "stopping…"), (Status.FAILED, "resume", "Queued")]
+    )
+    def test_a_press_changes_the_head_in_place_and_leads_nowhere(
+        self, client: Client, everything: World, engineer: User, status: str, press: str, shown: str
+    ):
+        OptimizationSession.objects.update(status=status)
+        client.force_login(engineer)
+        address = reverse(f"optimization:session-{press}", args=[everything.session.pk])
+        answer = client.post(address, headers={"HX-Request": "true"})
+        assert "HX-Redirect" not in answer.headers
+        head = answer.content.decode()
+        assert 'id="session-head" hx-swap-oob="true"' in head
+        assert (shown in head, f'id="session-{press}"' in head) == (True, False)
+
 
 class TestReport:
     def other_candidate(self, everything: World) -> Candidate:

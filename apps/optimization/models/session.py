@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
@@ -25,6 +26,9 @@ from apps.optimization.models.choices import choices_of
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.criteria_and_edits import WithCriteriaAndEdits
 from apps.optimization.querysets import SessionQuerySet
+
+if TYPE_CHECKING:
+    from apps.optimization.models.step import SessionStep
 
 
 class OptimizationSession(WithCriteriaAndEdits, models.Model):
@@ -136,15 +140,19 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
         end = self.finished_at or now or timezone.now()
         return self.worked_before_s + max(0.0, (end - self.started_at).total_seconds())
 
-    def own_time_s(self, now: datetime | None = None) -> float:
-        """Seconds during which at least one of its steps ran, which its budget counts. Stored at its end."""
-        return own_time.worked_s(self.steps.all(), now or clock.now()) if self.is_active else self.worked_s
+    def own_time_s(self, now: datetime | None = None, steps: Iterable[SessionStep] | None = None) -> float:
+        """Seconds during which at least one of its steps ran, which its budget counts. Stored at its end. `steps` are
+        its own, if they are at hand.
+        """
+        if not self.is_active:
+            return self.worked_s
+        return own_time.worked_s(self.steps.all() if steps is None else steps, now or clock.now())
 
-    def waited_s(self, now: datetime | None = None) -> float:
+    def waited_s(self, now: datetime | None = None, steps: Iterable[SessionStep] | None = None) -> float:
         """Seconds since it began during which none of its steps ran: behind other sessions, in a backoff, or in
         between.
         """
-        return max(0.0, self.elapsed_s(now) - self.own_time_s(now))
+        return max(0.0, self.elapsed_s(now) - self.own_time_s(now, steps))
 
     @property
     def time_summary(self) -> str:

@@ -17,7 +17,7 @@ from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.slack import Nearest
-from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Plan, Prediction, Status, StepKind, Verdict
+from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Plan, Prediction, StepKind, Verdict
 from apps.agents.contracts.values import Value
 from apps.agents.evaluation.pareto import Measured as OnFront
 from apps.agents.evaluation.pareto import front_of
@@ -37,7 +37,7 @@ from apps.optimization.lineage import Lineage, Link, exported_analyses, format_o
 from apps.optimization.memory import minutes_spent
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.services.foresight import use_by
-from apps.optimization.services.taking import SessionDecision, TakingOutcome, decisions_of, requests_of
+from apps.optimization.services.taking import SessionDecision, TakingOutcome, decisions_of, packages_among, requests_of
 from apps.optimization.taking_over import TakenOver
 
 
@@ -211,7 +211,8 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
     if verdict is None:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
-    candidates = _candidates(session, verdict)
+    steps = list(session.steps.select_related("artifact").order_by("pk"))
+    candidates = _candidates(session, steps, verdict)
     plan = Plan.model_validate(session.plan) if session.plan else None
     chosen = next((one.evaluation for one in candidates if one.key == verdict.candidate), None)
     verdict = verdict.model_copy(update={"headline": headline_of(verdict, chosen, session.criteria)})
@@ -229,7 +230,7 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
         verdict=verdict,
         runtime=runtime_of_original(session.version),
         analysis=AnalysisReport.model_validate(analysis.body) if analysis else None,
-        exported=tuple(AnalysisReport.model_validate(body) for body in exported_analyses(session)),
+        exported=tuple(AnalysisReport.model_validate(body) for body in exported_analyses(session, steps)),
         plan=plan,
         candidates=candidates,
         required=_required(session, plan, candidates),
@@ -238,13 +239,13 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
         ),
         use=use_by(session),
         continues=session.continues_id,
-        taken_over=_taken_over(session),
+        taken_over=_taken_over(steps),
         front=_front(candidates),
         nearest=_nearest(verdict, candidates),
-        delivered=decisions_of(session),
-        requests=requests_of(session),
+        delivered=decisions_of(session, steps),
+        requests=requests_of(session, steps),
         decision=verdict.taken.number if verdict.taken else 0,
-        package_finding=_package_finding(session, packaging),
+        package_finding=_package_finding(steps, packaging),
         decisions=_audit_lines(session),
     )
 
@@ -346,8 +347,7 @@ def verdict_of(session: OptimizationSession, packaging: SessionStep | None = Non
     return Closing.model_validate(packaging.parameters).verdict if packaging else None
 
 
-def _taken_over(session: OptimizationSession) -> tuple[TakenOverLine, ...]:
-    steps = session.steps.exclude(taken_from={}).order_by("pk")
+def _taken_over(steps: list[SessionStep]) -> tuple[TakenOverLine, ...]:
     return tuple(
         TakenOverLine(
             step=one.key,
@@ -356,11 +356,12 @@ def _taken_over(session: OptimizationSession) -> tuple[TakenOverLine, ...]:
             source=TakenOver.model_validate(one.taken_from),
         )
         for one in steps
+        if one.taken_from
     )
 
 
-def _package_finding(session: OptimizationSession, packaging: SessionStep | None) -> str | None:
-    packed = packaging or session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
+def _package_finding(steps: list[SessionStep], packaging: SessionStep | None) -> str | None:
+    packed = packaging or next(reversed(packages_among(steps)), None)
     return packed.result.get("finding") if packed else None
 
 
@@ -380,8 +381,10 @@ def package_of(session: OptimizationSession, packaging: SessionStep | None = Non
     return Package(blob, safe_filename(name.replace(" ", "-")))
 
 
-def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
-    lineage, rows = Lineage(session), session.candidates.select_related("evaluation__step")
+def _candidates(
+    session: OptimizationSession, steps: list[SessionStep], verdict: Verdict
+) -> tuple[CandidateReport, ...]:
+    lineage, rows = Lineage(session, steps), session.candidates.select_related("evaluation__step")
     return tuple(_candidate(row, lineage, format_of_candidate(session, row), verdict) for row in rows)
 
 

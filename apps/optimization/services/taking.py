@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import transaction
@@ -132,16 +133,25 @@ class TakingOutcome(Value):
     """How it ended, in sentences; `None` while it is open."""
 
 
-def decisions_of(session: OptimizationSession) -> tuple[SessionDecision, ...]:
-    """Every result that the session has delivered, in order. The last one is current."""
-    made = _packages(session)
+def decisions_of(
+    session: OptimizationSession, steps: Iterable[SessionStep] | None = None
+) -> tuple[SessionDecision, ...]:
+    """Every result that the session has delivered, in order. The last one is current. `steps` are the session's in
+    order, if they are at hand.
+    """
+    made = _packages(session, steps)
     return tuple(_decision(step, current=step == made[-1]) for step in made)
 
 
-def _packages(session: OptimizationSession) -> list[SessionStep]:
+def _packages(session: OptimizationSession, steps: Iterable[SessionStep] | None = None) -> list[SessionStep]:
     if session.verdict is None:
         return []
-    return list(session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("pk"))
+    return packages_among(session.steps.filter(kind=StepKind.PACKAGE).order_by("pk") if steps is None else steps)
+
+
+def packages_among(steps: Iterable[SessionStep]) -> list[SessionStep]:
+    """The steps among `steps` that have made a package."""
+    return [step for step in steps if step.kind == StepKind.PACKAGE and step.status == Status.COMPLETED]
 
 
 def latest_packaging(session: OptimizationSession) -> SessionStep | None:
@@ -172,9 +182,9 @@ def decision_step(session: OptimizationSession, number: str) -> SessionStep:
     return step
 
 
-def requests_of(session: OptimizationSession) -> tuple[TakingOutcome, ...]:
-    """Every request to deliver another candidate, in order."""
-    if not session.steps.filter(key__startswith="take-").exists():
+def requests_of(session: OptimizationSession, steps: Iterable[SessionStep]) -> tuple[TakingOutcome, ...]:
+    """Every request to deliver another candidate, in order. `steps` are the session's."""
+    if not any(step.key.startswith("take-") for step in steps):
         return ()
     takings = Takings(session_state(session), catalogue())
     said = dict(session.audit_events.filter(key__startswith="take/").values_list("key", "reason"))

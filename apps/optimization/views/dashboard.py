@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,8 +15,10 @@ from django.views.decorators.http import require_GET
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
 from apps.agents.contracts.state import UNDECIDED, Outcome, Status
+from apps.models import clock
 from apps.models.approvals import may_decide
 from apps.models.models import AliasRequest, Blob, DataSet, InspectionStatus, ModelVersion
+from apps.optimization import workers
 from apps.optimization.models import OptimizationSession, Worker
 from apps.optimization.progress import courses_of
 from apps.optimization.querysets import SessionQuerySet
@@ -29,16 +32,17 @@ STILL_OF_INTEREST = timedelta(days=14)
 
 @require_GET
 def dashboard(request: MemberRequest) -> HttpResponse:
-    context: dict[str, Any] = {"workers": Worker.objects.alive().count()}
+    living = workers.alive()
+    context: dict[str, Any] = {"workers": len(living)}
     if request.user.is_staff:
         context["damaged_files"] = Blob.objects.filter(damaged_at__isnull=False).count()
     if request.team:
-        context |= _of(request, request.team)
+        context |= _of(request, request.team, living)
     template = "optimization/_dashboard.html" if request.htmx else "optimization/dashboard.html"
     return render(request, template, context)
 
 
-def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
+def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, Any]:
     since = timezone.now() - STILL_OF_INTEREST
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=team)
     sessions = sessions.select_related("version__model", "compared__model", "dataset")
@@ -48,23 +52,34 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
     active, more_active = _under_way(sessions)
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
+    now = clock.now() if active else None
+    finished = list(sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT])
+    # A session has a model and a data set, so without one of its own nothing needs to be asked.
+    has_sessions = bool(active or finished)
     return {
         "writes": writes(request, team),
         "active": active,
         "more_active": more_active,
-        "waits": waits_of(active),
-        "courses": courses_of(active),
-        "finished": sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT],
-        "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],
-        "undecided": lately.filter(outcome__in=UNDECIDED, retries=None).order_by("-finished_at")[:RECENT],
+        "waits": waits_of(active, now, living),
+        "courses": courses_of(active, now),
+        "finished": finished,
+        **_without_result(lately),
         "to_promote": _newest_of_each(to_promote.order_by("-finished_at")[:RECENT]),
         "refused_versions": versions.filter(**refused)[:RECENT],
         "refused_datasets": datasets.filter(**refused)[:RECENT],
         "approvals": _to_decide(request, team),
-        "has_models": versions.exists(),
-        "has_datasets": datasets.exists(),
-        "has_sessions": sessions.exists(),
+        "has_models": has_sessions or versions.exists(),
+        "has_datasets": has_sessions or datasets.exists(),
+        "has_sessions": has_sessions,
     }
+
+
+def _without_result(lately: SessionQuerySet[OptimizationSession]) -> dict[str, list[OptimizationSession]]:
+    """Those that failed and those that could not decide, unless they were started over: the newest of both."""
+    ended = lately.filter(Q(status=Status.FAILED) | Q(outcome__in=UNDECIDED), retries=None).order_by("-finished_at")
+    rows = list(ended[: 2 * RECENT])
+    failed = [row for row in rows if row.status == Status.FAILED]
+    return {"failed": failed[:RECENT], "undecided": [row for row in rows if row not in failed][:RECENT]}
 
 
 def _under_way(sessions: SessionQuerySet[OptimizationSession]) -> tuple[list[OptimizationSession], int]:

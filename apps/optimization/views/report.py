@@ -22,7 +22,7 @@ from apps.models.models import AliasRequest
 from apps.models.services import can_undo
 from apps.models.views.aliases import tell_move
 from apps.models.views.approvals import requests_with_rights
-from apps.optimization import live, services
+from apps.optimization import services
 from apps.optimization.cards import card_response
 from apps.optimization.forms.promotion import PromoteForm, RollBackForm
 from apps.optimization.matrix_plots import left_out, tables
@@ -64,7 +64,6 @@ def _page(
         **_speed(request, session),
         "requests": requests_with_rights(request, AliasRequest.objects.pending().filter(session=session.pk)),
         "undoable": [alias for alias in promoted if can_undo(alias)],
-        "live": live.read(session),
         "writes": writes(request, session.team),
         "promote_form": promote,
         "roll_back_form": roll_back,

@@ -48,7 +48,7 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
     """The session, or 404 for users outside its team. Raises `SessionDeleted` if it existed."""
     sessions = OptimizationSession.objects.visible_to(request.user)
     rows = sessions.select_related(
-        "version__model", "student__model", "compared__model", "dataset", "criteria_set", "created_by"
+        "team", "version__model", "student__model", "compared__model", "dataset", "criteria_set", "created_by"
     )
     if (session := rows.filter(pk=pk).first()) is not None:
         return session
@@ -250,19 +250,20 @@ def log_lines(request: MemberRequest, pk: UUID) -> HttpResponseBase:
 def cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     services.session_cancel(session, user=request.user)
-    return _to(request, session)
+    return _still_at(request, session)
 
 
 @require_POST
 def retry(request: MemberRequest, pk: UUID) -> HttpResponse:
-    session = visible_session(request, pk)
-    return _to(request, services.session_retry(session, user=request.user))
+    session = services.session_retry(visible_session(request, pk), user=request.user)
+    return HttpResponseClientRedirect(session.get_absolute_url()) if request.htmx else redirect(session)
 
 
 @require_POST
 def resume(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
-    return _to(request, services.session_resume(session, user=request.user))
+    services.session_resume(session, user=request.user)
+    return _still_at(request, session)
 
 
 @require_POST
@@ -274,7 +275,11 @@ def delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     return redirect("optimization:session-list")
 
 
-def _to(request: MemberRequest, session: OptimizationSession) -> HttpResponse:
-    if request.htmx:
-        return HttpResponseClientRedirect(session.get_absolute_url())
-    return redirect(session)
+def _still_at(request: MemberRequest, session: OptimizationSession) -> HttpResponse:
+    """The page of a session that is the same one with another status: its new head, in place. The rest follows as a
+    push.
+    """
+    if not request.htmx:
+        return redirect(session)
+    context = {"live": live.read(visible_session(request, session.pk)), "writes": True, "oob": True}
+    return render(request, "optimization/_session_head.html", context)
