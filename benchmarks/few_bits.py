@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -164,7 +165,8 @@ def table(subject: Subject, worse: list[str]) -> Iterator[str]:
     for way in subject.ways:
         started, made = time.process_time(), subject.original
         for technique, parameters in way.chain:
-            made = subject.apply(technique, made, Format.ONNX, **parameters)
+            with redirect_stdout(sys.stderr):
+                made = subject.apply(technique, made, Format.ONNX, **parameters)
         seconds, found = time.process_time() - started, subject.measure(made)
         base = nearest.setdefault(way.storage, found)
         difference, low, high = subject.against(found, base)

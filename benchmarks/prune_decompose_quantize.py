@@ -6,8 +6,9 @@ The bar: 12 times faster in ONNX Runtime at a loss of at most one point. 512 tra
 what techniques see. Candidates are all combinations of the shares and of int8 kinds. The fastest one that loses at most
 0.8 points of 4,000 test pictures is chosen and judged once, on the other 6,000 test pictures and with new timings.
 Speed is the ratio of CPU times of one thread at batch 1, in blocks of runs in turns. The choice takes one fresh
-process, the judgement five. Timing asks for a niceness of -5. The chosen model's time per layer comes last. With
-`--work`, what was made is kept in that folder and not made again. Exit 0 if the bar is met. Memory: 2 GB.
+process, the judgement five. Timing asks for a niceness of -5. The time per layer of the original and the chosen model
+comes last. With `--work`, what was made is kept in that folder and not made again. Exit 0 if the bar is met. Memory:
+2 GB.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -46,6 +48,7 @@ KINDS: dict[str, dict[str, Any]] = {"per channel": {}, "per tensor": {"per_chann
 PROCESSES, ROUNDS, RUNS, SETTLING, NICENESS = 5, 40, 10, 3, -5
 PROFILED = 300
 Bools = NDArray[np.bool_]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,19 @@ def lost(before: Bools, after: Bools) -> tuple[float, float, float]:
     return drop.value, drop.low, drop.high
 
 
-def speedups(models: Sequence[Path]) -> list[float]:
-    """How much faster than the first model each is, in a fresh process."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(_speedups, models).result()
+def afresh(timed: Callable[[Sequence[Path]], Result], models: Sequence[Path]) -> Result:
+    """The result of a fresh process, which the scheduler favours where that is permitted."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _favour) as pool:
+        return pool.submit(timed, models).result()
 
 
-def _speedups(models: Sequence[Path]) -> list[float]:
+def _favour() -> None:
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+
+
+def speedups(models: Sequence[Path]) -> list[float]:
+    """How much faster than the first model each is."""
     sessions = [open_session(path, threads=1) for path in models]
     times = np.empty((ROUNDS, len(models)))
     for turn in range(ROUNDS):
@@ -135,30 +142,40 @@ def _block(session: onnxruntime.InferenceSession) -> int:
     return time.thread_time_ns() - begun
 
 
-def by_layer(model: Path, folder: Path) -> Iterator[str]:
-    """The median time of each node; profiling adds a few microseconds to each."""
+def by_layer(models: Sequence[Path]) -> list[str]:
+    """A table of the median time of each node of each model. Profiling adds a few microseconds to each."""
+    lines = ["| node | operator | output | µs |", "|---|---|---|---|"]
+    for model in models:
+        medians = {key: float(np.median(durations)) for key, durations in _profiled(model).items()}
+        lines += [f"| {' | '.join(key)} | {median:.0f} |" for key, median in medians.items()]
+        lines.append(f"| all | | | {sum(medians.values()):.0f} |")
+    return lines
+
+
+def _profiled(model: Path) -> dict[tuple[str, str, str], list[int]]:
+    """The times of each node: name, operator and the shape of its output."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.enable_profiling = 1, True
-    options.profile_file_prefix = str(folder / "profile")
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    for _ in range(PROFILED):
-        session.run(None, {"image": np.full((1, 1, 28, 28), 100, np.float32)})
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = f"{folder}/profile"
+        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        for _ in range(PROFILED):
+            session.run(None, {"image": np.full((1, 1, 28, 28), 100, np.float32)})
+        events = json.loads(Path(session.end_profiling()).read_text())
     taken: dict[tuple[str, str, str], list[int]] = {}
-    for event in json.loads(Path(session.end_profiling()).read_text()):
+    for event in events:
         if event["name"].endswith("_kernel_time"):
             shape = next(iter(event["args"]["output_type_shape"][0].values()))
-            key = (event["name"].removesuffix("_kernel_time"), event["args"]["op_name"], "×".join(map(str, shape)))
+            name = re.sub("(_token_[0-9]+)?_kernel_time$", "", event["name"])
+            key = (name, event["args"]["op_name"], "×".join(map(str, shape)))
             taken.setdefault(key, []).append(event["dur"])
-    yield "| node | operator | output | µs |\n|---|---|---|---|"
-    for (name, operator, shape), durations in taken.items():
-        yield f"| {name} | {operator} | {shape} | {np.median(durations):.0f} |"
-    yield f"| all | | | {sum(np.median(durations) for durations in taken.values()):.0f} |"
+    return taken
 
 
 def chosen(found: Sequence[Candidate], images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Candidate | None:
     """Print a line for each candidate; the fastest of those that lose little enough."""
     load = os.getloadavg()[0]
-    faster = speedups([RESNET, *(one.model for one in found)])[1:]
+    faster = afresh(speedups, [RESNET, *(one.model for one in found)])[1:]
     print(f"| candidate | points lost | times smaller | times faster (load {load:.0f}) |\n|---|---|---|---|")
     before, original = right(RESNET, images, labels), RESNET.stat().st_size
     allowed: list[tuple[float, Candidate]] = []
@@ -183,12 +200,12 @@ def report(arguments: argparse.Namespace, folder: Path) -> bool:
         return False
     images, labels = images[order[CHOOSING:]], labels[order[CHOOSING:]]
     points, low, high = lost(right(RESNET, images, labels), right(winner.model, images, labels))
-    ratios = sorted(speedups([RESNET, winner.model])[1] for _ in range(PROCESSES))
+    ratios = sorted(afresh(speedups, [RESNET, winner.model])[1] for _ in range(PROCESSES))
     middle = float(np.median(ratios))
     print(f"\nChosen: {winner.name}.")
     print(f"On {len(images):,} other pictures it loses {points:.2f} points ({low:.2f} to {high:.2f}).")
     print(f"It is {middle:.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f} in {PROCESSES} processes).\n")
-    print("\n".join(by_layer(winner.model, folder)))
+    print("\n".join(afresh(by_layer, [RESNET, winner.model])))
     return middle >= FASTER and points <= POINTS
 
 
