@@ -21,19 +21,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import onnxruntime
 import scipy
 import torch
 
+from apps.agents.backends.onnx import runtime
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.text import TextEncoder
 from apps.agents.datasets.loading import load_dataset
-from apps.agents.measuring.engine import open_engine
+from apps.agents.measuring.engine import Feeds, Outputs, open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
 from benchmarks.links import Teller
@@ -43,7 +47,7 @@ from tests.assets.fetch import fetch
 
 FASTER, COMPENSATED, RECOVERED = 1.25, 0.05, 0.02
 """The bar."""
-SPEC = DatasetSpec(kind="text", task="fidelity", pooling="mean", training_share=0.7)
+TRAINING_SHARE = 0.7
 HELD_OUT = 200
 ROUNDS = 150
 LENGTHS = 20, 300
@@ -61,8 +65,9 @@ def sentences() -> Iterator[str]:
 class Shop:
     """Applies techniques on the sentences."""
 
-    def __init__(self, folder: Path, texts: list[str]) -> None:
+    def __init__(self, folder: Path, texts: list[str], training_share: float = TRAINING_SHARE) -> None:
         self.folder, self.original = folder, models.minilm_encoder_folder().archive
+        self.spec = DatasetSpec(kind="text", task="fidelity", pooling="mean", training_share=training_share)
         self.texts = folder / "sentences.jsonl"
         self.texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
@@ -72,7 +77,7 @@ class Shop:
         (work / "out").mkdir()
         engine, first = open_engine(model_format, model, work), open_engine("transformers", self.original, work)
         inputs, outputs = engine.summary.inputs, engine.summary.outputs
-        data = load_dataset(self.texts, SPEC, inputs, 0, scratch=work, encoder=first.encoder, outputs=outputs)
+        data = load_dataset(self.texts, self.spec, inputs, 0, scratch=work, encoder=first.encoder, outputs=outputs)
         assignment = Assignment(
             spec=found,
             parameters=complete,
@@ -93,7 +98,26 @@ class Shop:
         return load_model(model, Path(tempfile.mkdtemp(dir=self.folder)))
 
 
-def embeddings(model: TorchModel, texts: list[str]) -> np.ndarray:
+class Reader(Protocol):
+    """A model that reads tokens, and the tokenizer."""
+
+    @property
+    def encoder(self) -> TextEncoder | None: ...
+
+    def run(self, feeds: Feeds) -> Outputs: ...
+
+
+@dataclass(frozen=True)
+class OnnxReader:
+    session: onnxruntime.InferenceSession
+    encoder: TextEncoder | None
+
+    def run(self, feeds: Feeds) -> Outputs:
+        taken = {one.name: feeds[one.name] for one in self.session.get_inputs()}
+        return runtime.run(self.session, taken)
+
+
+def embeddings(model: Reader, texts: list[str]) -> np.ndarray:
     """[texts, size], of length 1."""
     assert model.encoder is not None
     found = []
@@ -109,10 +133,17 @@ def _row(ids: list[int]) -> dict[str, np.ndarray]:
     return {"input_ids": row, "attention_mask": np.ones_like(row), "token_type_ids": np.zeros_like(row)}
 
 
-def spearman(model: TorchModel) -> float:
+def word_pairs() -> tuple[tuple[list[str], list[str]], np.ndarray]:
+    """The left words and the right ones, and people's judgement of how alike they are."""
     pairs = [json.loads(line) for line in models.word_similarity().read_text().splitlines()]
-    left, right = (embeddings(model, [pair[side] for pair in pairs]) for side in ("text_a", "text_b"))
-    return float(scipy.stats.spearmanr((left * right).sum(1), [pair["score"] for pair in pairs]).statistic)
+    words = [pair["text_a"] for pair in pairs], [pair["text_b"] for pair in pairs]
+    return words, np.array([pair["score"] for pair in pairs])
+
+
+def spearman(model: Reader) -> float:
+    words, people = word_pairs()
+    left, right = (embeddings(model, side) for side in words)
+    return float(scipy.stats.spearmanr((left * right).sum(1), people).statistic)
 
 
 def faster(original: Callable[[], object], candidate: Callable[[], object]) -> float:
