@@ -64,13 +64,16 @@ def _waits_at(now: datetime, living: list[Worker], wanted: Collection[UUID]) -> 
     """The waits of the waiting ones among the sessions `wanted`. However many others wait, the number of queries is
     the same, and of each only its place in line is read.
     """
+    lines = _entries()
+    if not any(entry.session in wanted for entries in lines.values() for entry in entries):
+        return {}
     running = list(SessionStep.objects.filter(status=Status.RUNNING).only(*_OF_A_RUNNING_STEP))
     at_work = {step.session_id for step in running}
     typical = typical_durations_s()
     paused = PipelineSettings.current().paused_queues
     resting = breakers.paused_workers()
     waits: dict[UUID, Wait] = {}
-    for queue, entries in _entries().items():
+    for queue, entries in lines.items():
         there = workers.working_on(queue, living)
         serving = [worker for worker in there if worker.name not in resting]
         free_s = _free_in_s(serving, running, typical, now)

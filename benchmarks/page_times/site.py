@@ -67,12 +67,12 @@ def _furnished(sessions: int) -> tuple[Any, dict[str, str]]:
     """The person, and the pages of what they see."""
     from apps.accounts.models import Membership, Role, User
     from tests.portal import world
-    from tests.portal.every_page import EVERY_PAGE
+    from tests.portal.every_page import EVERY_PAGE, in_use
 
     person = fill("vision", sessions)
     membership = Membership.objects.select_related("team").get(user=person)
     Membership.objects.filter(pk=membership.pk).update(role=Role.OWNER)
     User.objects.filter(pk=person.pk).update(is_staff=True, is_superuser=True, tour="ended")
     person.refresh_from_db()
-    everything = world.build(membership.team, person)
+    everything = in_use(world.build(membership.team, person))
     return person, {name: address(everything) for name, address in EVERY_PAGE.items()}

@@ -12,8 +12,10 @@ from selenium.webdriver.support.expected_conditions import alert_is_present
 from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.agents.session.headline import NOTHING_BETTER
+from tests.browser.chromium import set_theme, set_width
 from tests.browser.conftest import SESSION_S, Portal, newest_session, wait, wait_for_text
 from tests.browser.keyboard import has_focus, press, tab_into_content, tab_to, wait_for_focus
+from tests.browser.page_rules import troubles
 from tests.browser.wire import Wire
 
 NOT_RELOADED = "return window.sameDocument === true"
@@ -41,6 +43,7 @@ def test_a_page_that_loses_its_connection_says_so_and_catches_up(
         assert not logged_in.find_element(By.ID, "offline").is_displayed()
         wire.cut()
         wait(logged_in, "#offline")
+        assert troubles_on_a_phone_in_the_dark(logged_in) == []
         logged_in.execute_script("document.querySelector('#session-log a[download]').focus()")
         # What the page shows now is made worse than old: only a push can mend it.
         logged_in.execute_script("document.getElementById('session-steps').replaceChildren()")
@@ -49,6 +52,16 @@ def test_a_page_that_loses_its_connection_says_so_and_catches_up(
         assert not logged_in.find_element(By.ID, "offline").is_displayed()
         assert logged_in.execute_script(NOT_RELOADED)
         assert logged_in.execute_script("return document.activeElement.matches('#session-log a[download]')")
+
+
+def troubles_on_a_phone_in_the_dark(browser: Chrome) -> list[str]:
+    """What the open page, as it is now, does not keep to there."""
+    set_width(browser, 390)
+    set_theme(browser, "dark")
+    found = troubles(browser)
+    set_theme(browser, "light")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return found
 
 
 @pytest.mark.nightly

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from django.urls import reverse
 
 from apps.models.models import InspectionStatus, ModelVersion
+from apps.optimization.models import PipelineSettings
 from tests.portal.world import World
 from tests.screenshots.places import PLACES, STATES, Address, at, of_session, path
 
@@ -57,3 +58,11 @@ EVERY_PAGE: Mapping[str, Address] = {**PLACES, **STATES, **FURTHER}
 
 AFTER_A_FORM = frozenset({"accounts/bulk_done.html"})
 """Templates of pages that only the answer to a form shows."""
+
+
+def in_use(world: World) -> World:
+    """The world as a portal that is in use leaves it: the verdict has its headline, and the settings have their row."""
+    world.session.verdict["headline"] = {"tone": "good", "sentence": "4.2 times faster"}
+    world.session.save(update_fields=["verdict"])
+    PipelineSettings.current()
+    return world

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -15,7 +16,6 @@ from django.views.decorators.http import require_GET
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
 from apps.agents.contracts.state import UNDECIDED, Outcome, Status
-from apps.models import clock
 from apps.models.approvals import may_decide
 from apps.models.models import AliasRequest, Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization import workers
@@ -50,9 +50,8 @@ def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, A
     versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
-    active, more_active = _under_way(sessions)
+    active, more_active, now = _under_way(sessions)
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
-    now = clock.now() if active else None
     finished = list(sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT])
     # A session has a model and a data set, so without one of its own nothing needs to be asked.
     has_sessions = bool(active or finished)
@@ -82,14 +81,22 @@ def _without_result(lately: SessionQuerySet[OptimizationSession]) -> dict[str, l
     return {"failed": failed[:RECENT], "undecided": [row for row in rows if row not in failed][:RECENT]}
 
 
-def _under_way(sessions: SessionQuerySet[OptimizationSession]) -> tuple[list[OptimizationSession], int]:
-    """Those that run and then the newest that wait, as many as a page shows, and how many more there are."""
+def _under_way(
+    sessions: SessionQuerySet[OptimizationSession],
+) -> tuple[Sequence[OptimizationSession], int, datetime | None]:
+    """Those that run and then the newest that wait, as many as a page shows; how many more there are; and the time of
+    the database, if there are any.
+    """
     # Sorted here: with ORDER BY SQLite would search all sessions that ever ran.
+    few = list(sessions.active().order_by().annotate(asked_at=Now())[: MOST_ACTIVE + 1])
+    now = few[0].asked_at if few else None
+    if len(few) <= MOST_ACTIVE:
+        return sorted(few, key=lambda one: (one.status == Status.RUNNING, one.created_at), reverse=True), 0, now
     found = list(sessions.select_related(None).active().order_by().values_list("status", "created_at", "pk"))
     found.sort(key=lambda one: (one[0] == Status.RUNNING, one[1]), reverse=True)
     keys = [pk for _, _, pk in found[:MOST_ACTIVE]]
     rows = sessions.in_bulk(keys)
-    return [rows[pk] for pk in keys if pk in rows], max(0, len(found) - MOST_ACTIVE)
+    return [rows[pk] for pk in keys if pk in rows], max(0, len(found) - MOST_ACTIVE), now
 
 
 def _to_decide(request: MemberRequest, team: Team) -> list[AliasRequest]:
