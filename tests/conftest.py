@@ -10,9 +10,7 @@ from typing import Any
 import dramatiq
 import hypothesis
 import pytest
-from django.apps import apps
 from django.core.cache import cache
-from django.db.models.signals import post_migrate
 from django.utils import translation
 from dramatiq.brokers.stub import StubBroker
 
@@ -46,15 +44,6 @@ def _actors() -> None:
     """The stub broker takes messages only to actors that are declared in this process."""
     for module in portal.actor_modules():
         import_module(module)
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """What a transactional test flushes away and the migrations had made comes back with Django's own such rows."""
-    install = import_module("apps.optimization.migrations.0002_built_in_criteria").install
-    post_migrate.connect(
-        lambda **_: install(apps, None), sender=apps.get_app_config("optimization"), weak=False, dispatch_uid="profiles"
-    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,16 +1,18 @@
 """How the tables are emptied after a test that has committed.
 
 Content types and permissions stay: they follow from the models alone, and making them anew after each such test takes
-longer than most tests. PostgreSQL's other tables are emptied by DELETE, as they have few rows: TRUNCATE gives each
-table new files and waits until the disk has them.
+longer than most tests. The built-in criteria, which migrations made, come back. PostgreSQL's other tables are emptied
+by DELETE, as they have few rows: TRUNCATE gives each table new files and waits until the disk has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.commands import flush
@@ -20,10 +22,12 @@ from django.db import connection
 @pytest.fixture(scope="session", autouse=True)
 def _tables_are_emptied_cheaply() -> Iterator[None]:
     operations = type(connection.ops)
+    install = import_module("apps.optimization.migrations.0002_built_in_criteria").install
     with pytest.MonkeyPatch.context() as patch:
         empty = _deleting(operations.sql_flush) if connection.vendor == "postgresql" else operations.sql_flush
         patch.setattr(operations, "sql_flush", _keeping(empty))
-        patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: None)  # It would make what was kept.
+        # Its receivers would make what was kept.
+        patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: install(apps, None))
         yield
 
 
