@@ -302,6 +302,7 @@ SPECTACULAR_SETTINGS = {
         "NotificationKind": "apps.notifications.kinds.CHOICES",
         "ChannelMedium": "apps.notifications.models.Medium",
         "AddableMedium": "apps.notifications.serializers.ADDABLE",
+        "StoreBulkAct": [("delete", "delete")],
     },
     # The interface's files come from this server.
     "SWAGGER_UI_DIST": "SIDECAR",
