@@ -24,21 +24,20 @@ def _tables_are_emptied_cheaply() -> Iterator[None]:
     operations = type(connection.ops)
     install = import_module("apps.optimization.migrations.0002_built_in_criteria").install
     with pytest.MonkeyPatch.context() as patch:
-        empty = _deleting(operations.sql_flush) if connection.vendor == "postgresql" else operations.sql_flush
-        patch.setattr(operations, "sql_flush", _keeping(empty))
+        if connection.vendor == "postgresql":
+            patch.setattr(operations, "sql_flush", _deleting(operations.sql_flush))
+        patch.setattr(flush, "sql_flush", _statements)
         # Its receivers would make what was kept.
         patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: install(apps, None))
         yield
 
 
-def _keeping(empty: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """`sql_flush` for all tables but those of content types and permissions."""
-
-    def sql_flush(self: Any, style: Any, tables: list[str], **options: Any) -> list[str]:
-        kept = {ContentType._meta.db_table, Permission._meta.db_table}
-        return empty(self, style, [table for table in tables if table not in kept], **options)
-
-    return sql_flush
+def _statements(style: Any, connection: Any, **options: Any) -> list[str]:
+    """For all tables but those of content types and permissions."""
+    kept = {ContentType._meta.db_table, Permission._meta.db_table}
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    statements: list[str] = connection.ops.sql_flush(style, [one for one in tables if one not in kept], **options)
+    return statements
 
 
 def _deleting(truncate: Callable[..., list[str]]) -> Callable[..., list[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from apps.agents.contracts.job import Job
+from apps.agents.contracts.job import Job, QuietWait
 
 
 @dataclass
@@ -31,7 +31,9 @@ class Told:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+    def progress(
+        self, fraction: float, message: str, eta_s: float | None = None, *, quiet_wait: QuietWait | None = None
+    ) -> None:
         self.fractions.append(fraction)
         self.etas_s.append(eta_s)
 

@@ -76,6 +76,7 @@ def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
         "team_default": world.criteria.pk,
         "upload": str(world.upload.pk),
         "session": str(world.session.pk),
+        "models": [world.model.pk],
         "datasets": [world.dataset.pk],
         "sessions": [str(world.session.pk)],
     }
