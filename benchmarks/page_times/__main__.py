@@ -61,7 +61,9 @@ def found_of(answers: Mapping[str, Answers], paints: Mapping[str, list[float]], 
     how = (
         f"One person opens each of {len(answers)} pages {rounds} times, in turns, and waits for each answer; the team "
         f"has {SESSIONS} sessions, in {database}. *Server* is from the request to the answer in the web process, *CPU* "
-        "what the process computed meanwhile; what is painted comes to a Chromium with nothing in its cache."
+        "what the process computed meanwhile; what is painted comes to a Chromium with nothing in its cache. "
+        "`python -m benchmarks.page_times` measures it, with `--database` over PostgreSQL, and `--write` puts it here; "
+        "`tests/portal/test_page_queries.py` holds every page to its bound of queries."
     )
     head = (
         "page",
