@@ -10,9 +10,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.requests import member
-from apps.accounts.services import require_writers
-from apps.api import answers, example, rows_of
+from apps.accounts.bulk_api import bulk_answer
+from apps.api import example
 from apps.bulk import MOST, BulkOutcomes
 from apps.models.bulk import DATASET_ACTS, MODEL_ACTS
 from apps.models.models import DataSet, RegisteredModel
@@ -44,10 +43,7 @@ class BulkModels(viewsets.GenericViewSet[RegisteredModel]):
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
         """Each model is handled by itself: one that sessions use stays, and does not hold up the others."""
-        asked = answers(ModelBulkSerializer, request)
-        models = rows_of(self.get_queryset(), "models", asked["models"])
-        require_writers(member(request), {model.team for model in models})
-        return Response(BulkOutcomes.of(MODEL_ACTS[asked["act"]], models, member(request)).model_dump(mode="json"))
+        return bulk_answer(request, self.get_queryset(), MODEL_ACTS, ModelBulkSerializer, "models")
 
 
 class BulkDataSets(viewsets.GenericViewSet[DataSet]):
@@ -62,7 +58,4 @@ class BulkDataSets(viewsets.GenericViewSet[DataSet]):
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
         """Each data set is handled by itself: one that sessions use stays, and does not hold up the others."""
-        asked = answers(DataSetBulkSerializer, request)
-        datasets = rows_of(self.get_queryset(), "datasets", asked["datasets"])
-        require_writers(member(request), {dataset.team for dataset in datasets})
-        return Response(BulkOutcomes.of(DATASET_ACTS[asked["act"]], datasets, member(request)).model_dump(mode="json"))
+        return bulk_answer(request, self.get_queryset(), DATASET_ACTS, DataSetBulkSerializer, "datasets")

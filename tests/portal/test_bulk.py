@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from apps.accounts.models import User
+from apps.accounts.models import Team, User
 from apps.agents.contracts.state import Status
 from apps.audit.models import AuditEvent
 from apps.bulk import MOST
@@ -50,6 +50,15 @@ def test_the_list_offers_it_to_those_who_may(client: Client, everything: World, 
     assert f'action="{DATASETS}"' not in client.get("/datasets/").content.decode()
     assert f'action="{MODELS}"' not in client.get("/models/").content.decode()
     assert client.get(SESSIONS, {"act": "delete", "item": item(everything.session)}).status_code == 403
+
+
+@pytest.mark.parametrize(("address", "bulk"), [("/models/", MODELS), ("/datasets/", DATASETS)])
+def test_an_empty_list_offers_nothing_and_a_search_without_a_hit_can_still_be_widened(
+    client: Client, team: Team, engineer: User, address: str, bulk: str
+) -> None:
+    client.force_login(engineer)
+    assert f'action="{bulk}"' not in client.get(address).content.decode()
+    assert f'action="{bulk}"' in client.get(address, {"search": "no such name"}).content.decode()
 
 
 def test_what_will_happen_is_shown_and_nothing_happens_yet(

@@ -43,10 +43,11 @@ def listing(request: MemberRequest) -> HttpResponse:
     found = datasets.search(search).select_related("blob", "created_by")
     if wants_csv(request):
         return csv_of_rows("data-sets", DATASETS, found)
+    page = KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
-        "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page,
         "search": search,
-        "acts": DATASET_ACTS.values(),
+        "acts": DATASET_ACTS.values() if page.object_list or search else (),
         "writes": writes(request, request.team),
     }
     template = "models/_dataset_results.html" if request.htmx else "models/dataset_list.html"

@@ -53,12 +53,13 @@ def listing(request: MemberRequest) -> HttpResponse:
     found = found.prefetch_related("versions", metadata, "versions__blob", "aliases__version")
     if wants_csv(request):
         return csv_of_rows("models", MODELS, found)
+    page = KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
-        "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page,
         "search": search,
         "tag": tag,
         "tags": models.all_tags(),
-        "acts": MODEL_ACTS.values(),
+        "acts": MODEL_ACTS.values() if page.object_list or search or tag else (),
         "writes": writes(request, request.team),
     }
     template = "models/_model_results.html" if request.htmx else "models/model_list.html"

@@ -10,9 +10,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.requests import member
-from apps.accounts.services import require_writers
-from apps.api import answers, example, rows_of
+from apps.accounts.bulk_api import bulk_answer
+from apps.api import example
 from apps.bulk import MOST, BulkOutcomes
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession
@@ -37,8 +36,4 @@ class BulkSessions(viewsets.GenericViewSet[OptimizationSession]):
     @action(detail=False, methods=["post"])
     def bulk(self, request: Request) -> Response:
         """Each session is handled by itself: one that cannot be does not hold up the others."""
-        asked = answers(SessionBulkSerializer, request)
-        act = services.SESSION_ACTS[asked["act"]]
-        sessions = rows_of(self.get_queryset(), "sessions", asked["sessions"])
-        require_writers(member(request), {session.team for session in sessions})
-        return Response(BulkOutcomes.of(act, sessions, member(request)).model_dump(mode="json"))
+        return bulk_answer(request, self.get_queryset(), services.SESSION_ACTS, SessionBulkSerializer, "sessions")
