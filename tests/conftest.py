@@ -33,6 +33,7 @@ hypothesis.settings.load_profile("lathe")
 pytest_plugins = [
     "tests.assets.plugin",
     "tests.flushing",
+    "tests.garbage",
     "tests.portal.standing",
     "tests.side_by_side",
     "tests.template_database",

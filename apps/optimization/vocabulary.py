@@ -59,7 +59,7 @@ METRICS = (
     _("accuracy by log-likelihood per character"),
     _("last word accuracy"),
 )
-UNITS = (_("points"), _("point"), _("bytes"), _("nats per token"), _("of the original"), _("% of its value"))
+UNITS = (_("points"), _("point"), _("byte"), _("bytes"), _("nats per token"), _("of the original"), _("% of its value"))
 MOVES = (
     _("be continued"),
     _("be deleted"),

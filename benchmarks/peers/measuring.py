@@ -104,8 +104,6 @@ def metric_of(original: Engine, candidate: Engine, dataset: Dataset) -> MetricCo
         Teller(),
         batch=BATCH,
         seed=SEED,
-        share_of_progress=1.0,
-        rest_s=0.0,
     )
     return compared.run().metrics[0]
 

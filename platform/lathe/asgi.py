@@ -23,6 +23,7 @@ http = get_asgi_application()
 from apps.agents.sandbox.walls.privileges import hide  # noqa: E402
 from apps.notifications.routing import websocket_urlpatterns as bell_urlpatterns  # noqa: E402
 from apps.optimization.routing import websocket_urlpatterns as session_urlpatterns  # noqa: E402
+from lathe import garbage  # noqa: E402
 from lathe.traffic import CountSockets  # noqa: E402
 
 websocket_urlpatterns = [*bell_urlpatterns, *session_urlpatterns]
@@ -37,3 +38,5 @@ application = ProtocolTypeRouter(
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )
+
+garbage.settle()

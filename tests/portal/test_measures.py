@@ -31,7 +31,15 @@ def test_a_number_has_about_three_significant_digits(value: float | None, shown:
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "shown"), [(999, "999 bytes"), (11_160_000, "11.2 MB"), (2_500_000_000, "2.50 GB"), (None, "–")]
+    ("size_bytes", "shown"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (11_160_000, "11.2 MB"),
+        (2_500_000_000, "2.50 GB"),
+        (None, "–"),
+    ],
 )
 def test_sizes_are_decimal(size_bytes: int | None, shown: str) -> None:
     assert measures.size(size_bytes) == shown

@@ -68,7 +68,7 @@ def _column_decimals(size: float, digits: int) -> int:
 
 def scaled_bytes(count: float) -> tuple[float, str]:
     """A number of bytes in the decimal unit that file managers use, and that unit."""
-    for unit in ("bytes", "kB", "MB"):
+    for unit in ("byte" if abs(count) == 1 else "bytes", "kB", "MB"):
         if abs(count) < 1000:
             return count, unit
         count /= 1000

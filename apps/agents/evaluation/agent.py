@@ -15,7 +15,8 @@ from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.datasets.loading import Dataset
 from apps.agents.evaluation.answers import AnswerWatch
-from apps.agents.evaluation.evaluating import OUTPUTS_SHARE, Evaluation
+from apps.agents.evaluation.evaluating import Evaluation
+from apps.agents.evaluation.pace import Pace
 from apps.agents.evaluation.quality import Outputs, OutputsComparison, Question
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.engine import Engine
@@ -62,6 +63,7 @@ class EvaluationAgent:
         original_memory: OriginalMemory | None = None,
         compressed_shares: tuple[float, float] | None = None,
         litert_bytes: tuple[int, int] | None = None,
+        pace: Pace | None = None,
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
@@ -72,6 +74,7 @@ class EvaluationAgent:
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
         `compressed_shares` (what is left of either file when compressed), `litert_bytes`: needed if that size counts.
+        `pace`: that of the job, if it began before.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         _check_interface(original, candidate, dataset)
@@ -83,6 +86,7 @@ class EvaluationAgent:
             len(dataset.evaluation_indices),
             Question(criteria, part, finalists, in_portions, several_outputs=len(original.summary.outputs) > 1),
             context,
+            pace or Pace(context, self._clock),
             machine,
             seed,
             keeps_parameters,
@@ -91,9 +95,9 @@ class EvaluationAgent:
             compressed_shares,
             litert_bytes,
         )
-        return evaluation.report(self._outputs(evaluation), timer, again or timer)
+        return evaluation.report(self._outputs(evaluation, evaluation.rest_s(timer)), timer, again or timer)
 
-    def _outputs(self, evaluation: Evaluation) -> Outputs:
+    def _outputs(self, evaluation: Evaluation, rest_s: float) -> Outputs:
         return OutputsComparison(
             evaluation.original,
             evaluation.candidate,
@@ -102,8 +106,8 @@ class EvaluationAgent:
             evaluation.context,
             batch=self._batch,
             seed=evaluation.seed,
-            share_of_progress=OUTPUTS_SHARE,
-            rest_s=3 * self._effort.warmup_s + self._effort.budget_s,
+            pace=evaluation.pace,
+            rest_s=rest_s,
             clock=self._clock,
             watch=self._watch,
         ).run()

@@ -15,16 +15,17 @@ from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.loading import Arrays, Dataset
 from apps.agents.evaluation.findings import findings
 from apps.agents.evaluation.measured import Measurements
+from apps.agents.evaluation.pace import Pace
 from apps.agents.evaluation.plausibility import implausible_gains, suspicions, too_fast, unrelated_outputs
 from apps.agents.evaluation.quality import Outputs, Question
-from apps.agents.evaluation.speed import ReportProgress, Speed, Timed, timing_target
+from apps.agents.evaluation.speed import Speed, Timed, timing_target
 from apps.agents.evaluation.verdicts import judge, overall
 from apps.agents.measuring.engine import Engine
 from apps.agents.measuring.intervals import unknown
 from apps.agents.measuring.timer import Timer
 
-OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
-"""Shares of the progress bar."""
+MEMORY_S = 2.0
+"""What it takes to measure the peak memory of one model, in a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Evaluation:
     judging_examples: int
     question: Question
     context: Context
+    pace: Pace
     machine: Machine
     seed: int
     keeps_parameters: bool
@@ -65,7 +67,7 @@ class Evaluation:
 
     def _speed(self, feeds: Arrays, target: Target, fidelity: Fidelity, timer: Timer, again: Timer) -> Timed:
         before, after = self.original.summary, self.candidate.summary
-        return Speed(timer, again, self.context, _speed_progress(self.context)).measure(
+        return Speed(timer, again, self.context, self.pace, self._memory_s(target)).measure(
             feeds,
             target,
             self.criteria,
@@ -78,11 +80,17 @@ class Evaluation:
         known = self._known_memory(target)
         bytes_of = [] if known is None else [known.peak_bytes]
         for name, engine in (("original", self.original), ("candidate", self.candidate))[len(bytes_of) :]:
-            done = len(bytes_of)
-            fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
-            self.context.progress(fraction, f"Measuring the {name}'s memory in a separate process", 2.0 * (2 - done))
+            left_s = MEMORY_S * (2 - len(bytes_of))
+            self.pace.reached(f"Measuring the {name}'s memory in a separate process", left_s)
             bytes_of.append(engine.peak_memory_bytes(feeds, target))
         return pair_of(*bytes_of)
+
+    def _memory_s(self, target: Target) -> float:
+        return MEMORY_S * (2 if self._known_memory(target) is None else 1)
+
+    def rest_s(self, timer: Timer) -> float:
+        """Seconds for everything after the outputs, about."""
+        return timer.expected_s + self._memory_s(self.criteria.target)
 
     def _known_memory(self, target: Target) -> OriginalMemory | None:
         """The analysis's measurement, if it used the same batch size, the same kind of examples and this machine."""
@@ -145,7 +153,7 @@ class Evaluation:
         self, found: Outputs, fidelity: Fidelity, measured: Measurements, notes: tuple[str, ...]
     ) -> EvaluationReport:
         constraints = judge(self.criteria.constraints, measured)
-        self.context.progress(1.0, "Evaluated", 0.0)
+        self.pace.reached("Evaluated", 0.0)
         return EvaluationReport(
             task=self.dataset.spec.task,
             part=self.question.part,
@@ -199,10 +207,6 @@ class Evaluation:
             *speed.notes,
             *suspicions(self.original.summary, self.candidate.summary, identical_outputs=identical),
         )
-
-
-def _speed_progress(context: Context) -> ReportProgress:
-    return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
 
 
 def pair_of(original: float, candidate: float) -> Pair:

@@ -32,6 +32,7 @@ from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metrics import Scorer, compared, scorer_for
 from apps.agents.evaluation.metrics.judged import judged
 from apps.agents.evaluation.other_outputs import OtherOutputs
+from apps.agents.evaluation.pace import Pace
 from apps.agents.evaluation.paired_inference import Passing
 from apps.agents.evaluation.selection_bias import packed
 from apps.agents.evaluation.verdicts import judge_metric
@@ -137,13 +138,13 @@ class OutputsComparison:
         *,
         batch: int,
         seed: int,
-        share_of_progress: float,
-        rest_s: float,
+        pace: Pace | None = None,
+        rest_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         watch: AnswerWatch | None = None,
     ) -> None:
         """`dataset` has the part as its test part. `rest_s`: seconds the job needs afterwards. `watch` sees all answers
-        of both models."""
+        of both models. `pace` is that of the job."""
         self._dataset, self._question, self._context = dataset, question, context
         self._outputs, self._seed = original.summary.outputs, seed
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
@@ -153,7 +154,7 @@ class OutputsComparison:
         self._scorer: Scorer | None = None
         self._groups: list[Array] = []
         self._watch = watch
-        self._share, self._rest_s, self._clock = share_of_progress, rest_s, clock
+        self._pace, self._rest_s, self._clock = pace or Pace(context, clock), rest_s, clock
         self._rows = dataset.evaluation_rows
         self._done, self._start, self._told_at = 0, clock(), 0.0
 
@@ -218,8 +219,7 @@ class OutputsComparison:
         if spent_s < self._told_at + PROGRESS_EVERY_S and self._done < rows:
             return
         self._told_at = spent_s
-        self._context.progress(
-            self._share * self._done / rows,
+        self._pace.reached(
             f"Compared {total * self._done // rows:,} of {total:,} examples",
             spent_s * (rows - self._done) / self._done + self._rest_s,
         )

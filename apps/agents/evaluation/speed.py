@@ -10,6 +10,7 @@ from apps.agents.contracts.criteria import Criteria, Target
 from apps.agents.contracts.phrasing import disturbed_runs, number
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison
 from apps.agents.datasets.layout import Layout
+from apps.agents.evaluation.pace import Pace
 from apps.agents.measuring.effort import Question
 from apps.agents.measuring.engine import Engine, Feeds, fixed_batch
 from apps.agents.measuring.timer import Timer
@@ -18,13 +19,9 @@ NOISY = 0.05
 """How far the control may be from 1 before a note reports it."""
 CONTRADICTION = 1.25
 """How far wall clock and CPU time may differ before a note reports it. Shared caches affect CPU time, too."""
-AGAIN_FROM = 0.7
-"""Share of the progress at which a second timing begins, if there is one."""
 
 TooFast = Callable[[Estimate], str | None]
 """Why a speed-up is too good to be true, in a sentence; `None` if it is not."""
-ReportProgress = Callable[[float, str, float | None], None]
-"""Receives the share that is done, the current activity, and the remaining seconds."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +37,20 @@ class Speed:
     timer: Timer
     again: Timer
     context: Context
-    report: ReportProgress
+    pace: Pace
+    rest_s: float = 0.0
+    """Seconds that the job needs after the timing."""
 
     def measure(self, feeds: Feeds, target: Target, criteria: Criteria, seed: int, too_fast: TooFast) -> Timed:
         """Time both models on `feeds`, one batch. An implausible speed-up is measured again, and that result counts."""
         asked = criteria.constraints.min_speedup
         question = Question(seed, criteria.confidence, () if asked is None else (asked,))
-        latency = self._by(self.timer, feeds, target, question, 0.0, AGAIN_FROM)
+        latency = self._by(self.timer, feeds, target, question)
         notes: tuple[str, ...] = ()
         if (why := too_fast(latency.speedup)) is not None:
             self.context.log(f"{why} Both are timed again before this is believed.", "warning")
             first = number(latency.speedup.value)
-            latency = self._by(self.again, feeds, target, replace(question, seed=seed + 1), AGAIN_FROM, 1.0)
+            latency = self._by(self.again, feeds, target, replace(question, seed=seed + 1))
             notes = (
                 f"Timed twice, because the first speed-up, {first}×, was too good to be true. This is the second.",
             )
@@ -59,13 +58,11 @@ class Speed:
             self.context.metric("speedup", latency.speedup.value)
         return Timed(latency, (*notes, *remarks(latency)))
 
-    def _by(
-        self, timer: Timer, feeds: Feeds, target: Target, question: Question, begin: float, end: float
-    ) -> LatencyComparison:
-        self.report(begin, "Warming up for timing", timer.expected_s)
+    def _by(self, timer: Timer, feeds: Feeds, target: Target, question: Question) -> LatencyComparison:
+        self.pace.reached("Warming up for timing", timer.expected_s + self.rest_s)
 
-        def watch(done: float, eta_s: float | None) -> None:
-            self.report(begin + (end - begin) * done, "Timing both models in turn", eta_s)
+        def watch(_done: float, left_s: float | None) -> None:
+            self.pace.reached("Timing both models in turn", None if left_s is None else left_s + self.rest_s)
 
         return timer.compare(feeds, target, question, watch)
 

@@ -14,7 +14,7 @@ from apps.agents.contracts.reports.selection import Contest
 from apps.agents.contracts.reports.slowdown import Slowdown
 from apps.agents.evaluation.agent import BATCH, EvaluationAgent
 from apps.agents.evaluation.answers import AnswerWatch
-from apps.agents.evaluation.evaluating import OUTPUTS_SHARE
+from apps.agents.evaluation.pace import Pace
 from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.files.compressed_size import compressed_share
@@ -51,12 +51,13 @@ def run(context: JobContext) -> JobResult:
     """
     job, arguments = context.job, EvaluateArguments.of(context.job)
     criteria, part, material = arguments.criteria, arguments.part, Material(job, arguments)
+    pace = Pace(context)
     candidate = material.open(material.file)
     shares = _compressed_shares(context, material, criteria)
     litert = litert_bytes(context, material, candidate, criteria.counted_size)
 
     effort = effort_for(criteria, arguments.timing_s)
-    fresh = _in_fresh_processes(context, material, effort, arguments.quiet_wait_s)
+    fresh = _in_fresh_processes(ReportedWaits(context, pace), material, effort, arguments.quiet_wait_s)
     watch = AnswerWatch() if part is Part.EVALUATION else None
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
@@ -79,6 +80,7 @@ def run(context: JobContext) -> JobResult:
             original_memory=arguments.original_memory,
             compressed_shares=shares,
             litert_bytes=litert,
+            pace=pace,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
@@ -103,17 +105,16 @@ def _evidence(
     return answers_of(watch, material.dataset, context.out, ran)
 
 
-def _in_fresh_processes(context: JobContext, material: Material, effort: Effort, wait_s: float) -> FreshProcessTimer:
-    return FreshProcessTimer(
-        material.original_file, material.file, material.scratch, effort, wait_s=wait_s, waits=ReportedWaits(context)
-    )
+def _in_fresh_processes(waits: Waits, material: Material, effort: Effort, wait_s: float) -> FreshProcessTimer:
+    files = material.original_file, material.file
+    return FreshProcessTimer(*files, material.scratch, effort, wait_s=wait_s, waits=waits)
 
 
 class ReportedWaits(Waits):
     """Tells the job how long all of its timings wait together."""
 
-    def __init__(self, context: JobContext) -> None:
-        self._context, self._before_s = context, 0.0
+    def __init__(self, context: JobContext, pace: Pace) -> None:
+        self._context, self._pace, self._before_s = context, pace, 0.0
 
     def waiting(self, reason: str, waited_s: float, left_s: float) -> None:
         self._report(reason, QuietWait(so_far_s=self._before_s + waited_s, left_s=left_s))
@@ -123,7 +124,8 @@ class ReportedWaits(Waits):
         self._report("Starting a process that times both models", QuietWait(so_far_s=self._before_s, left_s=0.0))
 
     def _report(self, doing: str, wait: QuietWait) -> None:
-        self._context.progress(OUTPUTS_SHARE, doing, quiet_wait=wait)
+        self._pace.paused(wait.so_far_s)
+        self._context.progress(self._pace.share, doing, quiet_wait=wait)
 
 
 def _explained(

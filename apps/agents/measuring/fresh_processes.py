@@ -149,7 +149,8 @@ class _Series:
     def _report_progress(self, number: int, step: Step) -> None:
         if not self._watcher:
             return
-        fraction = (number + step.fraction) / self._planned
+        processes = self._timer.processes if number < self._timer.processes else self._planned
+        fraction = (number + step.fraction) / processes
         spent_s = time.monotonic() - self._start
         self._watcher(fraction, spent_s * (1 - fraction) / fraction if fraction else None)
 

@@ -127,7 +127,7 @@ def size(value: Measured) -> str:
     if unknown(value):
         return UNKNOWN
     scaled, unit = scaled_bytes(float(value))
-    return f"{scaled:.0f} {_(unit)}" if unit == "bytes" else f"{column_number(scaled)} {unit}"
+    return f"{scaled:.0f} {_(unit)}" if unit in ("byte", "bytes") else f"{column_number(scaled)} {unit}"
 
 
 @register.filter

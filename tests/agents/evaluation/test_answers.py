@@ -43,7 +43,7 @@ def watched(
     reading = DatasetSpec(kind="npz", **spec)
     dataset = load_dataset(tmp_path / "d.npz", reading, engines[0].summary.inputs, seed=1, scratch=tmp_path / "s")
     watch, question = AnswerWatch(), Question(criteria, Part.EVALUATION)
-    settings: dict[str, Any] = {"batch": 64, "seed": 1, "share_of_progress": 1.0, "rest_s": 0.0}
+    settings: dict[str, Any] = {"batch": 64, "seed": 1}
     OutputsComparison(*engines, dataset, question, Told(), **settings, watch=watch).run()
     answers_of(watch, dataset, tmp_path)
     return read_answers(tmp_path / "answers.zip")

@@ -45,9 +45,7 @@ def compared(
     paths = [product(tmp_path / f"{name}.onnx", matrix) for name, matrix in (("a", np.eye(3)), ("b", weights))]
     engines = [open_engine("onnx", path, tmp_path) for path in paths]
     dataset = load_dataset(data, spec, engines[0].summary.inputs, seed=1).measured_on(question.part)
-    return OutputsComparison(
-        *engines, dataset, question, Told(), batch=64, seed=1, share_of_progress=1.0, rest_s=0.0
-    ).run()
+    return OutputsComparison(*engines, dataset, question, Told(), batch=64, seed=1).run()
 
 
 def leaning(strength: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 
 from apps.agents.contracts.criteria import Constraints, Criteria, Target
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate, LatencyComparison
+from apps.agents.evaluation.pace import Pace
 from apps.agents.evaluation.speed import Speed, Timed, remarks
 from apps.agents.measuring.effort import Question, Watcher
 from apps.agents.measuring.engine import Feeds
@@ -42,7 +43,7 @@ def beyond_twelve(speedup: Estimate) -> str | None:
 
 
 def measured(first: Fixed, again: Fixed, told: Told) -> Timed:
-    speed = Speed(first, again, told, lambda done, doing, eta_s: told.progress(done, doing, eta_s))
+    speed = Speed(first, again, told, Pace(told))
     criteria = Criteria(constraints=Constraints(min_speedup=1.5))
     return speed.measure(FEEDS, Target(), criteria, 7, beyond_twelve)
 

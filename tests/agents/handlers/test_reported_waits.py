@@ -6,13 +6,15 @@ from io import StringIO
 from pathlib import Path
 
 from apps.agents.contracts.job import Job, Progress, QuietWait
+from apps.agents.evaluation.pace import Pace
 from apps.agents.handlers.evaluate import ReportedWaits
 from apps.agents.sandbox.child import JobContext
 
 
 def test_the_waits_of_several_timings_add_up(tmp_path: Path) -> None:
     events = StringIO()
-    waits = ReportedWaits(JobContext(Job(handler="any:one", scratch=tmp_path), events))
+    context = JobContext(Job(handler="any:one", scratch=tmp_path), events)
+    waits = ReportedWaits(context, Pace(context))
     waits.waiting("3 programs compete for the cores", 4.0, 11.0)
     waits.ended(5.0)
     waits.waiting("3 programs compete for the cores", 1.0, 14.0)
