@@ -118,17 +118,31 @@ def wait_for_text(browser: Chrome, selector: str, text: str, seconds: float = 30
     )
 
 
+def click(browser: Chrome, selector: str, seconds: float = 30) -> None:
+    """Clicks on the first element that fits `selector` and is seen, again if the page replaced it meanwhile."""
+    _clicked(browser, (By.CSS_SELECTOR, selector), f"nothing like {selector}", seconds)
+
+
 def press(browser: Chrome, label: str) -> None:
     """Presses the button or follows the link that says `label`."""
     path = f"//main//*[self::button or self::a][contains(normalize-space(.), '{label}')]"
-    patience = WebDriverWait(browser, 30, ignored_exceptions=PAGE_CHANGING)
-    control = patience.until(
-        lambda driver: next((one for one in driver.find_elements(By.XPATH, path) if one.is_displayed()), None),
-        f"no control says “{label}” at {browser.current_url}",
-    )
-    assert control is not None
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", control)
-    control.click()
+    _clicked(browser, (By.XPATH, path), f"no control says “{label}”", 30)
+
+
+def _clicked(browser: Chrome, where: tuple[str, str], missing: str, seconds: float) -> None:
+    def seen(driver: Chrome) -> WebElement | None:
+        return next((one for one in driver.find_elements(*where) if one.is_displayed()), None)
+
+    def clicked(driver: Chrome) -> bool:
+        one = WebDriverWait(driver, seconds, ignored_exceptions=PAGE_CHANGING).until(seen, f"{missing} at {address}")
+        assert one is not None
+        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", one)
+        one.click()
+        return True
+
+    address = browser.current_url
+    # An element that is gone was not clicked. After any other error it may have been.
+    WebDriverWait(browser, seconds, ignored_exceptions=[StaleElementReferenceException]).until(clicked)
 
 
 def fill(browser: Chrome, name: str, text: str, form: str = "main") -> None:

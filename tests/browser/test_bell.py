@@ -9,7 +9,7 @@ import numpy as np
 from selenium.webdriver import Chrome
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.conftest import Portal, fill, press, wait, wait_for_text
+from tests.browser.conftest import Portal, click, fill, press, wait, wait_for_text
 
 UPLOAD = """
 const [content, done] = arguments;
@@ -32,9 +32,9 @@ def test_the_bell_rings_without_a_reload(logged_in: Chrome, portal: Portal) -> N
     assert status == 201
     wait(logged_in, "#bell .count", 60)
     assert logged_in.execute_script("return window.sameDocument === true")
-    wait(logged_in, "#bell").click()
+    click(logged_in, "#bell")
     wait_for_text(logged_in, "#notifications", "far too few was refused")
-    wait(logged_in, "#notifications a.strong").click()
+    click(logged_in, "#notifications a.strong")
     wait_for_text(logged_in, "h1", "far too few")
 
 

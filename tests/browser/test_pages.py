@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.chromium import picture_of, set_theme, set_width
-from tests.browser.conftest import Portal, wait, wait_for_text
+from tests.browser.conftest import Portal, click, wait, wait_for_text
 from tests.browser.keyboard import press, tab_into_content, tab_to
 from tests.browser.page_rules import troubles
 
@@ -195,7 +195,7 @@ def test_two_sessions_are_chosen_and_compared(logged_in: Chrome, portal: Portal,
 
     def use(selector: str, key: str = Keys.ENTER) -> None:
         if way == "pointer":
-            return wait(browser, selector).click()
+            return click(browser, selector)
         tab_to(browser, selector)
         return press(browser, key)
 
@@ -209,7 +209,7 @@ def test_two_sessions_are_chosen_and_compared(logged_in: Chrome, portal: Portal,
         tab_to(browser, COMPARE, back=True)
         press(browser, Keys.ENTER)
     else:
-        wait(browser, COMPARE).click()
+        click(browser, COMPARE)
     assert len(wait(browser, "#compare-items").find_elements(By.CSS_SELECTOR, "li")) >= 2
     use("#compare-only")
     WebDriverWait(browser, 10).until(lambda driver: "only=differences" in driver.current_url)

@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser.chromium import set_theme, set_width
-from tests.browser.conftest import SESSION_S, Portal, choose_file, fill, press, wait, wait_for_text
+from tests.browser.conftest import SESSION_S, Portal, choose_file, click, fill, press, wait, wait_for_text
 from tests.browser.keyboard import press as type_keys
 from tests.browser.keyboard import tab_into_content, tab_to, wait_for_focus
 from tests.browser.page_rules import troubles
@@ -61,8 +61,8 @@ def test_what_failed_is_said_at_the_top_and_at_its_step(logged_in: Chrome, porta
 
 def test_it_is_started_over_by_mouse(logged_in: Chrome, portal: Portal, failed: str) -> None:
     logged_in.get(portal.url)
-    wait(logged_in, f"#needs-you a[href='{failed}']").click()
-    wait(logged_in, "#session-retry").click()
+    click(logged_in, f"#needs-you a[href='{failed}']")
+    click(logged_in, "#session-retry")
     WebDriverWait(logged_in, 30).until(lambda driver: urlsplit(driver.current_url).path != failed)
     has_failed(logged_in)
     logged_in.get(portal.url)

@@ -36,8 +36,10 @@ class EvaluationAgent:
         batch: int = BATCH,
         clock: Callable[[], float] = time.monotonic,
         watch: AnswerWatch | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """`watch` sees all answers of both models."""
+        """`watch` sees all answers of both models. `pace`: that of the job, if it began before."""
+        self._pace = pace
         self._watch = watch
         self._effort = effort or Effort()
         self._batch = batch
@@ -63,18 +65,15 @@ class EvaluationAgent:
         original_memory: OriginalMemory | None = None,
         compressed_shares: tuple[float, float] | None = None,
         litert_bytes: tuple[int, int] | None = None,
-        pace: Pace | None = None,
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
         Both models are measured on the examples of `part`. Several `finalists` share the probability of error, so every
         interval is wider. `in_portions`: a ranked candidate is dropped after a portion that rules it out.
-        `keeps_parameters`: no weights are removed, so the file size can be checked against the bits.
-        `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
+        Its speed is checked against `baseline`, the float model in its runtime; its size, if it `keeps_parameters`.
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
         `compressed_shares` (what is left of either file when compressed), `litert_bytes`: needed if that size counts.
-        `pace`: that of the job, if it began before.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         _check_interface(original, candidate, dataset)
@@ -86,7 +85,7 @@ class EvaluationAgent:
             len(dataset.evaluation_indices),
             Question(criteria, part, finalists, in_portions, several_outputs=len(original.summary.outputs) > 1),
             context,
-            pace or Pace(context, self._clock),
+            self._pace or Pace(context, self._clock),
             machine,
             seed,
             keeps_parameters,

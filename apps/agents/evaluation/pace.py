@@ -28,8 +28,8 @@ class Pace:
     def reached(self, doing: str, left_s: float | None) -> None:
         """The job is `doing` something now, and should end in `left_s`; `None` if nobody knows."""
         if left_s is not None:
-            whole_s = self.spent_s + left_s
-            self.share = max(self.share, self.spent_s / whole_s if whole_s > 0 else 1.0)
+            spent_s = self.spent_s
+            self.share = max(self.share, spent_s / (spent_s + left_s) if spent_s + left_s > 0 else 1.0)
         self._context.progress(self.share, doing, left_s)
 
     def paused(self, all_in_all_s: float) -> None:

@@ -62,7 +62,8 @@ def run(context: JobContext) -> JobResult:
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
         timer, again = timers or (None, None)
-        return EvaluationAgent(effort, batch=max(1, BATCH // arguments.batch_divisor), watch=watch).evaluate(
+        batch = max(1, BATCH // arguments.batch_divisor)
+        return EvaluationAgent(effort, batch=batch, watch=watch, pace=pace).evaluate(
             material.original,
             engine,
             material.dataset,
@@ -80,7 +81,6 @@ def run(context: JobContext) -> JobResult:
             original_memory=arguments.original_memory,
             compressed_shares=shares,
             litert_bytes=litert,
-            pace=pace,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
