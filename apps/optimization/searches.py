@@ -31,6 +31,7 @@ class _Told(TypedDict):
     accuracy: NotRequired[float | None]
     latency_ms: float
     parameters: int
+    macs: NotRequired[int | None]
 
 
 class _Final(TypedDict):
@@ -151,9 +152,11 @@ class Search:
     whole: _Whole
 
     @property
-    def best(self) -> list[Point]:
-        """The front, the fastest first."""
-        return sorted((one for one in self.trials.points if one.on_front), key=lambda one: one.latency_ms)
+    def best(self) -> list[tuple[Point, _Told]]:
+        """The front with all that is known of each trial, the fastest first."""
+        cards = {one["number"]: one for one in self.whole["trials"]}
+        front = sorted((one for one in self.trials.points if one.on_front), key=lambda one: one.latency_ms)
+        return [(point, cards[point.number]) for point in front]
 
 
 def trials_of_curves(curves: Curves) -> Trials:

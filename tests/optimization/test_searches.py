@@ -26,7 +26,7 @@ _FINAL = {"trial": 2, "chosen": False, "shared_loss": 0.5, "alone_loss": 0.3}
 
 def _trial(number: int, width: int, loss: float, latency_ms: float, parameters: int) -> dict[str, Any]:
     told = {"number": number, "loss": loss, "latency_ms": latency_ms, "parameters": parameters, "accuracy": 80.0}
-    return {**told, "network": [f"width:<stem>={width}"]}
+    return {**told, "macs": 1000 * parameters, "network": [f"width:<stem>={width}"]}
 
 
 TOLD: dict[str, Any] = {
@@ -61,6 +61,7 @@ def test_the_chain_and_the_report_show_trials_finalists_and_the_tables_error(ses
     step.save()
     for html in (live.fragments(done, writes=False)["candidates"], report_html(report(done))):
         assert "Trial 2: 0.3 ms, loss 0.5, 3,000 parameters. On the front. width:&lt;stem&gt;=16" in html
+        assert '<td class="num">80.0 %</td><td class="num">3,000</td><td class="num">3.00 M</td>' in html
         assert "Trial 3: 0.4 ms, loss 0.7, 3,100 parameters. Beaten." in html
         assert "96 of 4,096 sub-networks were tried" in html
         assert "rank correlation of the two losses 0.500" in html
@@ -96,8 +97,20 @@ def test_the_limit_on_latency_is_in_the_picture() -> None:
     assert found is not None
     assert found.trials.limit is not None
     assert found.trials.points[-1].x < found.trials.limit
-    assert [one.number for one in found.best] == [1, 2]
+    assert [(point.number, card.get("macs")) for point, card in found.best] == [(1, 900_000), (2, 3_000_000)]
     assert beside_search({"search": TOLD, "other": 1}) == {"other": 1}
+
+
+@pytest.mark.django_db
+def test_a_table_that_nothing_could_check_says_so(session: OptimizationSession) -> None:
+    done = exported.finish(session)
+    step = done.steps.get(key="c02/optimize")
+    unchecked = {"sub_networks": 0, "within_ten_percent": 0.0, "median_error": None, "largest_error": None}
+    step.result |= {"evidence": {"search": {**TOLD, "table": {**TOLD["table"], **unchecked}}}}
+    step.save()
+    html = report_html(report(done))
+    assert "174 operators were timed. There are so few sub-networks that none was left to check the table." in html
+    assert "Of 0 other" not in html
 
 
 @pytest.mark.parametrize(

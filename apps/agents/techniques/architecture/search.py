@@ -110,21 +110,21 @@ class Search:
         table = tables.measured(
             bench.layers, bench.operators_ms, lambda share: self._tell("table", _TABLED * share, "timing operators")
         )
+        ends = [bench.space.smallest, bench.space.largest]
         drawn = [bench.space.near(random.uniform(0.1, 1.0), random, 0.3) for _ in range(CORRECTING + CHECKING)]
-        drawn = list(dict.fromkeys([*drawn, bench.space.smallest, bench.space.largest]))
+        drawn = list(dict.fromkeys([*ends, *drawn]))
         self._tell("table", _TABLED, "timing sub-networks")
         times, works = list(bench.networks_ms(drawn)), [bench.work(values) for values in drawn]
-        # The ends of the space, which come last, correct it: a table must not have to guess beyond what it knows.
-        correcting = [*range(len(drawn))[-2:], *range(CORRECTING)]
-        checking = [place for place in range(len(drawn)) if place not in correcting]
-        table = table.corrected([works[place] for place in correcting], [times[place] for place in correcting])
-        pairs = tuple((table.latency_ms(works[place]), times[place]) for place in checking)
+        # The ends of the space come first, to correct it: a table must not have to guess beyond what it knows. Of a
+        # small space half of the others do, and half check.
+        known = len(drawn) - min(CHECKING, (len(drawn) - len(ends)) // 2)
+        table = table.corrected(works[:known], times[:known])
+        pairs = tuple((table.latency_ms(work), time) for work, time in zip(works[known:], times[known:], strict=True))
         self.progress.table, self.progress.deviation = table, tables.Deviation(pairs)
         self.progress.original_ms = table.latency_ms(works[drawn.index(bench.space.largest)])
-        self.context.log(
-            f"The table of {table.entries:,} operators is within 10 % for {self.progress.deviation.within:.0%} of "
-            f"{len(pairs)} other sub-networks."
-        )
+        within = f"within 10 % for {self.progress.deviation.within:.0%} of {len(pairs)} other sub-networks"
+        unchecked = "not checked, as there are no other sub-networks"
+        self.context.log(f"The table of {table.entries:,} operators is {within if pairs else unchecked}.")
         least = table.latency_ms(works[drawn.index(bench.space.smallest)])
         if least > self.limit_ms:
             raise TechniqueSearchTooSlow(

@@ -123,6 +123,21 @@ def test_a_model_without_anything_to_choose_is_refused(tmp_path: Path) -> None:
     assert "no layer can lose channels" in caught.value.message
 
 
+def test_a_space_of_a_few_sub_networks_is_searched_and_says_how_many_checked_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "CORRECTING", 24)
+    monkeypatch.setattr(search, "CHECKING", 24)
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(192, 4096), nn.ReLU(), nn.Linear(4096, 5))
+    workshop = Workshop(tmp_path, "torch-export")
+    model = exported(layers.eval(), tmp_path / "flat.pt2", (3, 8, 8))
+    made = workshop.apply("torch-search", model, examples(workshop), LABELLED, **{**SHORT, "latency_left": 0.95})
+    told = made.result.evidence["search"]
+    assert 2 <= told["sub_networks"] <= 8
+    assert told["table"]["sub_networks"] == (told["sub_networks"] - 2) // 2
+    assert told["trials_made"] <= told["sub_networks"]
+
+
 def test_a_model_that_cannot_be_traced_is_refused(tmp_path: Path) -> None:
     code = torch_uploads.CODE.replace(
         "return self.head(torch", "if x.sum() > 0:\n            x = -x\n        return self.head(torch"

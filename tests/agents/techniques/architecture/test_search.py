@@ -131,6 +131,22 @@ def test_every_trial_is_told_as_it_is_made(tmp_path: Path) -> None:
     assert len(told.curves["trial parameters"]) == 20
 
 
+@pytest.mark.parametrize(("options", "checking"), [(2, 0), (3, 0), (4, 1), (8, 3)])
+def test_the_ends_of_a_small_space_correct_its_table_and_others_check_it(
+    tmp_path: Path, options: int, checking: int
+) -> None:
+    search = _search(tmp_path, latency_left=1.0)
+    first, *others = SPACE.dimensions
+    still = (replace(one, options=OPTIONS[-1:]) for one in others)
+    search.bench.space = Space((replace(first, options=OPTIONS[-options:]), *still))  # type: ignore[misc]
+    found, _ = search.run()
+    assert len(search.progress.deviation.pairs) == checking
+    assert search.bench.space.size == options
+    assert found[0] in OPTIONS[-options:]
+    said = [line for line in search.context.lines if "operators" in line]  # type: ignore[attr-defined]
+    assert ("not checked" in said[0]) == (not checking)
+
+
 def test_a_given_network_is_only_trained(tmp_path: Path) -> None:
     search = _search(tmp_path)
     given = SPACE.uniform(0.5)

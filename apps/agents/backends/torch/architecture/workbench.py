@@ -174,6 +174,7 @@ def rounding(places: Mapping[str, Place], watch: Stopwatch) -> tuple[int, dict[s
     name = max(convolutions, key=lambda one: _macs(convolutions[one], convolutions[one].part.weight.shape))
     place = convolutions[name]
     half = max(2 * MULTIPLES[-1], _outputs(place.part, place.part.weight.shape) // 2)
+    half -= half % (2 * MULTIPLES[-1])  # so that each width is an odd multiple of its own number, but the largest one
     widths = [half + (multiple if multiple < MULTIPLES[-1] else 0) for multiple in MULTIPLES]
     operators = [Operator(name, width, width, _side(place.part)) for width in widths]
     times = watch.operators_ms([timed_operator(place, one, watch.threads) for one in operators])
