@@ -48,7 +48,7 @@ class Backlog:
 
 
 class WokenConsumer(_RedisConsumer):
-    """A consumer that sleeps until there is something to take, and puts aside what is no message. Dramatiq's own would
+    """A consumer that sleeps until there is something to take, and puts aside what cannot be read. Dramatiq's own would
     stop for seconds at such a thing, and read it again after a restart."""
 
     def __init__(self, broker: Broker, queue_name: str, prefetch: int, timeout: int) -> None:
@@ -67,7 +67,7 @@ class WokenConsumer(_RedisConsumer):
             try:
                 return super().__next__()
             except DecodeError as error:
-                logger.error("In the queue %s stood what is no message: %.200r.", self.queue_name, error.data)
+                logger.error("The queue %s held something that is not a message: %.200r.", self.queue_name, error.data)
                 self.broker.put_aside(self.queue_name, error.data)
 
     def _wait(self) -> None:
@@ -123,7 +123,7 @@ class Broker(RedisBroker):
         return f"{self.namespace}:{queue}.tokens"
 
     def put_aside(self, queue: str, data: bytes) -> None:
-        """Moves what was fetched, and is no message, to the queue's dead letters, where Dramatiq keeps it for days."""
+        """Moves fetched data that is not a message to the queue's dead letters, where Dramatiq keeps it for days."""
         for name, found in self.client.hscan_iter(f"{self.namespace}:{queue}.msgs"):
             if found == data:
                 self.do_nack(queue, name)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AGENTS = ROOT / "apps" / "agents"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-MOST_NAMES = 17
+MOST_NAMES = 16
 LONGEST_FUNCTION = 50
 
 

@@ -1,4 +1,4 @@
-"""What is no message holds nothing up, and is kept for whoever wants to know what it was."""
+"""What is not a message holds nothing up, and is kept for whoever wants to know what it was."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_what_is_no_message_is_put_aside_at_once(tmp_path: Path, caplog: pytest.
         assert received.args == (7,)
         assert broker.client.zcard("dramatiq:cpu.XQ") == 2
         assert set(broker.client.hgetall("dramatiq:cpu.XQ.msgs").values()) == {b"\x80 no message", b"{}"}
-        assert sum("stood what is no message" in line for line in caplog.messages) == 2
+        assert sum("held something that is not a message" in line for line in caplog.messages) == 2
         broker.close()
 
 

@@ -146,7 +146,7 @@ def test_a_session_whose_own_time_is_over_is_not_measured_and_says_how_long_it_t
     session.refresh_from_db()
     assert session.outcome == Outcome.NOT_MEASURED
     assert session.verdict is not None
-    assert "(1.3 went by while its steps ran)" in session.verdict["reason"]
+    assert "(its steps ran for 1.3)" in session.verdict["reason"]
     assert "at least about 3 minutes instead of 1" in session.verdict["advice"]
 
 

@@ -175,7 +175,7 @@ def test_weighing_by_the_inputs_loses_less_where_they_vary_in_few_directions(tmp
 
 
 def test_what_cannot_be_done_is_refused(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(TechniqueParameters, match="no layer that can be decomposed"):
+    with pytest.raises(TechniqueParameters, match="not a layer that can be decomposed"):
         decomposed(small(), pictures, tmp_path / "unknown", ranks=["nowhere=channel:2"])
     given = keras.Input((SIDE, SIDE, 3), name="image")
     alone = keras.Model(given, layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(3, name="only")(given)))

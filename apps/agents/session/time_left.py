@@ -145,7 +145,7 @@ def minutes_spent(state: SessionState) -> str | None:
         return None
     return (
         f"the budget of {minutes:g} minute{'s' * (minutes != 1)} is spent "
-        f"({state.worked_s / 60:.1f} went by while its steps ran)."
+        f"(its steps ran for {state.worked_s / 60:.1f})."
     )
 
 

@@ -245,7 +245,7 @@ def test_nothing_is_tried_when_the_analysis_takes_all_the_time():
     verdict = session.last.verdict
     assert verdict.outcome is Outcome.NOT_MEASURED
     assert verdict.headline.sentence.startswith("Not measured: the budget ended")
-    assert "budget of 1 minute is spent (4.0 went by while its steps ran)" in verdict.reason
+    assert "budget of 1 minute is spent (its steps ran for 4.0)" in verdict.reason
     assert verdict.advice == "Give the session more time: at least about 8 minutes instead of 1."
     assert "not measured" in {event.action for event in session.last.events}
     assert session.last.candidates

@@ -65,7 +65,7 @@ def group_limit_unanswerable(criteria: Criteria, known: Known) -> Iterator[Confl
         )
     elif metric_by_group(spec.task, spec.primary_metric) is None:
         label = METRICS[spec.primary_metric].label
-        why = f"its metric, {label}, is no mean over examples, so it has no value for a group. Choose another metric"
+        why = f"its metric, {label}, is not a mean over examples, so it has no value for a group. Choose another metric"
     else:
         return
     yield (
@@ -76,7 +76,7 @@ def group_limit_unanswerable(criteria: Criteria, known: Known) -> Iterator[Confl
 
 
 def class_limit_unanswerable(criteria: Criteria, known: Known) -> Iterator[Conflict]:
-    """The loss of each class is limited, but the labels are no classes."""
+    """The loss of each class is limited, but the labels are not classes."""
     if criteria.constraints.max_class_drop_points is None or known.spec is None:
         return
     if known.spec.task is Task.CLASSIFICATION:
@@ -86,7 +86,7 @@ def class_limit_unanswerable(criteria: Criteria, known: Known) -> Iterator[Confl
         Conflicting("class_limit_unanswerable", Severity.CONTRADICTION, f"constraints.{_CLASS_LIMIT}")
         .resolved("remove", "Remove the limit on the loss of each class", constraints={_CLASS_LIMIT: None})
         .says(
-            f"The loss of each class is limited, but the data set's task is {task}, whose labels are no classes. "
+            f"The loss of each class is limited, but the data set's task is {task}, whose labels are not classes. "
             "Choose a data set for classification, or remove the limit."
         )
     )

@@ -121,7 +121,7 @@ class Chooser:
         }
         if unknown := sorted(wanted.keys() - options.keys()):
             known = ", ".join(list(options)[:5]) or "none"
-            raise ValueError(f"{unknown[0]!r} is no layer that can be decomposed; there are {known}")
+            raise ValueError(f"{unknown[0]!r} is not a layer that can be decomposed; those are {known}")
         return Choice(self._before, options, {})
 
     def _opened(self) -> Iterator[tuple[str, Bench]]:

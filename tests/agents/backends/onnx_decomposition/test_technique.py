@@ -212,7 +212,7 @@ def test_a_graph_without_such_layers_is_refused_with_the_reasons(workshop: Works
 @pytest.mark.parametrize(
     ("ranks", "reason"),
     [
-        ("nowhere=channel:4", "'nowhere' is no layer that can be decomposed; there are first, second"),
+        ("nowhere=channel:4", "'nowhere' is not a layer that can be decomposed; those are first, second"),
         ("second=channel:400", "the rank of second as channel is 400, but must be 1 to 21"),
         ("second=flat:4", "second can become spatial or spatial-transposed or channel or tucker or cp, not 'flat'"),
         ("second", "'second' should read layer=form:rank"),

@@ -75,7 +75,7 @@ def test_what_was_chosen_can_be_given_again():
     made = chooser(Look(), bench("a", 0), bench("b", 1)).choose({**USUAL, "removed": 0.4})
     again = chooser(Look(), bench("a", 0), bench("b", 1)).given(made.names)
     assert {name: one.rank for name, one in again.replaced.items()} == {n: o.rank for n, o in made.replaced.items()}
-    with pytest.raises(ValueError, match="'c' is no layer that can be decomposed; there are a, b"):
+    with pytest.raises(ValueError, match="'c' is not a layer that can be decomposed; those are a, b"):
         chooser(Look(), bench("a", 0), bench("b", 1)).given(["c=channel:8"])
 
 

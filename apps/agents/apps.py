@@ -1,7 +1,0 @@
-from django.apps import AppConfig
-
-
-class AgentsConfig(AppConfig):
-    name = "apps.agents"
-    label = "agents"
-    verbose_name = "Agents"
