@@ -9,6 +9,7 @@ import pytest
 
 from apps.agents.contracts.criteria import Budget, Constraints, Objective
 from apps.agents.contracts.state import Outcome, StepKind
+from apps.audit.models import AuditEvent
 from tests.agents.backends.onnx_pruning.nets import Net, pictures
 from tests.agents.workshop import DEPTHWISE, FASHION, RESNET
 from tests.door import Door, quick, shorter_sensitivity, told
@@ -40,6 +41,9 @@ def test_a_pruned_and_quantized_candidate_is_measured_beside_the_plain_quantizat
     assert pruned["macs_removed"] >= last.steps[0]["parameters"]["macs_removed"]
     assert pruned["uncut"] == [{"name": "head", "width": 10, "reason": "goes to the output logits"}]
     assert made[cut + 1].result["input_size_bytes"] == made[cut].result["size_bytes"]
+    trail = {event.key: event.reason for event in AuditEvent.objects.filter(session_id=session.pk, action="made")}
+    for step in made:
+        assert all(check in trail[f"made/{step.key}"] for check in step.result["checks"]), trail
 
 
 def test_where_nothing_can_be_cut_the_plan_says_so(door: Door):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from apps.agents.contracts.chain import Application, in_one_line
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.analysis import AnalysisReport
-from apps.agents.contracts.state import AgentDecision, Closing, Outcome, Plan, StepRecord
+from apps.agents.contracts.state import AgentDecision, Closing, Outcome, Plan, Status, StepKind, StepRecord
 from apps.agents.planning.repair import Stop
 from apps.agents.session import halving
 from apps.agents.session.candidates import Trial
@@ -49,6 +49,7 @@ def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
     yield from _refinements(search)
     for link, step in search.skipped_links:
         yield _skipped_link(link, step)
+    yield from _made(search)
     for trial in search.trials:
         yield from _trial(trial)
     for key, sentence in search.against_baseline(closed=closing is not None).items():
@@ -126,6 +127,24 @@ def _refinements(search: Search) -> Iterator[AgentDecision]:
         elif one.result is not None and not one.result.proposals:
             why = f"{around} is not refined further: every value that may vary has been proposed."
             yield AgentDecision(key=f"exhausted/{key}", agent=MANAGER, action="left out", subject=around, reason=why)
+
+
+def _made(search: Search) -> Iterator[AgentDecision]:
+    """What was checked of each link of a chain that was made."""
+    for key, step in search.steps.by_key.items():
+        checks = step.result.get("checks") if step.status is Status.COMPLETED else None
+        if step.request.kind is not StepKind.OPTIMIZE or not checks:
+            continue
+        spec = search.specs.get(step.request.technique or "")
+        name = spec.label if spec else step.request.technique
+        taken = " It was in the store already." if step.taken else ""
+        yield AgentDecision(
+            key=f"made/{key}",
+            agent=MANAGER,
+            action="made",
+            subject=step.request.candidate or key,
+            reason=f"{name}: {' '.join(checks)}{taken}",
+        )
 
 
 def _skipped_link(link: Application, step: StepRecord) -> AgentDecision:
