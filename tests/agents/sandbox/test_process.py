@@ -190,7 +190,11 @@ def test_devices_libraries_say_in_their_own_words_that_memory_ran_out(words: str
 # --- limits and cancelling --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["grow", "let_a_process_grow"])
+GROWING = ["grow", "let_a_process_grow", "grow_in_shared_memory"]
+GROWING += ["grow_in_a_file_in_memory"] if sys.platform.startswith("linux") else []
+
+
+@pytest.mark.parametrize("name", GROWING)
 def test_memory_over_the_limit_ends_the_child_and_may_be_tried_again(scratch: Path, name: str):
     error = failure(name, scratch, Limits(memory_bytes=200 * 2**20))
     assert (error.code, error.expected, error.transient) == ("step.out_of_memory", True, True)
