@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -175,16 +175,18 @@ def local_path(blob: Blob) -> Iterator[Path]:
         yield _cached(blob)
         return
     path = root / blob.storage_name
-    if not path.is_file():
-        raise damage.found(blob, StoreFileMissing)
-    if not _is_sound(path, blob):
+    try:
+        sound = _is_sound(path, blob)
+    except FileNotFoundError as error:
+        raise damage.found(blob, StoreFileMissing) from error
+    if not sound:
         raise damage.found(blob, StoreFileDamaged)
     yield path
 
 
 def _is_sound(path: Path, blob: Blob) -> bool:
     """Whether the file at `path` contains the bytes of `blob`. It is read only if it has changed since
-    the last check.
+    the last check. Raises `FileNotFoundError`.
     """
     if _is_known(path):
         return True
@@ -224,11 +226,13 @@ def _cache_folder() -> Path:
 def _cached(blob: Blob) -> Path:
     """A local copy of a remote blob, downloaded once and verified by its digest."""
     path = _cache_folder() / blob.sha256
-    if not path.exists() or not _is_sound(path, blob):
-        _download(blob, path)
     try:
-        os.utime(path)  # keeps `_sweep_local` from removing the file in use
+        sound = _is_sound(path, blob)
+        if sound:
+            os.utime(path)  # keeps `_sweep_local` from removing the file in use
     except FileNotFoundError:
+        sound = False
+    if not sound:
         _download(blob, path)
     _remember(path)
     return path
@@ -292,9 +296,19 @@ def _sweep_orphans(before: datetime) -> None:
         known = set(Blob.objects.filter(pk__in=names).values_list("pk", flat=True))
         for name in names:
             path = f"blobs/{folder}/{name}"
-            if name not in known and default_storage.get_modified_time(path) < before:
+            if name not in known and _is_older(path, before):
                 logger.info("Removing %s, which has no row.", path)
                 default_storage.delete(path)
+
+
+def _is_older(name: str, than: datetime) -> bool:
+    """Whether the file changed before; false if it is gone meanwhile, which each storage says in its own way."""
+    try:
+        return default_storage.get_modified_time(name) < than
+    except Exception:
+        if default_storage.exists(name):
+            raise
+        return False
 
 
 def _names(folder: str, *, folders: bool = False) -> list[str]:
@@ -313,8 +327,9 @@ def _sweep_local(before: datetime) -> None:
         if folder is None or not folder.is_dir():
             continue
         for path in folder.iterdir():
-            if path.stat().st_mtime < limit.timestamp():
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # An upload is moved into place, or another process sweeps, too.
+                if path.stat().st_mtime < limit.timestamp():
+                    path.unlink()
 
 
 def remove_folder(name: str) -> None:

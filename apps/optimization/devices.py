@@ -48,11 +48,11 @@ def framework_of(version: ModelVersion) -> Framework:
 
 
 def is_for_another(step: SessionStep) -> bool:
-    """Whether the step's model does not run on this worker's device, but does on that of another live one."""
-    if step.queue != RUN_STEP_ON_GPU.queue or not (mine := _here()).devices:
+    """Whether the step's model does not run on a device of this worker, but does on that of another live one."""
+    if step.queue != RUN_STEP_ON_GPU.queue:
         return False
     framework = framework_of(step.session.version)
-    if mine.obstacle(framework) is None:
+    if _here().obstacle(framework) is None:
         return False
     others = (worker for worker in Worker.objects.alive() if step.queue in worker.queues)
     return any(worker.acceleration.obstacle(framework) is None for worker in others)

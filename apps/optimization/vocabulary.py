@@ -30,6 +30,13 @@ RISKS = (_("none"), _("low"), _("medium"), _("high"))
 FINDINGS = (_("group"), _("class"), _("churn"))
 TIMING = (_("good"), _("busy"), _("too busy"))
 SANDBOX = (_("full"), _("enough"), _("partial"))
+SANDBOX_GAPS = (
+    _("read and change every file that the worker can (Landlock of Linux 5.19 or newer)"),
+    _("end processes of the worker's user (Landlock of Linux 6.12 or newer)"),
+    _("connect to sockets in the file system (seccomp)"),
+    _("use the network, except for TCP (seccomp)"),
+    _("use the network (seccomp)"),
+)
 FAMILIES = (
     _("architecture search"),
     _("calibration"),

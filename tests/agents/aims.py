@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.agents.escapes import Aims
@@ -22,6 +22,8 @@ def aims_in(folder: Path) -> Iterator[Aims]:
     """They stand in `folder`, which is outside of every scratch folder, and end with the context."""
     for name in ("secret", "database", "blob", "victim", "doomed"):
         (folder / name).write_text(f"the {name}")
+    with suppress(OSError):  # Not every file system keeps attributes.
+        os.setxattr(folder / "victim", "user.kept", b"x")
     with ExitStack() as stack:
         tcp, udp = stack.enter_context(socket.socket()), stack.enter_context(_datagrams(socket.AF_INET))
         for one in (tcp, udp):

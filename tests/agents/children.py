@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -89,6 +90,25 @@ def run_out_of_memory_in_a_library(context: JobContext) -> JobResult:
 def grow(context: JobContext) -> JobResult:
     """Takes 400 MB for itself."""
     held = bytearray(os.urandom(1024) * 400_000)
+    time.sleep(60)
+    return JobResult(body={"held": len(held)})
+
+
+def grow_in_shared_memory(context: JobContext) -> JobResult:
+    """The same in memory that other processes could share."""
+    return _fill(mmap.mmap(-1, 400_000_000))
+
+
+def grow_in_a_file_in_memory(context: JobContext) -> JobResult:
+    """The same in a file that is nowhere else."""
+    file = os.memfd_create("held")
+    os.truncate(file, 400_000_000)
+    return _fill(mmap.mmap(file, 400_000_000))
+
+
+def _fill(held: mmap.mmap) -> JobResult:
+    for start in range(0, len(held), mmap.PAGESIZE):
+        held[start] = 1
     time.sleep(60)
     return JobResult(body={"held": len(held)})
 

@@ -7,6 +7,7 @@ What they aim at is a mapping (`tests.agents.aims`): harmless stand-ins, and rea
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -19,6 +20,8 @@ from typing import Any
 Aims = dict[str, Any]
 _SEIZE = 0x4206
 _NEW_USER = 0x10000000
+_GET_FLAGS, _SET_FLAGS, _NOT_DUMPED = 0x80086601, 0x40086602, 0x40
+_SECRET = 447
 _TRIED: dict[str, Callable[[Aims], object]] = {}
 
 
@@ -96,6 +99,34 @@ def changes_a_mode(aims: Aims) -> object:
     before = os.stat(aims["victim"]).st_mode
     os.chmod(aims["victim"], 0o777 if before & 0o777 != 0o777 else 0o700)
     return os.stat(aims["victim"]).st_mode != before
+
+
+@attempt
+def changes_a_time(aims: Aims) -> object:
+    """What is old may be swept, and what has another time is read again."""
+    os.utime(aims["victim"], (1, 1))
+    return os.stat(aims["victim"]).st_mtime == 1
+
+
+@attempt
+def gives_a_file_an_attribute(aims: Aims) -> object:
+    os.setxattr(aims["victim"], "user.escape", b"x")
+    return True
+
+
+@attempt
+def takes_an_attribute_from_a_file(aims: Aims) -> object:
+    os.removexattr(aims["victim"], "user.kept")
+    return True
+
+
+@attempt
+def changes_the_flags_of_a_file(aims: Aims) -> object:
+    """A file system keeps them beside the mode, and is content with a file that is open for reading."""
+    with open(aims["victim"], "rb") as file:
+        before = struct.unpack("i", fcntl.ioctl(file, _GET_FLAGS, bytes(4)))[0]
+        fcntl.ioctl(file, _SET_FLAGS, struct.pack("i", before ^ _NOT_DUMPED))
+        return True
 
 
 @attempt
@@ -240,3 +271,13 @@ def may_gain_privileges(aims: Aims) -> object:
 def makes_a_ring_of_calls(aims: Aims) -> object:
     """io_uring, which carries out calls that no filter sees."""
     return ctypes.CDLL(None).syscall(425, 1, ctypes.create_string_buffer(struct.calcsize("30I"))) >= 0
+
+
+@attempt
+def takes_memory_that_no_limit_counts(aims: Aims) -> object:
+    """Secret memory, which is neither anonymous nor shared for the kernel's own counts."""
+    file = ctypes.CDLL(None).syscall(_SECRET, 0)
+    if file < 0:
+        return False
+    os.close(file)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from tests.agents import escapes
 
 
 def try_everything(context: JobContext) -> JobResult:
-    """The ways out that were open."""
+    """The ways out that were open. Its honest part also copies a file with its times, as libraries do."""
     (context.out / "honest.txt").write_text("work")
+    shutil.copy2(context.out / "honest.txt", context.out / "copied.txt")
     return JobResult(body={"open": escapes.successes(context.job.arguments)})
 
 

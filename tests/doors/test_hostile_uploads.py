@@ -14,12 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import onnx
 import pytest
 from django.conf import settings as configured
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from transformers.utils import sentencepiece_model_pb2_new
 
 from apps.agents.contracts.criteria import Budget
 from apps.agents.contracts.sandbox import Level, Sandbox, SandboxRule
@@ -45,6 +47,20 @@ closed = pytest.mark.skipif(
     HERE.level is not Level.FULL, reason=f"the sandbox of this kernel is {HERE.level.value}: {'; '.join(HERE.gaps)}"
 )
 TEXTS: dict[str, Any] = {"kind": "text", "task": "classification"}
+
+
+BROKEN_PIECES = b"\x0a\xff\xff\xff\xff\x7f" + bytes(100)
+"""A SentencePiece model whose first piece is longer than the file."""
+NESTED_PIECES = b"\x0b" * 100_000
+"""Groups within groups, for a parser that calls itself."""
+
+
+def sound_pieces() -> bytes:
+    """A SentencePiece model as the library writes it."""
+    model = sentencepiece_model_pb2_new.ModelProto()
+    for piece in ("<unk>", "<s>", "</s>", "a"):
+        model.pieces.add(piece=piece, score=0.0)
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture
@@ -138,7 +154,10 @@ def test_where_a_sandbox_is_required_and_missing_an_upload_is_not_opened(
 def test_a_tokenizer_that_never_ends_is_stopped_and_its_other_files_are_not_run(
     door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expression: str, code: str
 ) -> None:
-    """A regular expression that takes all time, a Jinja template that is code, a broken SentencePiece model."""
+    """A regular expression that takes all time, a Jinja template that is code, a broken SentencePiece model.
+
+    No chat template is ever rendered. Beside `tokenizer.json`, no other file of a tokenizer is opened.
+    """
     path = folder("Bert", tmp_path / "files", begins=True, ends=True)
     spoilt = tmp_path / "spoilt"
     tokenizer = json.loads((path / "tokenizer.json").read_text())
@@ -146,9 +165,11 @@ def test_a_tokenizer_that_never_ends_is_stopped_and_its_other_files_are_not_run(
         "type": "Split", "pattern": {"Regex": expression}, "behavior": "Isolated", "invert": False
     }  # fmt: skip
     (path / "tokenizer.json").write_text(json.dumps(tokenizer))
-    template = "{{ cycler.__init__.__globals__.os.system('touch " + str(spoilt) + "') }}"
-    (path / "chat_template.jinja").write_text(template)
-    (path / "tokenizer.model").write_bytes(b"\x0a\xff\xff\xff\xff\x7f" + bytes(100))
+    template = "{{ cycler.__init__.__globals__.os.system('touch FILE') }}"
+    jinja2.Template(template.replace("FILE", str(tmp_path / "control"))).render()
+    assert (tmp_path / "control").exists()
+    (path / "chat_template.jinja").write_text(template.replace("FILE", str(spoilt)))
+    (path / "tokenizer.model").write_bytes(BROKEN_PIECES)
     version = door.send_model(folder_zip(path, tmp_path / "model.zip"))
     assert version.ready, version.refusal
     rows = [json.dumps({"text": "a" * 3_000 + " b", "label": number % 2}) for number in range(60)]
@@ -161,6 +182,37 @@ def test_a_tokenizer_that_never_ends_is_stopped_and_its_other_files_are_not_run(
     assert session.status == Status.FAILED, told(session)
     assert session.error_code == code, told(session)
     assert not spoilt.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.model", BROKEN_PIECES),
+        ("spiece.model", NESTED_PIECES),
+        ("sentencepiece.bpe.model", sound_pieces()),
+    ],
+    ids=["broken", "nested", "sound"],
+)
+def test_a_sentencepiece_model_is_refused_and_not_parsed(door: Door, tmp_path: Path, name: str, content: bytes) -> None:
+    """Whatever is in it: no library here reads the format."""
+    path = folder("Bert", tmp_path / "files", begins=True, ends=True)
+    (path / "tokenizer.json").unlink()
+    (path / name).write_bytes(content)
+    version = door.send_model(folder_zip(path, tmp_path / "model.zip"))
+    assert not version.ready
+    assert version.refusal_code == "model.tokenizer_broken"
+    assert f"it is in {name} only" in version.refusal
+    assert "adds tokenizer.json" in version.refusal
+
+
+def test_a_vocabulary_does_not_open_the_sentencepiece_model_beside_it(door: Door, tmp_path: Path) -> None:
+    path = folder("Bert", tmp_path / "files", begins=True, ends=True)
+    (path / "tokenizer.json").unlink()
+    (path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"}))
+    (path / "vocab.txt").write_text("[UNK]\n[PAD]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    (path / "tokenizer.model").write_bytes(NESTED_PIECES)
+    version = door.send_model(folder_zip(path, tmp_path / "model.zip"))
+    assert (version.ready, version.refusal_code) == (False, "model.tokenizer_broken")
 
 
 class Pickled:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lathe.env import PROJECT_ROOT
 from tests.faults import backup, postgres
 from tests.faults.scenarios import EVALUATE
 from tests.faults.system import System, running_system
@@ -16,6 +18,14 @@ from tests.faults.trial import PATIENCE_S, Bench
 def test_the_documentation_shows_what_is_tried_here() -> None:
     programs = [command.split()[0] for command in backup.commands("Backup")]
     assert programs == ["pg_dump", "tar", "pg_restore", "tar"]
+
+
+def test_a_dump_is_restored_once_the_database_is_there() -> None:
+    """Not while an empty volume is filled by a server that answers at its socket and is stopped again."""
+    starts = backup.DOCS.read_text().partition("\ndocker compose exec -T postgres pg_restore")[0].splitlines()[-1]
+    assert starts == "docker compose up --detach --wait postgres"
+    services = yaml.safe_load((PROJECT_ROOT / "compose.yaml").read_text())["services"]
+    assert "--host=127.0.0.1" in services["postgres"]["healthcheck"]["test"]
 
 
 @pytest.mark.slow

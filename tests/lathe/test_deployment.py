@@ -20,6 +20,8 @@ KNOWN = Environment.read({}).names
 OF_OTHERS = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD"),
     *("REDIS_WEB_PASSWORD", "REDIS_WORKER_PASSWORD", "PORT", "LATHE_SUBNET"),
+    *("WEB_MEMORY", "WORKER_MEMORY", "WORKER_GPU_MEMORY", "POSTGRES_MEMORY", "REDIS_MEMORY"),
+    *("WEB_CPUS", "POSTGRES_CPUS", "REDIS_CPUS", "WORKER_CPUSET"),
 }
 """Read by the bucket's client, by PostgreSQL's image, and by compose.yaml itself."""
 COMPOSE = (PROJECT_ROOT / "compose.yaml").read_text()
@@ -89,6 +91,23 @@ def test_services_wait_for_what_they_need_and_every_volume_is_declared():
 def test_workers_serve_every_queue_between_them():
     queues = {queue for service in OURS.values() for queue in service["environment"].get("LATHE_QUEUES", "").split(",")}
     assert queues - {""} == {"default", "checks", "cpu", "gpu"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_can_take_the_whole_machine(name):
+    service, example = SERVICES[name], (PROJECT_ROOT / ".env.example").read_text()
+    memory = re.fullmatch(r"\$\{(\w+):-(\d+)g\}", service["mem_limit"])
+    assert f"# {memory[1]}={memory[2]}g\n" in example
+    assert 0 < service["pids_limit"] < 2**15
+    cores = re.fullmatch(r"\$\{(\w+):-0?\}", service["cpus" if "cpus" in service else "cpuset"])
+    assert f"# {cores[1]}=" in example
+
+
+def test_a_worker_has_room_for_a_check_and_a_step_at_once_and_its_measurements_are_not_throttled():
+    step_gib = Environment.read({}).step_memory_bytes / 2**30
+    for name in ("worker", "worker-gpu"):
+        assert int(re.search(r"(\d+)g", SERVICES[name]["mem_limit"])[1]) >= 2 * step_gib + 4
+        assert "cpus" not in SERVICES[name]
 
 
 @pytest.mark.parametrize("name", ["worker", "worker-gpu"])

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
@@ -152,6 +153,57 @@ def test_what_a_crash_left_behind_is_swept(files: Path):
     assert all_files(files) == [files / kept.storage_name]
 
 
+def taken_away_before(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, gone: Path) -> None:
+    """Another process takes `gone` away just before this one calls the function `name` of `owner`."""
+    usual = getattr(owner, name)
+
+    def called(*args: Any, **options: Any) -> Any:
+        gone.unlink(missing_ok=True)
+        return usual(*args, **options)
+
+    monkeypatch.setattr(owner, name, called)
+
+
+def test_what_others_take_away_meanwhile_does_not_stop_the_sweep(files: Path, monkeypatch: pytest.MonkeyPatch):
+    orphan = files / "blobs" / "ab" / ("ab" * 32)
+    moved, half = files / "incoming" / "blob-moved", files / "incoming" / "blob-zz-half"
+    for path in (orphan, moved, half):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"?")
+        make_old(path)
+    taken_away_before(monkeypatch, FileSystemStorage, "get_modified_time", orphan)
+    usual = Path.iterdir
+
+    def listed(folder: Path) -> Iterator[Path]:
+        found = list(usual(folder))
+        moved.unlink(missing_ok=True)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    collect_unreferenced()
+    assert all_files(files) == []
+
+
+def test_an_orphan_that_cannot_be_asked_for_is_an_error(files: Path, monkeypatch: pytest.MonkeyPatch):
+    orphan = files / "blobs" / "ab" / ("ab" * 32)
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"?")
+
+    def denied(self: Any, name: str) -> None:
+        raise PermissionError(name)
+
+    monkeypatch.setattr(FileSystemStorage, "get_modified_time", denied)
+    with pytest.raises(PermissionError):
+        collect_unreferenced()
+
+
+def test_a_file_that_goes_while_it_is_opened_is_missing(files: Path, monkeypatch: pytest.MonkeyPatch):
+    blob = put_stream([b"bytes"])
+    taken_away_before(monkeypatch, storage, "_is_known", files / blob.storage_name)
+    with pytest.raises(StoreFileMissing), local_path(blob):
+        pass
+
+
 class TestRemote:
     """A store without paths, as an object store is one."""
 
@@ -172,6 +224,14 @@ class TestRemote:
         with local_path(blob):
             pass
         monkeypatch.setattr(storage, "_download", None)
+        with local_path(blob) as path:
+            assert path.read_bytes() == b"far away"
+
+    def test_a_copy_that_is_swept_meanwhile_is_downloaded_again(self, monkeypatch):
+        blob = put_stream([b"far away"])
+        with local_path(blob) as copy:
+            pass
+        taken_away_before(monkeypatch, storage, "_is_known", copy)
         with local_path(blob) as path:
             assert path.read_bytes() == b"far away"
 

@@ -26,12 +26,8 @@ pytestmark = pytest.mark.django_db
 def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any) -> Path:
     """A device on which PyTorch computes and ONNX Runtime as well; the folder is that of the driver's tool."""
     fake_nvidia.install(tmp_path, monkeypatch)
-    has(monkeypatch, onnx=True)
+    monkeypatch.setattr(devices, "_here", lambda: material.acceleration(onnx=True))
     return tmp_path
-
-
-def has(monkeypatch: pytest.MonkeyPatch, *, onnx: bool) -> None:
-    monkeypatch.setattr(devices, "_here", lambda: material.acceleration(onnx=onnx))
 
 
 @pytest.fixture
@@ -65,11 +61,12 @@ def test_a_step_whose_device_is_taken_stays_in_the_queue(step: SessionStep) -> N
     assert [one.pk for one in SessionStep.objects.waiting()] == [step.pk]
 
 
+@pytest.mark.parametrize("mine", [material.acceleration(onnx=False), Acceleration()])
 def test_a_step_is_left_to_a_worker_on_whose_device_its_model_runs(
-    step: SessionStep, monkeypatch: pytest.MonkeyPatch
+    step: SessionStep, monkeypatch: pytest.MonkeyPatch, mine: Acceleration
 ) -> None:
     assert not devices.is_for_another(step)
-    has(monkeypatch, onnx=False)
+    monkeypatch.setattr(devices, "_here", lambda: mine)
     assert not devices.is_for_another(step), "nobody else can, so this one says why not"
     machine = material.MACHINE.model_dump(mode="json")
     machine[ACCELERATION] = material.acceleration(onnx=True).model_dump(mode="json")
@@ -91,6 +88,13 @@ def test_memory_that_others_have_taken_is_told_before_the_step_begins(
     assert (failure.code, failure.transient, failure.fault) == ("step.device_memory_taken", True, Fault.INFRASTRUCTURE)
     step.queue = "cpu"
     devices.require_room(step, job)
+
+
+def test_a_device_with_the_memory_of_the_cpu_takes_steps(
+    step: SessionStep, monkeypatch: pytest.MonkeyPatch, device: Path
+) -> None:
+    fake_nvidia.install(device, monkeypatch, unified=True)
+    devices.require_room(step, Job(handler="", scratch=device))
 
 
 def test_a_driver_that_does_not_answer_stops_no_step(step: SessionStep, monkeypatch: pytest.MonkeyPatch) -> None:

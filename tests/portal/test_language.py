@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from itertools import product
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from rest_framework.test import APIClient
 
 from apps.accounts import services
 from apps.accounts.models import Role, Team, User
+from apps.agents.contracts.sandbox import Sandbox
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models import approvals
@@ -26,6 +29,9 @@ from apps.notifications import mails
 from apps.notifications import services as notifications
 from apps.notifications.models import Channel, Delivery, Medium, Notification
 from apps.notifications.routing import websocket_urlpatterns as bell_routes
+from apps.optimization import vocabulary
+from apps.optimization.models import Worker
+from apps.optimization.models.operation import SANDBOX
 from tests.portal import world
 from tests.portal.test_live import Socket, in_a_loop
 
@@ -109,6 +115,25 @@ def test_a_page_is_in_german(client: Client, portal: world.World, german: User, 
         assert words in text
     for words in ("Zum Inhalt springen", "Abmelden", "Sprache: Deutsch", "Prüfprotokoll"):
         assert words in text
+
+
+SANDBOXES = [
+    Sandbox(landlock_abi=abi, call_filter=call_filter, namespace=namespace)
+    for abi, call_filter, namespace in product((0, 2, 4, 6), (False, True), (False, True))
+]
+
+
+def test_what_a_sandbox_leaves_open_is_told_in_german(client: Client, portal: world.World, german: User) -> None:
+    """Each sentence that there is, on the page of the workers."""
+    client.force_login(german)
+    gaps = {gap for sandbox in SANDBOXES for gap in sandbox.gaps}
+    assert gaps == set(vocabulary.SANDBOX_GAPS)
+    for sandbox in SANDBOXES:
+        Worker.objects.update(machine={SANDBOX: sandbox.model_dump(mode="json")})
+        text = html.unescape(page(client, reverse("optimization:workers")))
+        with translation.override("de"):
+            assert all(translation.gettext(gap) in text for gap in sandbox.gaps)
+        assert not any(gap in text for gap in gaps)
 
 
 ADDRESSES = (

@@ -354,6 +354,9 @@ class TestWorkers:
             assert words in page, words
         (row,) = client.get("/api/v1/workers/").json()["results"]
         assert (row["acceleration"], row["code"], row["clock_skew_s"]) == (reported, "0" * 12, None)
+        reported["devices"][0]["memory_bytes"] = None  # As for memory that it shares with the CPU.
+        worker.save()
+        assert "NVIDIA H100 <span" in text_of(client, engineer, "optimization:workers")
         worker.machine = {}
         worker.save()
         assert "it serves the queue <code>gpu</code> and reports no device" in text_of(

@@ -11,7 +11,8 @@ class AcceleratorDevice(Value):
 
     uuid: str
     name: str
-    memory_bytes: int
+    memory_bytes: int | None
+    """Its own memory; `None` if the driver does not say, as for one that shares the CPU's."""
     compute_capability: str
     """Which instructions it has: `9.0` for an H100."""
     driver: str

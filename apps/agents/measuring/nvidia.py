@@ -31,7 +31,7 @@ def devices() -> tuple[AcceleratorDevice, ...]:
 
 
 def free_bytes(uuid: str) -> int | None:
-    """The device's memory that nobody has taken; `None` if the driver does not answer."""
+    """The device's memory that nobody has taken; `None` if the driver does not say."""
     rows = _asked(("memory.free",), uuid)
     return _mebibytes(rows[0][0]) if rows else None
 
@@ -41,8 +41,9 @@ def clocks(uuid: str) -> str:
     rows = _asked(("driver_version", "clocks.sm", "clocks.mem"), uuid)
     if not rows:
         return "clock rates unknown"
-    driver, sm, memory = rows[0]
-    return f"driver {driver}, cores at {sm} MHz, memory at {memory} MHz"
+    driver, *rates = rows[0]
+    sm, memory = (f"at {rate} MHz" if rate.isdecimal() else "at an unknown rate" for rate in rates)
+    return f"driver {driver}, cores {sm}, memory {memory}"
 
 
 def _asked(fields: Sequence[str], uuid: str = "") -> list[list[str]]:
@@ -77,5 +78,6 @@ def _of_word(found: Sequence[AcceleratorDevice], word: str) -> AcceleratorDevice
     return next((one for one in found if word and one.uuid.startswith(word)), None)
 
 
-def _mebibytes(text: str) -> int:
-    return int(text) * MIB if text.isdecimal() else 0
+def _mebibytes(text: str) -> int | None:
+    """In bytes. `None` for what is no number: a device that shares the CPU's memory says `[N/A]`."""
+    return int(text) * MIB if text.isdecimal() else None

@@ -6,6 +6,7 @@ import contextlib
 import os
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
@@ -30,6 +31,8 @@ DESCENDANTS_EVERY_S = 1.0
 memory is read every time."""
 MOST_PROCESSES = 256
 """Beside the child itself. A step starts a handful: for measuring, and a compiler."""
+_NOT_OF_FILES = (b"RssAnon", b"RssShmem")
+"""In `/proc/PID/status`, in KiB."""
 _SHOWN_OF_GARBAGE = 200
 _ENDING_S = 0.01
 """Seconds between looks at a child that has closed its pipes: it is about to end."""
@@ -251,12 +254,29 @@ class Tree:
 
 
 def _resident_bytes(process: psutil.Process) -> int:
-    """Resident memory. On Linux without file pages, which the kernel can drop when it needs memory."""
+    """Resident memory. On Linux without file pages, which the kernel can drop when it needs memory.
+
+    What several processes share counts for each of them. Where the kernel does not tell file pages from shared memory,
+    both count: otherwise no limit would hold for shared memory.
+    """
     try:
-        memory = process.memory_info()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        told = _without_file_pages(process.pid)
+        return int(process.memory_info().rss) if told is None else told
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return 0
-    return int(memory.rss) - int(getattr(memory, "shared", 0))
+
+
+def _without_file_pages(pid: int) -> int | None:
+    """The process's own memory, and what it has mapped of shared memory: anonymous, `memfd` and `tmpfs`.
+
+    `None` where the kernel does not say (Linux 4.5 or newer does). Raises `OSError`.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    told = dict(line.split(b":", 1) for line in Path(f"/proc/{pid}/status").read_bytes().splitlines())
+    if not told.keys() >= set(_NOT_OF_FILES):
+        return None
+    return sum(int(told[name].split()[0]) * 1024 for name in _NOT_OF_FILES)
 
 
 def parse_event(line: bytes) -> Event:

@@ -13,8 +13,8 @@ import sys
 fields = next(one for one in sys.argv if one.startswith("--query-gpu=")).partition("=")[2].split(",")
 wanted = [one.partition("=")[2] for one in sys.argv if one.startswith("--id=")]
 devices = [
-    {{"uuid": uuid, "name": "NVIDIA H100", "memory.total": "81920", "memory.free": "{free_mib}", "compute_cap": "9.0",
-      "driver_version": "580.95", "clocks.sm": "1980", "clocks.mem": "2619"}}
+    {{"uuid": uuid, "name": "NVIDIA H100", "memory.total": "{total}", "memory.free": "{free}", "compute_cap": "9.0",
+      "driver_version": "580.95", "clocks.sm": "1980", "clocks.mem": "{clock}"}}
     for uuid in ("{first}", "{second}")
 ]
 for one in devices:
@@ -23,11 +23,14 @@ for one in devices:
 """
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, free_mib: int = 80_000) -> None:
-    """Puts the tool first on the path."""
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, free_mib: int = 80_000, unified: bool = False) -> None:
+    """Puts the tool first on the path. Of `unified` memory, which is the CPU's, the driver says nothing."""
+    memory = {"total": "[N/A]", "free": "[N/A]", "clock": "[N/A]"}
+    if not unified:
+        memory = {"total": "81920", "free": str(free_mib), "clock": "2619"}
     tool = folder / "driver" / "nvidia-smi"
     tool.parent.mkdir(exist_ok=True)
-    tool.write_text(_SCRIPT.format(python="/usr/bin/env python3", free_mib=free_mib, first=FIRST, second=SECOND))
+    tool.write_text(_SCRIPT.format(python="/usr/bin/env python3", first=FIRST, second=SECOND, **memory))
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -34,6 +34,13 @@ def test_devices_come_with_memory_capability_and_driver(monkeypatch: pytest.Monk
     assert nvidia.clocks(FIRST) == "driver 580.95, cores at 1980 MHz, memory at 2619 MHz"
 
 
+def test_of_memory_that_it_shares_with_the_cpu_a_device_says_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    fake_nvidia.install(tmp_path, monkeypatch, unified=True)
+    assert [one.memory_bytes for one in nvidia.devices()] == [None, None]
+    assert nvidia.free_bytes(FIRST) is None
+    assert nvidia.clocks(FIRST) == "driver 580.95, cores at 1980 MHz, memory at an unknown rate"
+
+
 def test_what_the_host_times_on_a_device_comes_with_driver_and_clock_rates(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

@@ -15,9 +15,10 @@ import pytest
 
 from apps.agents.contracts.errors.running import ModelRunFailed
 from apps.agents.contracts.job import Event, Job, JobResult, LogLine, MetricValue, Progress
-from apps.agents.sandbox import preloading
+from apps.agents.sandbox import preloading, supervision
 from apps.agents.sandbox.child import ran_out_of_memory
 from apps.agents.sandbox.process import JobCancelled, JobFailed, Limits, environment, run_job
+from apps.agents.sandbox.supervision import Tree
 from tests.processes import gone
 from tests.waiting import wait_until_gone
 
@@ -190,11 +191,22 @@ def test_devices_libraries_say_in_their_own_words_that_memory_ran_out(words: str
 # --- limits and cancelling --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["grow", "let_a_process_grow"])
+GROWING = ["grow", "let_a_process_grow", "grow_in_shared_memory"]
+GROWING += ["grow_in_a_file_in_memory"] if sys.platform.startswith("linux") else []
+
+
+@pytest.mark.parametrize("name", GROWING)
 def test_memory_over_the_limit_ends_the_child_and_may_be_tried_again(scratch: Path, name: str):
     error = failure(name, scratch, Limits(memory_bytes=200 * 2**20))
     assert (error.code, error.expected, error.transient) == ("step.out_of_memory", True, True)
     assert "200 MiB" in error.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells them apart")
+def test_shared_memory_counts_where_the_kernel_does_not_tell_it_from_files(monkeypatch: pytest.MonkeyPatch):
+    usual = Tree(os.getpid()).bytes()
+    monkeypatch.setattr(supervision, "_NOT_OF_FILES", (b"RssUnheardOf",))
+    assert Tree(os.getpid()).bytes() > usual
 
 
 def test_time_over_the_limit_ends_the_child(scratch: Path):

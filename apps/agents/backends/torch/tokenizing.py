@@ -12,7 +12,9 @@ from transformers import AutoTokenizer, PretrainedConfig
 
 from apps.agents.contracts.errors.torch_models import TokenizerBroken
 
-FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json")
+READ = ("tokenizer.json", "vocab.txt", "vocab.json")
+SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+"""Files that no library here reads. Beside one of `READ`, they are passed on and not opened."""
 CONTEXT_UNSTATED = 1024
 """Length of a row if neither model nor tokenizer has a limit: attention with relative positions has none."""
 _SANE_TOKENS = 10_000_000
@@ -80,7 +82,8 @@ def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None
 
     `positions` is the maximum number of tokens for the model, if it has a limit.
     """
-    if not any((folder / name).is_file() for name in FILES):
+    if not any((folder / name).is_file() for name in READ):
+        _refuse_sentencepiece(folder)
         return None
     try:
         with _panics_told():
@@ -95,6 +98,14 @@ def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None
         raise TokenizerBroken(reason=f"its model_max_length is {stated}")
     limits = [limit for limit in (positions, stated if stated < _SANE_TOKENS else None) if limit]
     return FolderEncoder(tokenizer, min(limits, default=CONTEXT_UNSTATED), config)
+
+
+def _refuse_sentencepiece(folder: Path) -> None:
+    """Raises `TokenizerBroken` if the folder's tokenizer is in SentencePiece's own format."""
+    for name in SENTENCEPIECE:
+        if (folder / name).is_file():
+            way = "Open the tokenizer with transformers and save it again: that adds tokenizer.json"
+            raise TokenizerBroken(reason=f"it is in {name} only, whose format is not read here. {way}")
 
 
 def context_length(config: PretrainedConfig, outline: torch.nn.Module) -> int | None:

@@ -1,9 +1,10 @@
 """Seccomp: system calls that neither a model nor its libraries need fail, with no effect.
 
 Refused are connections (even to sockets in the file system, such as a database's), other processes' memory, kernel
-keys, namespaces, mounts, shared memory by number, and calls with many bugs in their history. Three kinds do nothing and
-report success, because harmless code calls them: leaving the process group (so that ending the group ends everything),
-and changing modes and owners, which Landlock does not guard.
+keys, namespaces, mounts, shared memory by number, memory that no limit counts, changing attributes and flags of files,
+and calls with many bugs in their history. Some do nothing and report success, because harmless code calls them: leaving
+the process group (so that ending the group ends everything), and changing modes, owners and times of files. None of
+what is changed about a file here does Landlock guard.
 
 The kernel's interface: `Documentation/userspace-api/seccomp_filter.rst` of Linux.
 """
@@ -38,17 +39,28 @@ REFUSED = (
     *("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"),
     *("add_key", "request_key", "keyctl", "unshare", "setns", "mount", "umount2", "pivot_root", "chroot"),
     *("open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr"),
-    *("shmget", "semget", "msgget", "mq_open", "name_to_handle_at", "open_by_handle_at", "truncate"),
+    *("open_tree_attr", "shmget", "semget", "msgget", "mq_open", "memfd_secret", "name_to_handle_at"),
+    *("open_by_handle_at", "truncate", "setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr"),
+    *("lremovexattr", "fremovexattr", "removexattrat", "file_setattr"),
 )
 WITHOUT_EFFECT = (
     *("setsid", "setpgid"),
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+    *("utime", "utimes", "futimesat", "utimensat"),
 )
+REFUSED_REQUESTS = {
+    "FS_IOC_SETFLAGS": 0x4008_6602,
+    "FS_IOC_FSSETXATTR": 0x401C_5820,
+    "FS_IOC_SETVERSION": 0x4008_7602,
+    "FS_IOC_ENABLE_VERITY": 0x4080_6685,
+}
+"""Of `ioctl`: they change what a file system keeps of a file, and are content with one that is open for reading."""
 # fmt: off
 _COMMON = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
     "fsopen": 430, "fsconfig": 431, "fsmount": 432, "fspick": 433, "clone3": 435, "pidfd_getfd": 438,
-    "process_madvise": 440, "mount_setattr": 442, "fchmodat2": 452,
+    "process_madvise": 440, "mount_setattr": 442, "memfd_secret": 447, "fchmodat2": 452, "setxattrat": 463,
+    "removexattrat": 466, "open_tree_attr": 467, "file_setattr": 469,
 }
 
 
@@ -67,11 +79,13 @@ MACHINES = {
         seccomp=317,
         numbers={
             **_COMMON,
-            "socket": 41, "connect": 42, "socketpair": 53, "clone": 56, "shmget": 29, "semget": 64, "msgget": 68,
-            "truncate": 76, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "ptrace": 101,
-            "setpgid": 109, "setsid": 112, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166,
-            "mq_open": 240, "add_key": 248, "request_key": 249, "keyctl": 250, "fchownat": 260, "fchmodat": 268,
-            "unshare": 272, "perf_event_open": 298, "prlimit64": 302, "name_to_handle_at": 303,
+            "ioctl": 16, "shmget": 29, "socket": 41, "connect": 42, "socketpair": 53, "clone": 56, "semget": 64,
+            "msgget": 68, "truncate": 76, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94,
+            "ptrace": 101, "setpgid": 109, "setsid": 112, "utime": 132, "pivot_root": 155, "chroot": 161, "mount": 165,
+            "umount2": 166, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197,
+            "lremovexattr": 198, "fremovexattr": 199, "utimes": 235, "mq_open": 240, "add_key": 248,
+            "request_key": 249, "keyctl": 250, "fchownat": 260, "futimesat": 261, "fchmodat": 268, "unshare": 272,
+            "utimensat": 280, "perf_event_open": 298, "prlimit64": 302, "name_to_handle_at": 303,
             "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
             "bpf": 321, "userfaultfd": 323,
         },
@@ -81,11 +95,12 @@ MACHINES = {
         seccomp=277,
         numbers={
             **_COMMON,
-            "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51, "fchmod": 52, "fchmodat": 53,
-            "fchownat": 54, "fchown": 55, "unshare": 97, "ptrace": 117, "setpgid": 154, "setsid": 157, "mq_open": 180,
-            "msgget": 186, "semget": 190, "shmget": 194, "socket": 198, "socketpair": 199, "connect": 203,
-            "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220, "perf_event_open": 241,
-            "prlimit64": 261, "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268,
+            "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+            "ioctl": 29, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "chroot": 51, "fchmod": 52,
+            "fchmodat": 53, "fchownat": 54, "fchown": 55, "utimensat": 88, "unshare": 97, "ptrace": 117,
+            "setpgid": 154, "setsid": 157, "mq_open": 180, "msgget": 186, "semget": 190, "shmget": 194, "socket": 198,
+            "socketpair": 199, "connect": 203, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220,
+            "perf_event_open": 241, "prlimit64": 261, "name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268,
             "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "bpf": 280, "userfaultfd": 282,
         },
     ),
@@ -138,6 +153,7 @@ def program(machine: Machine) -> bytes:
     steps += _when(numbers["clone"], [_argument(0), _step(_ANY_BIT, _NEW_NAMESPACES, 0, 1), _refusal(), _passed()])
     # Limits of other processes: those of the same user could be ended by them.
     steps += _when(numbers["prlimit64"], [_argument(0), _step(_EQUAL, 0, 1, 0), _refusal(), _passed()])
+    steps += _when(numbers["ioctl"], _no_changed_files())
     for name in ("socket", "socketpair"):
         steps += _when(numbers[name], _only_local_streams())
     return b"".join([*steps, _passed()])
@@ -155,6 +171,13 @@ def _only_local_streams() -> list[bytes]:
         _refusal(),
         _passed(),
     ]
+
+
+def _no_changed_files() -> list[bytes]:
+    """Devices take other requests. The kernel looks at the lower half of a request only, as this does."""
+    requests = list(REFUSED_REQUESTS.values())
+    compared = [_step(_EQUAL, request, len(requests) - at, 0) for at, request in enumerate(requests)]
+    return [_argument(1), *compared, _passed(), _refusal()]
 
 
 def _when(number: int, then: Iterable[bytes]) -> list[bytes]:
