@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, NoReturn
 
-from lathe_client import credentials
+from lathe_client import credentials, streams
 from lathe_client.archive import Refused
 from lathe_client.client import Json, Lathe
-from lathe_client.errors import LatheError
+from lathe_client.errors import LatheError, sentence_about
 from lathe_client.gate import ERROR
 from lathe_client.gate_command import add_gate, gate
+from lathe_client.outputs import place
 from lathe_client.progress import Progress
 from lathe_client.store import Store, read_json
+from lathe_client.streams import complain, say
 from lathe_client.verify import verify
 
 INTERRUPTED = 130
@@ -39,15 +41,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command and exits with its code."""
-    options = parser().parse_args(arguments)
+    """Runs the command and exits with its code.
+
+    Whatever goes wrong is an error. Left to Python, it would end with 1: “violated”, “changed”, “unchanged”.
+    """
+    streams.prepare()
     try:
+        options = parser().parse_args(arguments)
         code = COMMANDS[options.command](options)
-    except LatheError as error:
-        sys.stderr.write(f"lathe: {error}\n")
-        code = ERROR
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except Exception as error:
+        complain(sentence_about(error))
+        code = ERROR
+    finally:
+        streams.finish()
     sys.exit(code)
 
 
@@ -123,13 +131,20 @@ def portal(options: argparse.Namespace) -> Lathe:
 
 def login(options: argparse.Namespace) -> int:
     """Asks the portal whose token it is before anything is written."""
-    given = options.token or getpass.getpass("API token (create one under “API tokens” in the portal): ")
+    given = options.token or _asked_for("API token (create one under “API tokens” in the portal): ")
     token = (sys.stdin.readline() if given == "-" else given).strip()
     with Lathe(options.portal, token) as lathe:
         email = lathe.get("me/")["email"]
         kept = credentials.keep(lathe.url, token)
-    print(f"Logged in as {email}. The token is in {kept}.")
+    say(f"Logged in as {email}. The token is in {kept}.")
     return 0
+
+
+def _asked_for(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt)
+    except EOFError as error:
+        raise LatheError("There is nobody to ask for the token. Give it with --token -, from the input.") from error
 
 
 def upload(options: argparse.Namespace) -> int:
@@ -141,7 +156,7 @@ def upload(options: argparse.Namespace) -> int:
         progress.end()
         body = {"model": model["id"], "name": options.alias, "version": version["id"]}
         moved = lathe.post("aliases/", body) if options.alias else {}
-    print(f"{version['id']}\t{model['name']}#{version['number']}")
+    say(f"{version['id']}\t{model['name']}#{version['number']}")
     return tell_waiting(lathe, moved) if waits(moved) else 0
 
 
@@ -151,7 +166,7 @@ def dataset(options: argparse.Namespace) -> int:
         store = Store(lathe, team=options.team, tell=progress.bytes)
         made = store.dataset(str(existing(options.file)), name=options.name, spec=reading(options))
         progress.end()
-    print(f"{made['id']}\t{made['name']}")
+    say(f"{made['id']}\t{made['name']}")
     return 0
 
 
@@ -162,33 +177,34 @@ def optimize(options: argparse.Namespace) -> int:
         version = store.version(options.version, options.model)
         body: Json = {"version": version["id"], "dataset": store.dataset(options.data)["id"], "seed": options.seed}
         session = lathe.post("sessions/", {**body, **store.criteria(options.criteria)})
-        print(session["id"], flush=True)
+        say(session["id"])
         if not options.watch:
             return 0
         session = lathe.ended(session["id"], watch=progress.session)
         progress.end()
     if session["status"] != "completed":
         raise LatheError(f"The session {session['status']}. {session['error']}".rstrip())
-    print(f"{session['outcome']}: {session['verdict']['headline']['sentence']}.\n{session['verdict']['reason']}")
+    say(f"{session['outcome']}: {session['verdict']['headline']['sentence']}.\n{session['verdict']['reason']}")
     return OUTCOMES.get(session["outcome"], ERROR)
 
 
 def report(options: argparse.Namespace) -> int:
+    target = options.output and place(options.output)
     with portal(options) as lathe:
         text = lathe.request("GET", f"sessions/{options.session}/report/").text
-    if options.output is None:
-        print(text)
+    if target is None:
+        streams.say_utf8(text)
         return 0
-    target = options.output / f"report-{options.session}.json" if options.output.is_dir() else options.output
+    target = target / f"report-{options.session}.json" if target.is_dir() else target
     target.write_text(text, encoding="utf-8")
     return 0
 
 
 def download(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
+    target = place(options.output or Path())
     with portal(options) as lathe:
-        path = f"sessions/{options.session}/package/"
-        print(lathe.download(path, options.output or Path(), progress.bytes))
+        say(str(lathe.download(f"sessions/{options.session}/package/", target, progress.bytes)))
         progress.end()
     return 0
 
@@ -199,7 +215,7 @@ def promote(options: argparse.Namespace) -> int:
         if waits(made):
             code = tell_waiting(lathe, made)
             return decided(lathe, made) if options.watch else code
-    print(f"{made['alias']} points at version {made['number']} ({made['version']}).")
+    say(f"{made['alias']} points at version {made['number']} ({made['version']}).")
     return 0
 
 
@@ -207,15 +223,15 @@ def check_package(options: argparse.Namespace) -> int:
     try:
         found = verify(existing(options.package), options.key and existing(options.key))
     except Refused as error:
-        sys.stderr.write(f"lathe: {options.package} is not as it was delivered. {error}\n")
+        complain(f"{options.package} is not as it was delivered. {error}")
         return CHANGED
-    print(f"{options.package} is unchanged: {found.files} files, {found.model}, SHA-256 {found.sha256}.")
+    say(f"{options.package} is unchanged: {found.files} files, {found.model}, SHA-256 {found.sha256}.")
     if found.checked:
-        print(f"It was signed with the private half of {options.key}.")
+        say(f"It was signed with the private half of {options.key}.")
     elif found.signed:
-        print("It is signed, but no key was given to check the signature with: --key KEY.pem.")
+        say("It is signed, but no key was given to check the signature with: --key KEY.pem.")
     else:
-        print("It is not signed, so this shows no damage, but not who made it.")
+        say("It is not signed, so this shows no damage, but not who made it.")
     return 0
 
 
@@ -226,9 +242,9 @@ def waits(made: Json) -> bool:
 
 def tell_waiting(lathe: Lathe, asked: Json) -> int:
     """Says on the error stream that a second member has to approve."""
-    sys.stderr.write(
-        f"lathe: {asked['alias']} is protected, so it still points at version {asked['from_number']}. Another member "
-        f"has to approve request {asked['id']} to move it to version {asked['to_number']}: {lathe.url}/approvals/\n"
+    complain(
+        f"{asked['alias']} is protected, so it still points at version {asked['from_number']}. Another member has to "
+        f"approve request {asked['id']} to move it to version {asked['to_number']}: {lathe.url}/approvals/"
     )
     return WAITS
 
@@ -237,10 +253,10 @@ def decided(lathe: Lathe, asked: Json) -> int:
     """Waits until somebody has decided about the request."""
     row = lathe.wait(f"alias-requests/{asked['id']}/", waits)
     if row["status"] == "approved":
-        print(f"{row['alias']} points at version {row['to_number']} ({row['version']}).")
+        say(f"{row['alias']} points at version {row['to_number']} ({row['version']}).")
         return 0
     by = f" by {row['decided_by']}" if row["decided_by"] else ""
-    print(f"{row['alias']} was not moved: {row['status']}{by}. {row['decision']}".rstrip())
+    say(f"{row['alias']} was not moved: {row['status']}{by}. {row['decision']}".rstrip())
     return NOT_MOVED
 
 
@@ -255,7 +271,7 @@ def reading(options: argparse.Namespace) -> Json | None:
     """How a file of data is read, from the options; `None` if they do not say."""
     spec: Json = {}
     if options.spec:
-        spec = read_json(Path(options.spec) if Path(options.spec).is_file() else options.spec)
+        spec = read_json(options.spec if options.spec.lstrip().startswith("{") else existing(Path(options.spec)))
     given: list[str] = [name for name in ("kind", "task", "label") if getattr(options, name)]
     return {**spec, **{name: getattr(options, name) for name in given}} or None
 
@@ -269,5 +285,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "download": download,
     "promote": promote,
     "verify": check_package,
-    "gate": lambda options: gate(options, portal(options), reading(options)),
+    "gate": lambda options: gate(options, portal, reading),
 }
