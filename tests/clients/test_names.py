@@ -5,35 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from django.test import Client
 
-from apps.accounts.models import Membership, Role, Team, TokenScope, User
-from apps.accounts.services import create_token
+from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.contracts.criteria import Criteria
 from apps.models.models import Blob, DataSet, InspectionStatus, RegisteredModel
 from apps.optimization.models import CriteriaSet
 from lathe_client import Lathe, LatheError
 from lathe_client.store import Store
+from tests.clients.in_process import portal_as
 
 pytestmark = pytest.mark.portable
 NAME = "Gateways"
-
-
-def answer(request: httpx.Request) -> httpx.Response:
-    """The application in this process."""
-    sent = {"HTTP_AUTHORIZATION": request.headers["Authorization"]}
-    made = Client().generic(request.method, request.url.raw_path.decode(), request.content, **sent)
-    return httpx.Response(made.status_code, headers=dict(made.headers), content=made.content)
 
 
 @pytest.fixture
 def lathe(engineer: User, other_team: Team) -> Iterator[Lathe]:
     """The portal as somebody sees it who belongs to both teams."""
     Membership.objects.create(team=other_team, user=engineer, role=Role.ENGINEER)
-    _, token = create_token(engineer, name="tests", scope=TokenScope.WRITE, days=1)
-    with Lathe("http://testserver", token, transport=httpx.MockTransport(answer)) as portal:
+    with portal_as(engineer) as portal:
         yield portal
 
 

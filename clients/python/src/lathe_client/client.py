@@ -60,6 +60,10 @@ class Lathe:
     def post(self, path: str, body: Mapping[str, Any]) -> Json:
         return self._json(self.request("POST", path, json=_given(body)))
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
+        """The row after the change. Not repeated: a first try may have changed it."""
+        return self._json(self.request("PATCH", path, json=_given(body)))
+
     def rows(self, path: str, **parameters: Any) -> Iterator[Json]:
         """Every row of a list, page by page."""
         number = 1

@@ -16,7 +16,8 @@ from lathe_client.client import Json, Lathe
 from lathe_client.errors import LatheError, sentence_about
 from lathe_client.gate import ERROR
 from lathe_client.gate_command import add_gate, gate
-from lathe_client.outputs import place
+from lathe_client.model_commands import add_model_commands, card, templates
+from lathe_client.paths import existing, place
 from lathe_client.progress import Progress
 from lathe_client.store import Store, read_json
 from lathe_client.streams import complain, say
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _add_sessions(commands)
     _add_verify(commands)
     add_gate(commands)
+    add_model_commands(commands)
     return made
 
 
@@ -101,7 +103,9 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
     one = commands.add_parser("optimize", help="start a session")
     one.add_argument("version", help="a file, an id, model@alias or model#number")
     one.add_argument("--model", help="the model of a file, of @alias or of #number")
-    one.add_argument("--data", required=True, help="a data set's name or id")
+    given = one.add_mutually_exclusive_group(required=True)
+    given.add_argument("--data", help="a data set's name or id")
+    given.add_argument("--template", help="the name of a template of the model, which has data set and criteria")
     one.add_argument("--criteria", help="a JSON file, or the name or id of saved criteria (default: your default)")
     one.add_argument("--seed", type=int)
     one.add_argument("--watch", action="store_true", help="wait for the verdict")
@@ -172,11 +176,12 @@ def dataset(options: argparse.Namespace) -> int:
 
 def optimize(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
+    if options.template is not None and (options.criteria, options.seed) != (None, None):
+        raise LatheError("A template has criteria of its own and takes no seed: leave out --criteria and --seed.")
     with portal(options) as lathe:
         store = Store(lathe, team=options.team, tell=progress.bytes)
         version = store.version(options.version, options.model)
-        body: Json = {"version": version["id"], "dataset": store.dataset(options.data)["id"], "seed": options.seed}
-        session = lathe.post("sessions/", {**body, **store.criteria(options.criteria)})
+        session = lathe.post(*_asked(options, store, version))
         say(session["id"])
         if not options.watch:
             return 0
@@ -186,6 +191,15 @@ def optimize(options: argparse.Namespace) -> int:
         raise LatheError(f"The session {session['status']}. {session['error']}".rstrip())
     say(f"{session['outcome']}: {session['verdict']['headline']['sentence']}.\n{session['verdict']['reason']}")
     return OUTCOMES.get(session["outcome"], ERROR)
+
+
+def _asked(options: argparse.Namespace, store: Store, version: Json) -> tuple[str, Json]:
+    """The path and the body of the request that starts the session."""
+    if options.template is None:
+        body: Json = {"version": version["id"], "dataset": store.dataset(options.data)["id"], "seed": options.seed}
+        return "sessions/", {**body, **store.criteria(options.criteria)}
+    template = store.template(version["model"], options.template)
+    return f"session-templates/{template['id']}/start/", {"version": version["id"]}
 
 
 def report(options: argparse.Namespace) -> int:
@@ -260,13 +274,6 @@ def decided(lathe: Lathe, asked: Json) -> int:
     return NOT_MOVED
 
 
-def existing(path: Path) -> Path:
-    """The path, which must be that of a file."""
-    if not path.is_file():
-        raise LatheError(f"There is no file {path}.")
-    return path
-
-
 def reading(options: argparse.Namespace) -> Json | None:
     """How a file of data is read, from the options; `None` if they do not say."""
     spec: Json = {}
@@ -274,6 +281,16 @@ def reading(options: argparse.Namespace) -> Json | None:
         spec = read_json(options.spec if options.spec.lstrip().startswith("{") else existing(Path(options.spec)))
     given: list[str] = [name for name in ("kind", "task", "label") if getattr(options, name)]
     return {**spec, **{name: getattr(options, name) for name in given}} or None
+
+
+def with_store(
+    command: Callable[[argparse.Namespace, Store], int],
+) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        with portal(options) as lathe:
+            return command(options, Store(lathe, team=options.team))
+
+    return run
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -285,5 +302,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "download": download,
     "promote": promote,
     "verify": check_package,
+    "card": with_store(card),
+    "templates": with_store(templates),
     "gate": lambda options: gate(options, portal, reading),
 }

@@ -11,7 +11,7 @@ from lathe_client import gate_reports
 from lathe_client.client import Json, Lathe
 from lathe_client.errors import sentence_about
 from lathe_client.gate import ERROR, Result, run_gate
-from lathe_client.outputs import writable
+from lathe_client.paths import writable
 from lathe_client.progress import Progress
 from lathe_client.store import Store
 from lathe_client.streams import complain, say

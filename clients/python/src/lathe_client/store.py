@@ -9,6 +9,7 @@ from typing import Any
 
 from lathe_client.client import Json, Lathe
 from lathe_client.errors import LatheError
+from lathe_client.paths import read_text
 from lathe_client.uploads import Tell, digest_of, upload
 
 
@@ -65,6 +66,10 @@ class Store:
     def _named(self, name: str | None, reference: str) -> Json:
         if name is None:
             raise LatheError(f"“{reference}” does not say of which model. Write model{reference}, or give --model.")
+        return self.known_model(name)
+
+    def known_model(self, name: str) -> Json:
+        """The model called `name`. Raises `LatheError` if there is none."""
         found = self.find_model(name)
         if found is None:
             raise LatheError(f"There is no model called “{name}” in your team.")
@@ -82,6 +87,20 @@ class Store:
         if row is None:
             raise LatheError(f"The model “{model['name']}” has no version {number}.")
         return int(row["id"])
+
+    # --- templates ---------------------------------------------------------------------------------------------------
+
+    def templates(self, model: int) -> list[Json]:
+        """The templates of the model with this id."""
+        return list(self.lathe.rows("session-templates/", model=model))
+
+    def template(self, model: int, name: str) -> Json:
+        rows = self.templates(model)
+        row = next((one for one in rows if one["name"] == name), None)
+        if row is None:
+            known = ", ".join(str(one["name"]) for one in rows) or "none yet"
+            raise LatheError(f"The model has no template called “{name}”. Its templates: {known}.")
+        return row
 
     # --- data sets ---------------------------------------------------------------------------------------------------
 
@@ -147,8 +166,9 @@ class Store:
 
 def read_json(source: Path | str) -> Json:
     """A JSON object from a file, or from text. Raises `LatheError`."""
+    text = read_text(source) if isinstance(source, Path) else source
     try:
-        value = json.loads(source.read_text(encoding="utf-8") if isinstance(source, Path) else source)
+        value = json.loads(text)
     except ValueError as error:
         raise LatheError(f"{source} is not JSON: {error}.") from error
     if not isinstance(value, dict):

@@ -1,10 +1,25 @@
-"""Files that a command is to write: whether that is possible is known before it does anything else."""
+"""Files that a command reads or writes. Whether one can be written is known before the command does anything else."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lathe_client.errors import LatheError, sentence_about
+
+
+def existing(path: Path) -> Path:
+    """The path, which must be that of a file."""
+    if not path.is_file():
+        raise LatheError(f"There is no file {path}.")
+    return path
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises `LatheError` if there is none."""
+    try:
+        return existing(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LatheError(f"{path} is not a text in UTF-8: {error.reason}.") from error
 
 
 def writable(path: Path) -> Path:
