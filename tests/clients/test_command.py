@@ -149,3 +149,16 @@ def test_a_bad_version_is_red_twenty_times_of_twenty(lathe: Command, files: File
     ]
     assert codes == [1] * 20
     assert [one.returncode for one in same] == [0] * 5
+
+
+@pytest.mark.nightly
+@pytest.mark.timing
+@pytest.mark.timeout(1800)
+def test_the_same_version_is_green_under_a_limit_on_speed(lathe: Command, files: Files) -> None:
+    """It is as fast as itself, so at least 0.8 times as fast, and never at least 1.5 times."""
+    uploaded(lathe, files, "timed")
+    asked = ("gate", "@production", "--model", "timed", "--data", "test", "--max-drop", 1)
+    same = [lathe(*asked, "--min-speedup", 0.8, "--seed", number) for number in range(5)]
+    faster = [lathe(*asked, "--min-speedup", 1.5, "--seed", number) for number in range(5)]
+    assert [one.returncode for one in same] == [0] * 5
+    assert [one.returncode for one in faster] == [1] * 5
