@@ -15,7 +15,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from apps.agents.packaging.package import DOCUMENTS, Content, build_package
 from lathe.testing.data_sets import npz
+from tests.agents import graphs
+from tests.agents.cards import card
 from tests.live_portal import ROOT, START_S, environment_in, running_portal
 from tests.optimization.test_real_sessions import answers, network
 
@@ -123,6 +126,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     made.bad.write_bytes(disturbed(model, 0.6))
     made.data.write_bytes(npz(x=x, y=answers(model, x).argmax(1)))
     return made
+
+
+@pytest.fixture(scope="module")
+def unsigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package as a session delivers it."""
+    folder = tmp_path_factory.mktemp("package")
+    documents = {role: folder / name for role, name in DOCUMENTS.items()}
+    for path in documents.values():
+        path.write_text(f"the {path.name} of the package")
+    model = graphs.save(graphs.perceptron(), folder / "stored")
+    (folder / "work").mkdir()
+    content = Content(model, "net.onnx", "onnx", documents, card(), untried="nobody asks")
+    return build_package(content, folder / "work", folder).path
 
 
 def disturbed(model: bytes, noise: float, seed: int = 6) -> bytes:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shlex
 import stat
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,6 +13,7 @@ import pytest
 import yaml
 
 from lathe_client.commands import parser
+from tests.clients.action import step
 from tests.clients.conftest import PATIENCE_S, Command, Files, Portal, disturbed
 from tests.live_portal import ROOT
 
@@ -91,7 +88,7 @@ def test_the_action_is_red_for_a_bad_version(lathe: Command, files: Files) -> No
         "arguments": "--max-drop 1",
     }
 
-    ran = act(lathe, asked)
+    ran = step(lathe, "gate", asked)
 
     assert ran.returncode == 1, ran.stderr
     assert "VIOLATED: 1 of 1 limit violated." in ran.stdout
@@ -125,36 +122,6 @@ def test_the_snippet_for_gitlab_is_short_and_calls_what_there_is() -> None:
     assert parser().parse_args(shlex.split(called)[1:]).command == "gate"
 
 
-def act(lathe: Command, asked: dict[str, object]) -> subprocess.CompletedProcess[str]:
-    """The action's step `gate` with these inputs, and the defaults of the others."""
-    action = yaml.safe_load((ROOT / "clients" / "python" / "action" / "action.yml").read_text())
-    inputs = {name: one.get("default", "") for name, one in action["inputs"].items()} | asked
-    step = next(one for one in action["runs"]["steps"] if one.get("id") == "gate")
-    home = lathe.home
-    github = {"github.action_path": str(home), "runner.temp": str(home)}
-    github |= {"inputs.url": lathe.known["LATHE_URL"], "inputs.token": lathe.known["LATHE_TOKEN"]}
-    known = {f"inputs.{name}": str(value) for name, value in inputs.items()} | github
-    told = {
-        name: re.sub(r"\$\{\{ (\S+) \}\}", lambda found: known[found[1]], text) for name, text in step["env"].items()
-    }
-    tools = home / "bin"
-    tools.mkdir()
-    (tools / "pip").write_text("#!/bin/sh\n")
-    (tools / "lathe").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lathe_client "$@"\n')
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    places = {"GITHUB_OUTPUT": str(home / "output"), "GITHUB_STEP_SUMMARY": str(home / "summary")}
-    return subprocess.run(
-        ["/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-        cwd=home,
-        env={**lathe.environment, **told, **places, "PATH": f"{tools}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
 def test_what_the_gate_cannot_compare_is_an_error_in_every_file(lathe: Command, files: Files) -> None:
     written = {name: lathe.home / f"gate.{name}" for name in ("junit", "markdown", "json")}
     options = [part for name, path in written.items() for part in (f"--{name}", path)]
@@ -182,3 +149,16 @@ def test_a_bad_version_is_red_twenty_times_of_twenty(lathe: Command, files: File
     ]
     assert codes == [1] * 20
     assert [one.returncode for one in same] == [0] * 5
+
+
+@pytest.mark.nightly
+@pytest.mark.timing
+@pytest.mark.timeout(1800)
+def test_the_same_version_is_green_under_a_limit_on_speed(lathe: Command, files: Files) -> None:
+    """It is as fast as itself, so at least 0.8 times as fast, and never at least 1.5 times."""
+    uploaded(lathe, files, "timed")
+    asked = ("gate", "@production", "--model", "timed", "--data", "test", "--max-drop", 1)
+    same = [lathe(*asked, "--min-speedup", 0.8, "--seed", number) for number in range(5)]
+    faster = [lathe(*asked, "--min-speedup", 1.5, "--seed", number) for number in range(5)]
+    assert [one.returncode for one in same] == [0] * 5
+    assert [one.returncode for one in faster] == [1] * 5

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
+import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +40,38 @@ def test_the_package_asks_for_httpx_alone() -> None:
     assert [one.partition(">")[0] for one in project["dependencies"]] == ["httpx"]
     assert project["optional-dependencies"] == {"signatures": ["cryptography>=42"]}
     assert project["requires-python"] == ">=3.9"
+
+
+def oldest_python() -> Path | None:
+    """A Python 3.9 that starts: pyenv's on the PATH starts only where pyenv is told to."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [shutil.which("python3.9"), *sorted(pyenv.glob("versions/3.9.*/bin/python3.9"))]
+    return next((Path(one) for one in found if one and said(Path(one), "-c", "import ensurepip") is not None), None)
+
+
+def said(*command: Path | str) -> str | None:
+    """What the command prints; `None` if it fails."""
+    bare = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
+    ran = subprocess.run(command, env=bare, capture_output=True, text=True, timeout=120, check=False)
+    print(ran.stdout, ran.stderr)
+    return ran.stdout if ran.returncode == 0 else None
+
+
+@pytest.mark.children
+@pytest.mark.portable
+@pytest.mark.slow
+def test_it_installs_and_runs_on_python_3_9(unsigned: Path, tmp_path: Path) -> None:
+    python = oldest_python()
+    if python is None:
+        pytest.skip("there is no Python 3.9 here")
+    shutil.copytree(FOLDER, tmp_path / "client", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    made = tmp_path / "venv"
+    assert said(python, "-m", "venv", made) is not None
+    if said(made / "bin" / "pip", "download", "--quiet", "--no-deps", "--dest", tmp_path, "httpx") is None:
+        pytest.skip("the package index does not answer")
+    assert said(made / "bin" / "pip", "install", "--quiet", tmp_path / "client") is not None
+    lathe = made / "bin" / "lathe"
+    assert "verify" in (said(lathe, "--help") or "")
+    assert "is unchanged" in (said(lathe, "verify", unsigned) or "")
+    modules = ", ".join(f"lathe_client.{path.stem}" for path in SOURCES)
+    assert said(made / "bin" / "python", "-c", f"import {modules}") is not None

@@ -18,11 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from apps.agents.files.digest import digest_of
 from apps.agents.files.reproducible_zip import add_to_zip, seal, write_zip
-from apps.agents.packaging.package import DOCUMENTS, Content, build_package
 from apps.agents.packaging.signing import public_digest, sign
 from lathe_client import LatheError, Refused, verify
-from tests.agents import graphs
-from tests.agents.cards import card
 from tests.clients.conftest import Command
 from tests.live_portal import ROOT
 
@@ -47,19 +44,6 @@ def keys(folder: Path, curve: ec.EllipticCurve | None = None) -> Keys:
 @pytest.fixture(scope="module")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return keys(tmp_path_factory.mktemp("keys"))
-
-
-@pytest.fixture(scope="module")
-def unsigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package as a session delivers it."""
-    folder = tmp_path_factory.mktemp("package")
-    documents = {role: folder / name for role, name in DOCUMENTS.items()}
-    for path in documents.values():
-        path.write_text(f"the {path.name} of the package")
-    model = graphs.save(graphs.perceptron(), folder / "stored")
-    (folder / "work").mkdir()
-    content = Content(model, "net.onnx", "onnx", documents, card(), untried="nobody asks")
-    return build_package(content, folder / "work", folder).path
 
 
 @pytest.fixture(scope="module")

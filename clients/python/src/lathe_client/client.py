@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 import httpx
 
+from lathe_client.addresses import normalised
 from lathe_client.errors import LatheError, Problem
 
 Json = dict[str, Any]
@@ -28,15 +29,15 @@ Watch = Callable[[Json], None]
 
 
 class Lathe:
-    """A portal at `url` as the member sees it whose token is `token`."""
+    """A portal at `url` as the member sees it whose token is `token`. Raises `LatheError` if either cannot be one."""
 
     def __init__(
         self, url: str, token: str, *, timeout_s: float = 60.0, transport: httpx.BaseTransport | None = None
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url = normalised(url)
         self._http = httpx.Client(
             base_url=self.url + API,
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+            headers={"Authorization": f"Bearer {_token(token)}", "Accept": "application/json"},
             timeout=timeout_s,
             transport=transport,
         )
@@ -58,6 +59,10 @@ class Lathe:
 
     def post(self, path: str, body: Mapping[str, Any]) -> Json:
         return self._json(self.request("POST", path, json=_given(body)))
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
+        """The row after the change. Not repeated: a first try may have changed it."""
+        return self._json(self.request("PATCH", path, json=_given(body)))
 
     def rows(self, path: str, **parameters: Any) -> Iterator[Json]:
         """Every row of a list, page by page."""
@@ -192,6 +197,14 @@ class Lathe:
 def pause_after(attempt: int) -> None:
     """Waits before the next attempt, longer after each."""
     time.sleep(min(LONGEST_WAIT_S, 2.0**attempt / 2))
+
+
+def _token(text: str) -> str:
+    """The token without the white space around it. The message does not repeat it, for it may be in a log."""
+    token = text.strip()
+    if not token or not all("!" <= sign <= "~" for sign in token):
+        raise LatheError("The token has signs that no API token has. Copy it once more from the portal.")
+    return token
 
 
 def _given(values: Mapping[str, Any]) -> Json:

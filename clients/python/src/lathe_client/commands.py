@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, NoReturn
 
-from lathe_client import credentials
+from lathe_client import credentials, streams
 from lathe_client.archive import Refused
 from lathe_client.client import Json, Lathe
-from lathe_client.errors import LatheError
+from lathe_client.errors import LatheError, sentence_about
 from lathe_client.gate import ERROR
 from lathe_client.gate_command import add_gate, gate
+from lathe_client.model_commands import add_model_commands, card, templates
+from lathe_client.paths import existing, place
 from lathe_client.progress import Progress
 from lathe_client.store import Store, read_json
+from lathe_client.streams import complain, say
 from lathe_client.verify import verify
 
 INTERRUPTED = 130
@@ -39,15 +42,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command and exits with its code."""
-    options = parser().parse_args(arguments)
+    """Runs the command and exits with its code.
+
+    Whatever goes wrong is an error. Left to Python, it would end with 1: “violated”, “changed”, “unchanged”.
+    """
+    streams.prepare()
     try:
+        options = parser().parse_args(arguments)
         code = COMMANDS[options.command](options)
-    except LatheError as error:
-        sys.stderr.write(f"lathe: {error}\n")
-        code = ERROR
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except Exception as error:
+        complain(sentence_about(error))
+        code = ERROR
+    finally:
+        streams.finish()
     sys.exit(code)
 
 
@@ -63,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _add_sessions(commands)
     _add_verify(commands)
     add_gate(commands)
+    add_model_commands(commands)
     return made
 
 
@@ -93,7 +103,9 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
     one = commands.add_parser("optimize", help="start a session")
     one.add_argument("version", help="a file, an id, model@alias or model#number")
     one.add_argument("--model", help="the model of a file, of @alias or of #number")
-    one.add_argument("--data", required=True, help="a data set's name or id")
+    given = one.add_mutually_exclusive_group(required=True)
+    given.add_argument("--data", help="a data set's name or id")
+    given.add_argument("--template", help="the name of a template of the model, which has data set and criteria")
     one.add_argument("--criteria", help="a JSON file, or the name or id of saved criteria (default: your default)")
     one.add_argument("--seed", type=int)
     one.add_argument("--watch", action="store_true", help="wait for the verdict")
@@ -123,13 +135,20 @@ def portal(options: argparse.Namespace) -> Lathe:
 
 def login(options: argparse.Namespace) -> int:
     """Asks the portal whose token it is before anything is written."""
-    given = options.token or getpass.getpass("API token (create one under “API tokens” in the portal): ")
+    given = options.token or _asked_for("API token (create one under “API tokens” in the portal): ")
     token = (sys.stdin.readline() if given == "-" else given).strip()
     with Lathe(options.portal, token) as lathe:
         email = lathe.get("me/")["email"]
         kept = credentials.keep(lathe.url, token)
-    print(f"Logged in as {email}. The token is in {kept}.")
+    say(f"Logged in as {email}. The token is in {kept}.")
     return 0
+
+
+def _asked_for(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt)
+    except EOFError as error:
+        raise LatheError("There is nobody to ask for the token. Give it with --token -, from the input.") from error
 
 
 def upload(options: argparse.Namespace) -> int:
@@ -141,7 +160,7 @@ def upload(options: argparse.Namespace) -> int:
         progress.end()
         body = {"model": model["id"], "name": options.alias, "version": version["id"]}
         moved = lathe.post("aliases/", body) if options.alias else {}
-    print(f"{version['id']}\t{model['name']}#{version['number']}")
+    say(f"{version['id']}\t{model['name']}#{version['number']}")
     return tell_waiting(lathe, moved) if waits(moved) else 0
 
 
@@ -151,44 +170,55 @@ def dataset(options: argparse.Namespace) -> int:
         store = Store(lathe, team=options.team, tell=progress.bytes)
         made = store.dataset(str(existing(options.file)), name=options.name, spec=reading(options))
         progress.end()
-    print(f"{made['id']}\t{made['name']}")
+    say(f"{made['id']}\t{made['name']}")
     return 0
 
 
 def optimize(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
+    if options.template is not None and (options.criteria, options.seed) != (None, None):
+        raise LatheError("A template has criteria of its own and takes no seed: leave out --criteria and --seed.")
     with portal(options) as lathe:
         store = Store(lathe, team=options.team, tell=progress.bytes)
         version = store.version(options.version, options.model)
-        body: Json = {"version": version["id"], "dataset": store.dataset(options.data)["id"], "seed": options.seed}
-        session = lathe.post("sessions/", {**body, **store.criteria(options.criteria)})
-        print(session["id"], flush=True)
+        session = lathe.post(*_asked(options, store, version))
+        say(session["id"])
         if not options.watch:
             return 0
         session = lathe.ended(session["id"], watch=progress.session)
         progress.end()
     if session["status"] != "completed":
         raise LatheError(f"The session {session['status']}. {session['error']}".rstrip())
-    print(f"{session['outcome']}: {session['verdict']['headline']['sentence']}.\n{session['verdict']['reason']}")
+    say(f"{session['outcome']}: {session['verdict']['headline']['sentence']}.\n{session['verdict']['reason']}")
     return OUTCOMES.get(session["outcome"], ERROR)
 
 
+def _asked(options: argparse.Namespace, store: Store, version: Json) -> tuple[str, Json]:
+    """The path and the body of the request that starts the session."""
+    if options.template is None:
+        body: Json = {"version": version["id"], "dataset": store.dataset(options.data)["id"], "seed": options.seed}
+        return "sessions/", {**body, **store.criteria(options.criteria)}
+    template = store.template(version["model"], options.template)
+    return f"session-templates/{template['id']}/start/", {"version": version["id"]}
+
+
 def report(options: argparse.Namespace) -> int:
+    target = options.output and place(options.output)
     with portal(options) as lathe:
         text = lathe.request("GET", f"sessions/{options.session}/report/").text
-    if options.output is None:
-        print(text)
+    if target is None:
+        streams.say_utf8(text)
         return 0
-    target = options.output / f"report-{options.session}.json" if options.output.is_dir() else options.output
+    target = target / f"report-{options.session}.json" if target.is_dir() else target
     target.write_text(text, encoding="utf-8")
     return 0
 
 
 def download(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
+    target = place(options.output or Path())
     with portal(options) as lathe:
-        path = f"sessions/{options.session}/package/"
-        print(lathe.download(path, options.output or Path(), progress.bytes))
+        say(str(lathe.download(f"sessions/{options.session}/package/", target, progress.bytes)))
         progress.end()
     return 0
 
@@ -199,7 +229,7 @@ def promote(options: argparse.Namespace) -> int:
         if waits(made):
             code = tell_waiting(lathe, made)
             return decided(lathe, made) if options.watch else code
-    print(f"{made['alias']} points at version {made['number']} ({made['version']}).")
+    say(f"{made['alias']} points at version {made['number']} ({made['version']}).")
     return 0
 
 
@@ -207,15 +237,15 @@ def check_package(options: argparse.Namespace) -> int:
     try:
         found = verify(existing(options.package), options.key and existing(options.key))
     except Refused as error:
-        sys.stderr.write(f"lathe: {options.package} is not as it was delivered. {error}\n")
+        complain(f"{options.package} is not as it was delivered. {error}")
         return CHANGED
-    print(f"{options.package} is unchanged: {found.files} files, {found.model}, SHA-256 {found.sha256}.")
+    say(f"{options.package} is unchanged: {found.files} files, {found.model}, SHA-256 {found.sha256}.")
     if found.checked:
-        print(f"It was signed with the private half of {options.key}.")
+        say(f"It was signed with the private half of {options.key}.")
     elif found.signed:
-        print("It is signed, but no key was given to check the signature with: --key KEY.pem.")
+        say("It is signed, but no key was given to check the signature with: --key KEY.pem.")
     else:
-        print("It is not signed, so this shows no damage, but not who made it.")
+        say("It is not signed, so this shows no damage, but not who made it.")
     return 0
 
 
@@ -226,9 +256,9 @@ def waits(made: Json) -> bool:
 
 def tell_waiting(lathe: Lathe, asked: Json) -> int:
     """Says on the error stream that a second member has to approve."""
-    sys.stderr.write(
-        f"lathe: {asked['alias']} is protected, so it still points at version {asked['from_number']}. Another member "
-        f"has to approve request {asked['id']} to move it to version {asked['to_number']}: {lathe.url}/approvals/\n"
+    complain(
+        f"{asked['alias']} is protected, so it still points at version {asked['from_number']}. Another member has to "
+        f"approve request {asked['id']} to move it to version {asked['to_number']}: {lathe.url}/approvals/"
     )
     return WAITS
 
@@ -237,27 +267,30 @@ def decided(lathe: Lathe, asked: Json) -> int:
     """Waits until somebody has decided about the request."""
     row = lathe.wait(f"alias-requests/{asked['id']}/", waits)
     if row["status"] == "approved":
-        print(f"{row['alias']} points at version {row['to_number']} ({row['version']}).")
+        say(f"{row['alias']} points at version {row['to_number']} ({row['version']}).")
         return 0
     by = f" by {row['decided_by']}" if row["decided_by"] else ""
-    print(f"{row['alias']} was not moved: {row['status']}{by}. {row['decision']}".rstrip())
+    say(f"{row['alias']} was not moved: {row['status']}{by}. {row['decision']}".rstrip())
     return NOT_MOVED
-
-
-def existing(path: Path) -> Path:
-    """The path, which must be that of a file."""
-    if not path.is_file():
-        raise LatheError(f"There is no file {path}.")
-    return path
 
 
 def reading(options: argparse.Namespace) -> Json | None:
     """How a file of data is read, from the options; `None` if they do not say."""
     spec: Json = {}
     if options.spec:
-        spec = read_json(Path(options.spec) if Path(options.spec).is_file() else options.spec)
+        spec = read_json(options.spec if options.spec.lstrip().startswith("{") else existing(Path(options.spec)))
     given: list[str] = [name for name in ("kind", "task", "label") if getattr(options, name)]
     return {**spec, **{name: getattr(options, name) for name in given}} or None
+
+
+def with_store(
+    command: Callable[[argparse.Namespace, Store], int],
+) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        with portal(options) as lathe:
+            return command(options, Store(lathe, team=options.team))
+
+    return run
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -269,5 +302,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "download": download,
     "promote": promote,
     "verify": check_package,
-    "gate": lambda options: gate(options, portal(options), reading(options)),
+    "card": with_store(card),
+    "templates": with_store(templates),
+    "gate": lambda options: gate(options, portal, reading),
 }

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from lathe_client.addresses import normalised
 from lathe_client.errors import LatheError
 
 
@@ -39,7 +40,7 @@ def known(url: str | None = None) -> tuple[str, str]:
     kept = {}
     with suppress(OSError, ValueError):
         kept = dict(json.loads(path().read_text()))
-    if token is None and kept and given in (None, kept.get("url")):
+    if token is None and kept and (given is None or normalised(given) == normalised(str(kept.get("url")))):
         return str(kept["url"]), str(kept["token"])
     if token is not None and kept and given is None:
         return str(kept["url"]), token

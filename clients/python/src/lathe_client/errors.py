@@ -9,6 +9,18 @@ class LatheError(Exception):
     """The command cannot do what was asked. The message says why, and what to do."""
 
 
+def sentence_about(error: BaseException) -> str:
+    """What went wrong, for somebody who reads no program."""
+    if isinstance(error, LatheError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "The command was interrupted."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"This is a fault of the command, so it says nothing about your files: {told}."
+
+
 class Problem(LatheError):
     """A refusal by the portal (RFC 9457). `code` never changes; docs/errors.md of Lathe lists all codes."""
 

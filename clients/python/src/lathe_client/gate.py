@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,8 +81,9 @@ def run_gate(
     started = lathe.post("sessions/compare/", body)
     try:
         session = lathe.ended(started["id"], timeout_s=timeout_s, watch=watch)
-    except (LatheError, KeyboardInterrupt):
-        lathe.request("POST", f"sessions/{started['id']}/cancel/")
+    except BaseException:
+        with suppress(LatheError):
+            lathe.request("POST", f"sessions/{started['id']}/cancel/")
         raise
     if session["status"] != "completed":
         told = f"{session['error']} [{session['error_code']}]" if session["error"] else "Nobody said why."

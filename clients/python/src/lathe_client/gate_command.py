@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from lathe_client import gate_reports
 from lathe_client.client import Json, Lathe
-from lathe_client.errors import LatheError
-from lathe_client.gate import Result, run_gate
+from lathe_client.errors import sentence_about
+from lathe_client.gate import ERROR, Result, run_gate
+from lathe_client.paths import writable
 from lathe_client.progress import Progress
 from lathe_client.store import Store
+from lathe_client.streams import complain, say
 
 LIMITS = {
     "max_drop": ("max_metric_drop_points", "the largest loss of the metric, in points"),
@@ -38,27 +40,53 @@ def add_gate(commands: Any) -> None:
         one.add_argument(f"--{name}", help="how a new file of data is read, as for `lathe dataset`")
     one.add_argument("--criteria", help="a JSON file, or the name or id of saved criteria (default: your default)")
     for name, (_, meaning) in LIMITS.items():
-        one.add_argument(f"--{name.replace('_', '-')}", type=float, help=meaning)
+        one.add_argument(f"--{name.replace('_', '-')}", type=number, help=meaning)
     one.add_argument("--seed", type=int)
-    one.add_argument("--timeout", type=float, help="seconds to wait for the verdict (default: no limit)")
+    one.add_argument("--timeout", type=number, help="seconds to wait for the verdict (default: no limit)")
     for name in FORMATS:
         one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write the verdict as {name} to this file")
 
 
-def gate(options: argparse.Namespace, lathe: Lathe, spec: Json | None) -> int:
-    """Every end, an error too, is written to the files that were asked for."""
+def number(text: str) -> float:
+    """A number of the command line. Raises `ValueError` for those that are none, of which JSON knows no form."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def gate(
+    options: argparse.Namespace,
+    portal: Callable[[argparse.Namespace], Lathe],
+    reading: Callable[[argparse.Namespace], Json | None],
+) -> int:
+    """Every end, an error too, is written to the files that were asked for, before anything is printed."""
+    files = {name: writable(path) for name in FORMATS if (path := getattr(options, name)) is not None}
     try:
-        with lathe:
-            result = _compared(options, lathe, spec)
-    except LatheError as error:
-        sys.stderr.write(f"lathe: {error}\n")
-        result = Result(outcome="error", headline="The versions could not be compared", reason=str(error))
-    else:
-        print(gate_reports.table(result))
-    for name, write in FORMATS.items():
-        if (path := getattr(options, name)) is not None:
-            path.write_text(write(result), encoding="utf-8")
-    return result.exit_code
+        with portal(options) as lathe:
+            result = _compared(options, lathe, reading(options))
+    except (Exception, KeyboardInterrupt) as error:
+        reason = sentence_about(error)
+        _write(Result(outcome="error", headline="The versions could not be compared", reason=reason), files)
+        raise
+    whole = _write(result, files)
+    say(gate_reports.table(result))
+    return result.exit_code if whole else ERROR
+
+
+def _write(result: Result, files: dict[str, Path]) -> bool:
+    """Whether the result could be written to all files. Those that could not are named on the error stream."""
+    written = [_written(path, FORMATS[name](result)) for name, path in files.items()]
+    return all(written)
+
+
+def _written(path: Path, text: str) -> bool:
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        complain(f"{path} could not be written. {sentence_about(error)}")
+        return False
+    return True
 
 
 def _compared(options: argparse.Namespace, lathe: Lathe, spec: Json | None) -> Result:

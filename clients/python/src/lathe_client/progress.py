@@ -6,6 +6,7 @@ import sys
 from typing import TextIO
 
 from lathe_client.client import Json
+from lathe_client.streams import say
 
 
 class Progress:
@@ -29,15 +30,14 @@ class Progress:
     def end(self) -> None:
         """Leaves the line."""
         if self._last and self._stream.isatty() and not self._quiet:
-            self._stream.write("\n")
+            say("", self._stream)
         self._last = ""
 
     def _tell(self, line: str, phase: str) -> None:
         if self._quiet or line == self._last:
             return
         if self._stream.isatty():
-            self._stream.write(f"\r\x1b[K{line}")
+            say(f"\r\x1b[K{line}", self._stream, end="")
         elif phase != self._phase:
-            self._stream.write(f"{phase}\n")
+            say(phase, self._stream)
         self._last, self._phase = line, phase
-        self._stream.flush()

@@ -29,7 +29,7 @@ def check(bundle: bytes, key: Path, files: dict[str, str]) -> None:
         payload = base64.b64decode(envelope["payload"], validate=True)
         (signature,) = (base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"])
         kind = str(envelope["payloadType"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused("Its signature cannot be read.") from error
     if kind != PAYLOAD_TYPE or not _signed(key, payload, signature):
         raise Refused("Its signature was not made with this key, or was changed.")
@@ -75,6 +75,6 @@ def _resources(payload: bytes) -> dict[str, str]:
         whole = hashlib.sha256(b"".join(bytes.fromhex(one["digest"]) for one in resources)).hexdigest()
         if len(named) != len(resources) or subject["digest"]["sha256"] != whole:
             raise ValueError("its parts do not agree")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused(f"Its signature is not about a package: {error}.") from error
     return named

@@ -9,6 +9,7 @@ from typing import Any
 
 from lathe_client.client import Json, Lathe
 from lathe_client.errors import LatheError
+from lathe_client.paths import read_text
 from lathe_client.uploads import Tell, digest_of, upload
 
 
@@ -27,7 +28,7 @@ class Store:
     # --- models ------------------------------------------------------------------------------------------------------
 
     def find_model(self, name: str) -> Json | None:
-        return next(self.lathe.rows("models/", name=name, team=self.team), None)
+        return next(iter(self._called(name, "models/")), None)
 
     def model(self, name: str) -> Json:
         """The model called `name`, which is registered if there is none."""
@@ -65,6 +66,10 @@ class Store:
     def _named(self, name: str | None, reference: str) -> Json:
         if name is None:
             raise LatheError(f"“{reference}” does not say of which model. Write model{reference}, or give --model.")
+        return self.known_model(name)
+
+    def known_model(self, name: str) -> Json:
+        """The model called `name`. Raises `LatheError` if there is none."""
         found = self.find_model(name)
         if found is None:
             raise LatheError(f"There is no model called “{name}” in your team.")
@@ -83,6 +88,20 @@ class Store:
             raise LatheError(f"The model “{model['name']}” has no version {number}.")
         return int(row["id"])
 
+    # --- templates ---------------------------------------------------------------------------------------------------
+
+    def templates(self, model: int) -> list[Json]:
+        """The templates of the model with this id."""
+        return list(self.lathe.rows("session-templates/", model=model))
+
+    def template(self, model: int, name: str) -> Json:
+        rows = self.templates(model)
+        row = next((one for one in rows if one["name"] == name), None)
+        if row is None:
+            known = ", ".join(str(one["name"]) for one in rows) or "none yet"
+            raise LatheError(f"The model has no template called “{name}”. Its templates: {known}.")
+        return row
+
     # --- data sets ---------------------------------------------------------------------------------------------------
 
     def dataset(self, reference: str, *, name: str | None = None, spec: Mapping[str, Any] | None = None) -> Json:
@@ -92,14 +111,14 @@ class Store:
             return self._dataset_of(path, name or path.stem, spec)
         if reference.isdigit():
             return self.lathe.checked(f"datasets/{reference}/")
-        row = next(self.lathe.rows("datasets/", name=reference, team=self.team), None)
-        if row is None:
+        rows = self._called(reference, "datasets/")
+        if not rows:
             raise LatheError(f"There is no file and no data set called “{reference}”.")
-        return self.lathe.checked(f"datasets/{row['id']}/")
+        return self.lathe.checked(f"datasets/{rows[0]['id']}/")
 
     def _dataset_of(self, path: Path, name: str, spec: Mapping[str, Any] | None) -> Json:
         digest = digest_of(path)
-        rows = self.lathe.rows("datasets/", name=name, team=self.team)
+        rows = self._called(name, "datasets/")
         row = next((one for one in rows if one["sha256"] == digest and one["status"] != "refused"), None)
         if row is None:
             if spec is None:
@@ -116,7 +135,7 @@ class Store:
 
     def criteria(self, reference: str | None) -> Json:
         """The part of a request that names criteria: a JSON file, or the name or id of saved ones; empty for the
-        default."""
+        default. Of one name, the team's own come before the built-in ones."""
         if reference is None:
             return {}
         path = Path(reference)
@@ -124,15 +143,30 @@ class Store:
             return {"criteria": read_json(path)}
         if reference.isdigit():
             return {"criteria_set": int(reference)}
-        row = next(self.lathe.rows("criteria/", name=reference, current="true"), None)
-        if row is None:
+        own = self._called(reference, "criteria/", current="true", built_in="false")
+        rows = own or self._called(reference, "criteria/", anyones=True, current="true", built_in="true")
+        if not rows:
             raise LatheError(f"There are no criteria called “{reference}”, and no such file.")
-        return {"criteria_set": row["id"]}
+        return {"criteria_set": rows[0]["id"]}
+
+    # --- names -------------------------------------------------------------------------------------------------------
+
+    def _called(self, name: str, path: str, *, anyones: bool = False, **parameters: str) -> list[Json]:
+        """The team's rows with this name, or those of no team if they are `anyones`.
+
+        Raises `LatheError` if several teams have some and none was named: the first would be a guess.
+        """
+        team = None if anyones else self.team
+        rows = list(self.lathe.rows(path, name=name, team=team, **parameters))
+        teams = sorted({str(row["team"]) for row in rows})
+        if len(teams) > 1:
+            raise LatheError(f"Several of your teams have something called “{name}”. Give --team: {', '.join(teams)}.")
+        return rows
 
 
 def read_json(source: Path | str) -> Json:
     """A JSON object from a file, or from text. Raises `LatheError`."""
-    text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+    text = read_text(source) if isinstance(source, Path) else source
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -61,9 +61,10 @@ def verify(package: Path, key: Path | None = None) -> Verified:
 def _bill(package: Path) -> dict[str, Any]:
     try:
         bill = json.loads(archive.member(package, EVIDENCE))
-        if bill["bomFormat"] != "CycloneDX" or not bill["metadata"]["component"]["hashes"][0]["content"]:
+        model = bill["metadata"]["component"]
+        if bill["bomFormat"] != "CycloneDX" or not model["name"] or not model["hashes"][0]["content"]:
             raise ValueError("it is not a bill of a model")
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise Refused(f"{EVIDENCE} is not the bill of materials of a package: {error}.") from error
     assert isinstance(bill, dict)
     return bill
@@ -73,7 +74,7 @@ def _listed(bill: dict[str, Any]) -> dict[str, str]:
     """The SHA-256 of every file that the bill covers, by name."""
     try:
         files = [one for one in bill["components"] if one["type"] == "file"]
-        return {one["name"]: one["hashes"][0]["content"] for one in files}
+        return {str(one["name"]): str(one["hashes"][0]["content"]) for one in files}
     except (KeyError, TypeError, IndexError) as error:
         raise Refused(f"{EVIDENCE} does not list the files with their digests.") from error
 
