@@ -52,7 +52,7 @@ def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAl
         "channel": channel,
         "notifications": told,
         "links": links,
-        "settings_url": f"{settings.LATHE.base_url}/notifications/settings/",
+        "settings_url": f"{settings.LATHE.base_url}{channel.settings_path}",
         "base_url": settings.LATHE.base_url,
     }
     reader = channel.user or channel

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings as live_settings
+from rest_framework.test import APIClient
 
-from apps.accounts.models import Team, User
+from apps.accounts.models import Team, TokenScope, User
+from apps.accounts.services import create_token
 from apps.audit import trail
 from apps.notifications import services
 from apps.notifications.models import Channel, Medium
@@ -55,6 +57,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Says nothing."""
+
+
+def api(user: User, scope: TokenScope = TokenScope.WRITE) -> APIClient:
+    """The API as a client with a token of the user sees it."""
+    client = APIClient()
+    token = create_token(user, name="tests", scope=scope, days=1)[1]
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
 
 
 @pytest.fixture

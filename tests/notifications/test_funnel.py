@@ -126,6 +126,7 @@ def everything(team: Team, owner: User, viewer: User) -> World:
         ("unchanged", True, kinds.BUDGET_SPENT),
         ("not_measured", False, kinds.SESSION_UNDECIDED),
         ("inconclusive", False, kinds.SESSION_UNDECIDED),
+        ("inconclusive", True, kinds.SESSION_UNDECIDED),
     ],
 )
 def test_the_end_of_a_session(everything: World, outcome: str, budget: bool, kind: kinds.Kind) -> None:
@@ -137,6 +138,48 @@ def test_the_end_of_a_session(everything: World, outcome: str, budget: bool, kin
     assert (story.kind, story.concerns) == (kind, everything.session.created_by_id)
     assert story.path == everything.session.get_absolute_url()
     assert story.title.startswith("resnet v1")
+
+
+CHANGES = (
+    ("session.started", {}, "resnet v1: the session was started"),
+    ("session.resumed", {}, "resnet v1: the session goes on"),
+    ("session.promoted", {"alias": "live"}, "resnet v2 was promoted to live"),
+    ("session.promotion_rolled_back", {"alias": "live", "now": "resnet v1"}, "resnet v2: the promotion to live was"),
+    ("alias.moved", {"model": 1, "alias": "live", "from": 1, "to": 2}, "resnet v2 points at v2"),
+    ("alias.moved_back", {"model": 1, "alias": "live", "from": 2, "to": 1}, "resnet v2 points at v1 again"),
+    ("version.added", {"path": "/models/1/", "user": None}, "resnet v2 was added"),
+)
+
+
+@pytest.mark.parametrize(("action", "data", "title"), CHANGES)
+def test_a_change_of_state_goes_where_it_is_ticked(
+    everything: World, owner: User, viewer: User, webhook: Channel, action: str, data: dict[str, Any], title: str
+) -> None:
+    services.change_channel(owner, webhook, kinds=[action])
+    trail.record(action, session=everything.session, team=webhook.team, subject="resnet v2", data=data)
+    assert webhook.deliveries.get().notification == newest()
+    assert not Delivery.objects.filter(notification=newest(), channel__user__isnull=False).exists()
+    assert newest().headline.startswith(title)
+    assert told(viewer) == []
+
+
+def test_a_cancelled_request_for_a_candidate_is_no_cancelled_session(everything: World) -> None:
+    event = trail.record("session.cancelled", session=everything.session)
+    assert story_of(event).title == "resnet v1: the request for another candidate was cancelled"
+    OptimizationSession.objects.update(verdict=None)
+    event = trail.record("session.cancelled", session=OptimizationSession.objects.get())
+    assert story_of(AuditEvent.objects.get(pk=event.pk)).title == "resnet v1: the session was cancelled"
+
+
+def test_what_passes_its_checks_is_told_to_a_channel_that_asks(
+    everything: World, owner: User, webhook: Channel
+) -> None:
+    services.change_channel(owner, webhook, kinds=["upload.ready"])
+    ModelVersion.objects.update(status=InspectionStatus.PENDING)
+    for _ in range(2):
+        ModelVersion.objects.get().accept()
+    assert webhook.deliveries.get().notification == newest()
+    assert (newest().title, newest().path) == ("resnet v1 is ready", everything.version.get_absolute_url())
 
 
 def test_every_action_that_is_told_is_one_that_is_recorded() -> None:

@@ -26,8 +26,9 @@ from apps.notifications import chats, mails, outbox, services
 from apps.notifications.errors import DeliveryWaiting
 from apps.notifications.models import BellEntry, Channel, Delivery, DeliveryStatus, Medium
 from apps.notifications.sending import Failed
-from tests.notifications.conftest import Receiver
+from tests.notifications.conftest import Receiver, api
 from tests.optimization import crank
+from tests.portal import world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,6 +68,28 @@ def test_a_webhook_is_signed_and_says_what_happened(webhook: Channel, receiver: 
         Webhook(webhook.secret).verify(body.replace(b"cats", b"dogs"), headers)
     assert (latest(webhook).status, latest(webhook).tries) == (DeliveryStatus.DELIVERED, 1)
     assert latest(webhook).attempts.get().status == 204
+
+
+def test_a_moved_alias_is_told_to_a_webhook_that_asks_for_it_and_to_nobody_else(
+    webhook: Channel, receiver: Receiver, owner: User, viewer: User, team: Team
+) -> None:
+    version = world.build(team, owner).version
+    client = api(owner)
+    address = f"/api/v1/notification-channels/{webhook.pk}/"
+    offered = client.get(address).json()["kinds"]
+    assert "alias.moved" not in offered, "nobody is flooded"
+    assert client.patch(address, {"kinds": ["alias.moved", "alias.moved_back"]}).status_code == 200
+    list(crank.messages())
+    body = {"model": version.model_id, "name": "live", "version": version.pk, "reason": "Why."}
+    moved = client.post("/api/v1/aliases/", body)
+    assert moved.status_code == 200, moved.content
+    crank.turn_until_quiet()
+    ((headers, body),) = receiver.taken
+    told = Webhook(webhook.secret).verify(body, headers)
+    assert (told["type"], told["data"]["title"]) == ("alias.moved", "resnet: live points at v1")
+    data = {name: told["data"][name] for name in ("model", "alias", "from", "to")}
+    assert data == {"model": version.model_id, "alias": "live", "from": None, "to": 1}
+    assert not BellEntry.objects.filter(user=viewer, notification__kind="alias.moved").exists()
 
 
 def test_a_failed_attempt_is_repeated_with_the_same_id(webhook: Channel, receiver: Receiver, refusal: Happens) -> None:

@@ -66,13 +66,15 @@ class Inspected(models.Model):
 
     def accept(self) -> None:
         """Pending → ready. Any other status stays unchanged: the first result counts."""
-        self._settle(InspectionStatus.READY)
+        with transaction.atomic():
+            if self._settle(InspectionStatus.READY):
+                _record("upload.ready", self)
 
     def refuse(self, code: str, sentence: str) -> None:
         """Pending → refused, with the reason. Any other status stays unchanged: the first result counts."""
         with transaction.atomic():
             if self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence):
-                _record_refusal(self)
+                _record("upload.refused", self, reason=sentence, code=code)
 
     def look_again(self) -> None:
         """Ready → pending, to be checked again. Any other status stays unchanged."""
@@ -132,11 +134,10 @@ class Inspected(models.Model):
 _NO_CLAIM: dict[str, Any] = {"check_claim": None, "check_expires_at": None}
 
 
-def _record_refusal(row: Any) -> None:
-    """Records the refusal of a version or data set in its team's audit trail, with whose upload it was."""
-    path, user = row.get_absolute_url(), row.created_by_id
-    data = {"code": row.refusal_code, "path": path, "user": user, "filename": row.filename}
-    trail.record("upload.refused", team=row.owning_team, subject=str(row), reason=row.refusal, data=data)
+def _record(action: str, row: Any, *, reason: str = "", **more: str) -> None:
+    """Records what became of a version or data set in its team's audit trail, with whose upload it was."""
+    data = {**more, "path": row.get_absolute_url(), "user": row.created_by_id, "filename": row.filename}
+    trail.record(action, team=row.owning_team, subject=str(row), reason=reason, data=data)
 
 
 def pending_index(name: str) -> models.Index:
