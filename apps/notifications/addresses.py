@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from string import printable
+from urllib.parse import quote, urlsplit
 
 from django.utils.translation import gettext as _
 
@@ -32,7 +33,7 @@ class Target:
     """In ASCII, without brackets."""
     port: int
     path: str
-    """With the query."""
+    """With the query, in ASCII."""
 
 
 def read(url: str, *, field: str = "address") -> Target:
@@ -53,7 +54,9 @@ def read(url: str, *, field: str = "address") -> Target:
         raise AddressInvalid(field=field, reason=_("it contains a user name or password, which would end up in logs"))
     tls = parts.scheme == "https"
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-    return Target(tls, host, port or (443 if tls else 80), path)
+    return Target(
+        tls, host, port or (443 if tls else 80), quote(path, safe=printable)
+    )  # ß as UTF-8 in percent signs (RFC 3987)
 
 
 def actual(ip: Ip) -> Ip:

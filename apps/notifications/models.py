@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from apps.notifications import kinds
+from apps.notifications import failures, kinds
 from apps.notifications.querysets import BellQuerySet, ChannelQuerySet, DeliveryQuerySet
 from apps.zones import UTC
 
@@ -245,6 +245,11 @@ class Delivery(models.Model):
         return str(self.notification) if self.notification else "Test message"
 
     @property
+    def trouble(self) -> str:
+        """Why the last attempt failed, in the reader's language."""
+        return failures.shown(self.error)
+
+    @property
     def headline(self) -> str:
         """The subject in the reader's language."""
         return self.notification.headline if self.notification else gettext("Test message")
@@ -265,7 +270,7 @@ class Attempt(models.Model):
         ordering = ("pk",)
 
     def __str__(self) -> str:
-        return self.error or f"HTTP {self.status}" if self.status else self.error or gettext("sent")
+        return failures.shown(self.error) or (f"HTTP {self.status}" if self.status else gettext("sent"))
 
 
 class Condition(models.Model):

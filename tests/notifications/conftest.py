@@ -29,6 +29,7 @@ class Receiver(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self.status = 204
         self.headers: dict[str, str] = {}
         self.before_answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
@@ -42,6 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
+        self.server.paths.append(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.server.before_answer(self)

@@ -28,7 +28,7 @@ from apps.notifications.errors import (
     TooManyChannels,
     UnsubscribeUnusable,
 )
-from apps.notifications.models import BellEntry, Channel, Delivery, Medium
+from apps.notifications.models import Attempt, BellEntry, Channel, Delivery, Medium
 from apps.notifications.routing import websocket_urlpatterns
 from lathe.env import Environment, WrongVariable
 from tests.notifications.conftest import api
@@ -252,6 +252,26 @@ def test_the_log_shows_why_and_offers_to_send_again(
     assert ours.deliveries.count() == 2
     client.force_login(engineer)
     assert "Send again" not in client.get(ours.get_absolute_url()).content.decode()
+
+
+def test_why_a_delivery_failed_is_shown_in_the_readers_language(
+    client: Client, team: Team, owner: User, refusal: Happens
+) -> None:
+    ours = added(owner, team, for_team=True)
+    refusal()
+    delivery = ours.deliveries.get()
+    User.objects.filter(pk=owner.pk).update(language="de")
+    client.force_login(owner)
+    for kept, shown in (
+        ("The receiver answered 503.", "Der Empfänger antwortete mit 503."),
+        ("TLS failed: the connection ended.", "TLS ist gescheitert: die Verbindung endete."),
+        ("Something of an earlier release.", "Something of an earlier release."),
+    ):
+        Delivery.objects.filter(pk=delivery.pk).update(error=kept, tries=1)
+        Attempt.objects.update_or_create(delivery=delivery, defaults={"error": kept})
+        page = client.get(reverse("notifications:deliveries")).content.decode()
+        assert page.count(shown) == 2, "the delivery, and its attempt"
+        assert api(owner).get(f"/api/v1/notification-deliveries/{delivery.pk}/").json()["error"] == kept
 
 
 # --- the installation ------------------------------------------------------------------------------------------------
