@@ -115,8 +115,18 @@ COMMENT_MENTIONED = Kind(
     "comment.mentioned", _("Mentioned in a comment"), _("Somebody mentions you in a comment on a session."), mailed=True
 )
 UPLOAD_REFUSED = Kind("upload.refused", _("Upload refused"), _("A model or data set failed its checks."), "bad", True)
-WORKER_LOST = Kind("worker.lost", _("Worker lost"), _("A worker fell silent while it ran a step of a session."), "warn")
-QUEUE_SLOW = Kind("queue.slow", _("Long wait"), _("A step of a session has waited long for a worker."), "warn")
+WORKER_LOST = Kind(
+    "worker.lost",
+    _("Worker lost"),
+    _("A worker fell silent during a step of a session, or the check of an upload."),
+    "warn",
+)
+QUEUE_SLOW = Kind(
+    "queue.slow",
+    _("Long wait"),
+    _("A step of a session, or the check of an upload, has waited long for a worker."),
+    "warn",
+)
 SESSION_SLOW = Kind(
     "session.slow",
     _("Far slower than predicted"),

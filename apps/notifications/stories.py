@@ -146,6 +146,14 @@ def _worker_lost(event: AuditEvent) -> Story:
     return _of_session(event, kinds.WORKER_LOST, _("The worker {subject} was lost"))
 
 
+def _check_worker_lost(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.WORKER_LOST, _("The worker that checked {subject} was lost"))
+
+
+def _check_waits(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.QUEUE_SLOW, _("{subject}: the check waits for a worker"))
+
+
 def _queue_slow(event: AuditEvent) -> Story:
     return _of_session(event, kinds.QUEUE_SLOW, _("{name}: the session waits for a worker"))
 
@@ -287,6 +295,8 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "session.waits_long": _queue_slow,
     "session.slow": _session_slow,
     "worker.lost": _worker_lost,
+    "check.waits_long": _check_waits,
+    "check.worker_lost": _check_worker_lost,
     "worker.unsteady": _worker_unsteady,
     "breaker.opened": _breaker_opened,
     "alias.approval_asked": _asked,

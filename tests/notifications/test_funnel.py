@@ -19,6 +19,7 @@ from apps.accounts.models import Membership, Team, User
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.audit import trail
 from apps.audit.models import AuditEvent
+from apps.models import checks
 from apps.models.models import InspectionStatus, ModelVersion
 from apps.notifications import chats, kinds, services, stories
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium, Notification
@@ -223,6 +224,38 @@ def test_a_long_wait_is_told_once_and_not_of_a_paused_queue(everything: World, v
     assert watching.look_at_queues() == 1
     assert watching.look_at_queues() == 0
     assert told(viewer) == ["queue.slow"]
+
+
+def test_a_worker_lost_in_a_check_is_told(everything: World, viewer: User) -> None:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    lost = {"status": InspectionStatus.PENDING, "check_claim": uuid4(), "check_expires_at": long_ago}
+    ModelVersion.objects.update(**lost, check_attempts=1)
+    assert [checks.recover() for _ in range(2)] == [1, 0]
+    assert told(viewer) == ["worker.lost"]
+    assert newest().title == "The worker that checked resnet v1 was lost"
+    assert "repeated" in newest().text
+    ModelVersion.objects.update(**lost, check_attempts=checks.MOST_TRIES)
+    checks.recover()
+    assert sorted(told(viewer)) == ["upload.refused", "worker.lost", "worker.lost"]
+
+
+def test_a_check_that_waits_long_is_told_once_and_not_of_a_paused_queue(everything: World, viewer: User) -> None:
+    long_ago = timezone.now() - timedelta(minutes=31)
+    ModelVersion.objects.update(status=InspectionStatus.PENDING, check_asked_at=long_ago)
+    PipelineSettings.objects.update_or_create(pk=PipelineSettings.current().pk, defaults={"paused_queues": ["checks"]})
+    assert watching.look_at_checks() == 0
+    PipelineSettings.objects.update(paused_queues=[])
+    sweeper.sweep()
+    assert watching.look_at_checks() == 0
+    assert told(viewer) == ["queue.slow"]
+    assert (newest().title, newest().path) == (
+        "resnet v1: the check waits for a worker",
+        everything.version.get_absolute_url(),
+    )
+    ModelVersion.objects.update(status=InspectionStatus.READY)
+    assert watching.look_at_checks() == 0
+    ModelVersion.objects.update(status=InspectionStatus.PENDING)
+    assert watching.look_at_checks() == 1, "it was checked in between"
 
 
 def test_a_session_far_slower_than_predicted_is_told_once(everything: World, viewer: User) -> None:

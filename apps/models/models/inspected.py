@@ -68,13 +68,23 @@ class Inspected(models.Model):
         """Pending → ready. Any other status stays unchanged: the first result counts."""
         with transaction.atomic():
             if self._settle(InspectionStatus.READY):
-                _record("upload.ready", self)
+                self.record("upload.ready")
 
-    def refuse(self, code: str, sentence: str) -> None:
-        """Pending → refused, with the reason. Any other status stays unchanged: the first result counts."""
+    def refuse(self, code: str, sentence: str) -> bool:
+        """Pending → refused, with the reason. Any other status stays unchanged: the first result counts. Returns
+        whether it was this one.
+        """
         with transaction.atomic():
-            if self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence):
-                _record("upload.refused", self, reason=sentence, code=code)
+            settled = self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence)
+            if settled:
+                self.record("upload.refused", reason=sentence, code=code)
+        return settled
+
+    def record(self, action: str, *, reason: str = "", **more: Any) -> None:
+        """Records what happened to the file in its team's audit trail, with whose upload it was."""
+        row: Any = self  # versions and data sets have these fields
+        data = {**more, "path": row.get_absolute_url(), "user": row.created_by_id, "filename": row.filename}
+        trail.record(action, team=self.owning_team, subject=str(self), reason=reason, data=data)
 
     def look_again(self) -> None:
         """Ready → pending, to be checked again. Any other status stays unchanged."""
@@ -132,12 +142,6 @@ class Inspected(models.Model):
 
 
 _NO_CLAIM: dict[str, Any] = {"check_claim": None, "check_expires_at": None}
-
-
-def _record(action: str, row: Any, *, reason: str = "", **more: str) -> None:
-    """Records what became of a version or data set in its team's audit trail, with whose upload it was."""
-    data = {**more, "path": row.get_absolute_url(), "user": row.created_by_id, "filename": row.filename}
-    trail.record(action, team=row.owning_team, subject=str(row), reason=reason, data=data)
 
 
 def pending_index(name: str) -> models.Index:
