@@ -20,6 +20,10 @@ from apps.notifications.errors import AddressInvalid
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+AMBIGUOUS = "ßς"
+"""Letters that the older standard of international names (RFC 3490) turns into others, and the newer one keeps, so that
+they name another host.
+"""
 NAT64 = ip_network("64:ff9b::/96")
 """IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052)."""
 
@@ -50,6 +54,8 @@ def read(url: str, *, field: str = "address") -> Target:
         raise AddressInvalid(field=field, reason=_("it does not begin with https://"))
     if not host:
         raise AddressInvalid(field=field, reason=_("it has no host"))
+    if set(parts.hostname or "") & set(AMBIGUOUS):
+        raise AddressInvalid(field=field, reason=_("its host has a letter that not all read alike: write it as xn--…"))
     if "@" in parts.netloc:
         raise AddressInvalid(field=field, reason=_("it contains a user name or password, which would end up in logs"))
     tls = parts.scheme == "https"

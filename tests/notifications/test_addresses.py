@@ -57,6 +57,7 @@ def test_an_operator_opens_a_network_and_nothing_beside_it() -> None:
         ("https://example.org/\r\nHost: inside", "control"),
         ("https://example.org:99999/", "not a URL"),
         ("https://[::1/", "not a URL"),
+        ("https://straße.example.org/", "xn--"),
         (f"https://{'a' * 70}.example.org/", "not a URL"),
     ],
 )

@@ -6,12 +6,14 @@ import ast
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.apps import apps
 from django.db import transaction
 from django.utils import timezone
 
@@ -347,6 +349,17 @@ def shift(estimate: dict[str, Any], by: float) -> None:
     for name in ("value", "low", "high"):
         if estimate[name] is not None:
             estimate[name] += by
+
+
+def test_channels_from_before_keep_only_what_can_happen_where_they_belong(webhook: Channel, owner: User) -> None:
+    everything = list(kinds.KINDS)
+    ours = Channel.objects.create(user=owner, medium=Medium.EMAIL, name="mail", kinds=everything)
+    Channel.objects.update(kinds=everything)
+    import_module("apps.notifications.migrations.0008_changes_of_state").leave_what_can_happen(apps, None)
+    for channel in (webhook, ours):
+        channel.refresh_from_db()
+    assert set(everything) - set(webhook.kinds) == {"worker.unsteady", "breaker.opened"}
+    assert ours.kinds == list(kinds.offered(installation=True, bell=True))
 
 
 # --- hours -----------------------------------------------------------------------------------------------------------

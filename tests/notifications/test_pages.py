@@ -295,6 +295,13 @@ def test_an_operator_switches_kinds_of_the_installation_off(client: Client, team
     assert not Delivery.objects.exists()
 
 
+def test_an_operator_without_a_team_has_the_settings_of_the_installation(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("root@example.org", "x"))
+    page = client.get(reverse("notifications:settings")).content.decode()
+    assert 'value="worker.unsteady"' in page
+    assert 'value="session.failed"' not in page
+
+
 def test_operators_add_channels_of_the_installation(client: Client, team: Team, owner: User, viewer: User) -> None:
     User.objects.filter(pk=owner.pk).update(is_staff=True)
     client.force_login(owner)

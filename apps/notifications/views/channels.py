@@ -51,9 +51,11 @@ def own(request: MemberRequest) -> HttpResponse:
 
 
 def _team_of(request: MemberRequest) -> Team | None:
-    """The team that the member works in; `None` for the installation. Raises `NoTeam` and `PermissionDenied`."""
+    """The team that the member works in; `None` for the installation, which an operator without a team always means.
+    Raises `NoTeam` and `PermissionDenied`.
+    """
     asked = request.POST.get("about") or request.GET.get("about")
-    if asked == INSTALLATION:
+    if asked == INSTALLATION or (request.user.is_staff and not request.team):
         services.require_operator(request.user)
         return None
     if not request.team:
