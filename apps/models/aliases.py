@@ -48,7 +48,7 @@ def move_alias(
     if row is None:
         row = Alias.objects.create(model=model, name=alias, version=version)
         move = AliasMove.objects.create(alias=row, to_version=version, reason=reason, moved_by=user)
-        _tell("alias.moved", move, user, reason)
+        _record("alias.moved", move, user, reason)
     elif row.version != version:
         if row.protected:
             raise ApprovalNeeded(alias=alias)
@@ -109,7 +109,10 @@ def carry_out(row: Alias, move: AliasMove, *, by: User) -> None:
     move.save()
     row.version = move.to_version
     row.save(update_fields=["version"])
-    _tell("alias.moved_back" if move.undoes else "alias.moved", move, by, "" if move.undoes else move.reason)
+    if move.undoes:
+        _record("alias.moved_back", move, by)
+    else:
+        _record("alias.moved", move, by, move.reason)
     outdate(row.requests.pending(), f"{row.name} was moved to v{row.version.number} meanwhile.", by)
 
 
@@ -119,9 +122,10 @@ def outdate(requests: AliasRequestQuerySet[AliasRequest], why: str, by: User) ->
         request.record_decision(RequestStatus.STALE, "alias.request_stale", by, why)
 
 
-def _tell(action: str, move: AliasMove, user: User, reason: str) -> None:
+def _record(action: str, move: AliasMove, user: User, reason: str = "") -> None:
     model, before, after = move.alias.model, move.from_version, move.to_version
-    data: dict[str, object] = {"from": before.number if before else None, "to": after.number if after else None}
+    data: dict[str, object] = {"model": model.pk, "alias": move.alias.name}
+    data |= {"from": before.number if before else None, "to": after.number if after else None}
     if move.approved_by is not None:
         data["asked_by"] = move.moved_by.email if move.moved_by else None
     subject = f"{model.name}: {move.alias.name}"

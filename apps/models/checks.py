@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as DatabaseTrouble
-from django.db import close_old_connections, connections
+from django.db import close_old_connections, connections, transaction
 from django.db.models import Q
 
 from apps.errors import UserError
@@ -89,13 +89,25 @@ def recover() -> int:
 def _recover(row: Row, ours: UserError) -> bool:
     tallies.CHECK_LEASES_LOST.count("model" if isinstance(row, ModelVersion) else "dataset")
     logger.warning("The worker that checked %s fell silent during attempt %d.", row, row.check_attempts)
+    fell_silent = f"A worker fell silent during attempt {row.check_attempts} of the check."
     if row.check_attempts >= MOST_TRIES:
-        row.refuse(ours.code, ours.message)
+        with transaction.atomic():
+            if row.refuse(ours.code, ours.message):
+                row.record("check.worker_lost", reason=f"{fell_silent} It is not repeated.")
         return True
-    moved = row.put_off_check(stale=True)
+    with transaction.atomic():
+        moved = row.put_off_check(stale=True)
+        if moved:
+            row.record("check.worker_lost", reason=f"{fell_silent} It will be repeated.")
     if moved:
         _send(row, None)
     return moved
+
+
+def waiting_since(before: datetime) -> list[Row]:
+    """The checks that no worker has taken since `before`."""
+    asked = Q(check_asked_at__lt=before) | Q(check_asked_at=None, created_at__lt=before)
+    return [row for rows, _, _ in _KINDS for row in rows.checkable().filter(asked)]
 
 
 def repeat_messages(workers: int) -> int:

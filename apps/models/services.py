@@ -224,7 +224,8 @@ def add_version(
         if glance.summary is not None:
             ModelMetadata.record(version, glance.summary)
         transaction.on_commit(lambda: messages.send_version(version.pk))
-        data = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
+        data: dict[str, Any] = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
+        data |= {"model": model.pk, "number": version.number, "path": version.get_absolute_url(), "user": user.pk}
         trail.record("version.added", actor=user, team=model.team, subject=str(version), data=data)
     return version
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import urlsplit
+from string import printable
+from urllib.parse import quote, urlsplit
 
 from django.utils.translation import gettext as _
 
@@ -19,6 +20,10 @@ from apps.notifications.errors import AddressInvalid
 Ip = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+AMBIGUOUS = "ßς"
+"""Letters that the older standard of international names (RFC 3490) turns into others, and the newer one keeps, so that
+they name another host.
+"""
 NAT64 = ip_network("64:ff9b::/96")
 """IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052)."""
 
@@ -32,7 +37,7 @@ class Target:
     """In ASCII, without brackets."""
     port: int
     path: str
-    """With the query."""
+    """With the query, in ASCII."""
 
 
 def read(url: str, *, field: str = "address") -> Target:
@@ -49,11 +54,15 @@ def read(url: str, *, field: str = "address") -> Target:
         raise AddressInvalid(field=field, reason=_("it does not begin with https://"))
     if not host:
         raise AddressInvalid(field=field, reason=_("it has no host"))
+    if set(parts.hostname or "") & set(AMBIGUOUS):
+        raise AddressInvalid(field=field, reason=_("its host has a letter that not all read alike: write it as xn--…"))
     if "@" in parts.netloc:
         raise AddressInvalid(field=field, reason=_("it contains a user name or password, which would end up in logs"))
     tls = parts.scheme == "https"
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-    return Target(tls, host, port or (443 if tls else 80), path)
+    return Target(
+        tls, host, port or (443 if tls else 80), quote(path, safe=printable)
+    )  # ß as UTF-8 in percent signs (RFC 3987)
 
 
 def actual(ip: Ip) -> Ip:

@@ -93,6 +93,7 @@ class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
                     "time_zone": "UTC",
                 },
             ),
+            example("A webhook of an operator, about the installation", WEBHOOK | {"kinds": [], "installation": True}),
         ],
     ),
     partial_update=extend_schema(
@@ -125,7 +126,8 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def create(self, request: Request) -> Response:
         asked = answers(NewChannelSerializer, request)
-        team = team_for(member(request), asked.pop("team", None))
+        slug = asked.pop("team", None)
+        team = None if asked.pop("installation") else team_for(member(request), slug)
         channel = services.add_channel(member(request), team, Medium(asked.pop("medium")), **asked)
         return SecretResponse(self._with_secret(channel), status=status.HTTP_201_CREATED)
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from apps.notifications import guard
+from apps.notifications import failures, guard
 from apps.notifications.errors import ServiceUnknown
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.sending import Failed
@@ -65,8 +65,12 @@ def send(channel: Channel, deliveries: Sequence[Delivery]) -> None:
         raise Failed(error.message, final=True) from error
     except guard.NotPublic as error:
         raise Failed(str(error)) from error
+    except TimeoutError as error:
+        raise Failed(failures.NO_ANSWER.format(seconds=f"{guard.MOST_S:g}")) from error
+    except guard.TooLong as error:
+        raise Failed(failures.TOO_LONG) from error
     if not taken:
-        raise Failed("The service did not take the message. Check the address, and that its token is still valid.")
+        raise Failed(failures.NOT_TAKEN)
 
 
 def _words(deliveries: Sequence[Delivery]) -> tuple[str, str]:

@@ -28,6 +28,9 @@ class NotificationFilter(filters.FilterSet):
 
 class ChannelFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    installation = filters.BooleanFilter(
+        field_name="team", lookup_expr="isnull", help_text="`true` for channels about the installation."
+    )
     medium = filters.ChoiceFilter(choices=Medium.choices)
 
     class Meta:
@@ -39,6 +42,9 @@ class DeliveryFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="channel__team__slug", help_text="A team's slug.")
     channel = filters.NumberFilter(
         field_name="channel_id", min_value=-LARGEST, max_value=LARGEST, help_text="A channel's id."
+    )
+    installation = filters.BooleanFilter(
+        field_name="channel__team", lookup_expr="isnull", help_text="`true` for channels about the installation."
     )
     status = filters.ChoiceFilter(choices=DeliveryStatus.choices)
 

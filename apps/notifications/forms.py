@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -11,6 +11,7 @@ from apps.notifications import kinds
 from apps.notifications.models import LONGEST_ADDRESS, Channel, Digest, Medium
 
 if TYPE_CHECKING:
+    from django.utils.functional import Promise
     from django_stubs_ext import StrOrPromise
 
 TIME = {"type": "time"}
@@ -43,13 +44,18 @@ class OwnForm(TimesForm):
 
     field_order = ("bell", "email", "mine_only", "digest", "quiet_from", "quiet_until", "time_zone")
 
-    bell = forms.MultipleChoiceField(label=_("Bell"), choices=kinds.CHOICES, required=False)
-    email = forms.MultipleChoiceField(
-        label=_("E-mail"), choices=[(n, kinds.KINDS[n].label) for n in kinds.SENDABLE], required=False
-    )
+    bell = forms.MultipleChoiceField(label=_("Bell"), required=False)
+    email = forms.MultipleChoiceField(label=_("E-mail"), required=False)
     mine_only = forms.BooleanField(
         label=_("Mail only about my own sessions and uploads, and about the team as a whole"), required=False
     )
+
+    def __init__(self, data: Any = None, *, bell: Channel, mail: Channel) -> None:
+        super().__init__(data, initial=initial_of(mail) | {"bell": bell.kinds, "email": mail.kinds})
+        for name, channel in (("bell", bell), ("email", mail)):
+            cast(forms.MultipleChoiceField, self.fields[name]).choices = _choices(channel)
+        if mail.team_id is None:
+            del self.fields["mine_only"]
 
 
 class ChannelForm(TimesForm):
@@ -61,22 +67,23 @@ class ChannelForm(TimesForm):
     address = forms.CharField(label=_("Address"), max_length=LONGEST_ADDRESS)
     kinds = forms.MultipleChoiceField(
         label=_("What it carries"),
-        choices=[(name, kinds.KINDS[name].label) for name in kinds.SENDABLE],
-        initial=list(kinds.SENDABLE),
         widget=forms.CheckboxSelectMultiple,
         required=False,
     )
     mine_only = forms.BooleanField(label=_("Only about my own sessions and uploads"), required=False)
     enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
 
-    def __init__(self, data: Any = None, *, medium: Medium, for_team: bool, new: bool, **options: Any) -> None:
-        super().__init__(data, **options)
+    def __init__(self, data: Any = None, *, channel: Channel) -> None:
+        """`channel` is the one to change, or an unsaved one to add."""
+        super().__init__(data, initial=initial_of(channel))
+        medium = Medium(channel.medium)
+        cast(forms.MultipleChoiceField, self.fields["kinds"]).choices = _choices(channel)
         self.fields["address"].help_text = _ADDRESS_HELP[medium]
         if medium is Medium.WEBHOOK:
             del self.fields["digest"]
-        if for_team:
+        if channel.user_id is None or channel.team_id is None:
             del self.fields["mine_only"]
-        if new:
+        if channel.pk is None:
             del self.fields["enabled"]
 
 
@@ -86,6 +93,10 @@ _ADDRESS_HELP: dict[Medium, StrOrPromise] = {
     Medium.EMAIL: _("An e-mail address, such as that of a mailing list."),
     Medium.BELL: "",
 }
+
+
+def _choices(channel: Channel) -> list[tuple[str, Promise]]:
+    return [(name, kinds.KINDS[name].label) for name in channel.offered]
 
 
 def initial_of(channel: Channel) -> dict[str, Any]:

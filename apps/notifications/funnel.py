@@ -71,9 +71,13 @@ def _own_channels(notification: Notification, people: Iterable[User], medium: Me
     for person in people:
         if person.pk not in kept:
             kept[person.pk] = Channel(
-                team_id=notification.team_id, user=person, medium=medium, **defaults_of(medium, person)
+                team_id=notification.team_id, user=person, medium=medium, **_defaults(notification, medium, person)
             )
     return [channel for channel in kept.values() if channel.enabled and channel.carries(notification)]
+
+
+def _defaults(notification: Notification, medium: Medium, person: User) -> dict[str, Any]:
+    return defaults_of(medium, person, installation=notification.team_id is None)
 
 
 def _ring(notification: Notification, people: list[User]) -> None:
@@ -93,7 +97,7 @@ def _mail_channels(notification: Notification, people: list[User]) -> list[Chann
                 team_id=notification.team_id,
                 user=channel.user,
                 medium=Medium.EMAIL,
-                defaults=defaults_of(Medium.EMAIL, channel.user),
+                defaults=_defaults(notification, Medium.EMAIL, channel.user),
             )
             channel.pk = kept.pk
     return channels

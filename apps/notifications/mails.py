@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from apps.languages import language_of
-from apps.notifications import kinds
+from apps.notifications import failures, kinds
 from apps.notifications.errors import UnsubscribeUnusable
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.sending import Failed
@@ -52,7 +52,7 @@ def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAl
         "channel": channel,
         "notifications": told,
         "links": links,
-        "settings_url": f"{settings.LATHE.base_url}/notifications/settings/",
+        "settings_url": f"{settings.LATHE.base_url}{channel.settings_path}",
         "base_url": settings.LATHE.base_url,
     }
     reader = channel.user or channel
@@ -94,4 +94,4 @@ def send(channel: Channel, deliveries: Sequence[Delivery]) -> None:
     try:
         message_of(channel, deliveries).send()
     except (SMTPException, OSError) as error:
-        raise Failed(f"The mail server did not take the mail: {type(error).__name__}.") from error
+        raise Failed(failures.NO_MAIL.format(reason=type(error).__name__)) from error

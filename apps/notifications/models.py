@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from apps.notifications import kinds
+from apps.notifications import failures, kinds
 from apps.notifications.querysets import BellQuerySet, ChannelQuerySet, DeliveryQuerySet
 from apps.zones import UTC
 
@@ -163,6 +163,11 @@ class Channel(models.Model):
         return reverse("notifications:channel", args=[self.pk])
 
     @property
+    def settings_path(self) -> str:
+        """Where in the portal its settings are listed."""
+        return reverse("notifications:settings") + ("" if self.team_id else "?about=installation")
+
+    @property
     def is_fixed(self) -> bool:
         """Whether it is a member's bell or e-mail, which can be switched off but not removed."""
         return self.user_id is not None and self.medium in (Medium.BELL, Medium.EMAIL)
@@ -178,6 +183,11 @@ class Channel(models.Model):
         until = self.previous_secret_until
         valid = bool(self.previous_secret and until and until > timezone.now())
         return [self.secret, self.previous_secret] if valid else [self.secret]
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The names of the kinds that it can carry."""
+        return kinds.offered(installation=self.team_id is None, bell=self.medium == Medium.BELL)
 
     def carries(self, notification: Notification) -> bool:
         """Whether the notification is to go here."""
@@ -235,6 +245,11 @@ class Delivery(models.Model):
         return str(self.notification) if self.notification else "Test message"
 
     @property
+    def trouble(self) -> str:
+        """Why the last attempt failed, in the reader's language."""
+        return failures.shown(self.error)
+
+    @property
     def headline(self) -> str:
         """The subject in the reader's language."""
         return self.notification.headline if self.notification else gettext("Test message")
@@ -255,7 +270,7 @@ class Attempt(models.Model):
         ordering = ("pk",)
 
     def __str__(self) -> str:
-        return self.error or f"HTTP {self.status}" if self.status else self.error or gettext("sent")
+        return failures.shown(self.error) or (f"HTTP {self.status}" if self.status else gettext("sent"))
 
 
 class Condition(models.Model):
@@ -268,9 +283,13 @@ class Condition(models.Model):
         return self.name
 
 
-def defaults_of(medium: Medium, user: User) -> dict[str, Any]:
-    """The channel that a member has before they choose anything: everything in the bell, the important by e-mail."""
+def defaults_of(medium: Medium, user: User, *, installation: bool) -> dict[str, Any]:
+    """The channel that a member has before they choose anything: in the bell all but what a program wants to know, the
+    important by e-mail.
+    """
     if medium is Medium.BELL:
-        return {"name": f"Bell of {user.email}"[:80], "kinds": list(kinds.KINDS)}
+        rung = kinds.preset(installation=installation, bell=True)
+        return {"name": f"Bell of {user.email}"[:80], "kinds": list(rung)}
+    mailed = [name for name in kinds.preset(installation=installation) if name in kinds.MAILED]
     zone = user.time_zone or UTC
-    return {"name": f"E-mail to {user.email}"[:80], "kinds": list(kinds.MAILED), "mine_only": True, "time_zone": zone}
+    return {"name": f"E-mail to {user.email}"[:80], "kinds": mailed, "mine_only": True, "time_zone": zone}

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import trail
-from apps.notifications import chats, mails, messages, tallies, webhooks
+from apps.notifications import chats, failures, mails, messages, tallies, webhooks
 from apps.notifications.models import Attempt, Channel, Delivery, DeliveryStatus, Medium, Notification
 from apps.notifications.sending import Failed
 
@@ -31,6 +31,8 @@ MOST_TRIES = len(BACKOFF_S) + 1
 LEASE = timedelta(minutes=2)
 LOST_AFTER = timedelta(minutes=1)
 """A message to the workers that has had no effect for so long is sent again."""
+TOGETHER = (Medium.EMAIL, Medium.CHAT)
+"""What carries several held messages in one. Of a webhook, each stands for itself."""
 MOST_AT_ONCE = 100
 """The most messages that are held back and then go out together."""
 KEEP_DELIVERIES = timedelta(days=30)
@@ -57,8 +59,18 @@ def deliver(delivery_id: int) -> None:
         failure = failed
     except Exception:
         logger.exception("Delivery %s could not be sent.", delivery_id)
-        failure = Failed("Lathe could not send it. The operators find the reason in the log.")
-    _note(claimed, status, failure, took_ms=int((time.monotonic() - began) * 1000))
+        failure = Failed(failures.OURS)
+    except BaseException:
+        # The worker's limit of time, or its end: the try counts, or it would be repeated for ever.
+        logger.warning("Delivery %s was interrupted.", delivery_id)
+        _note(claimed, None, Failed(failures.INTERRUPTED), took_ms=_since(began))
+        raise
+    _note(claimed, status, failure, took_ms=_since(began))
+
+
+def _since(began: float) -> int:
+    """The milliseconds since then."""
+    return int((time.monotonic() - began) * 1000)
 
 
 def _claim(delivery_id: int) -> _Claimed | None:
@@ -67,7 +79,7 @@ def _claim(delivery_id: int) -> _Claimed | None:
     if first is None:
         return None
     wanted = [first.pk]
-    if first.held and first.channel.medium in (Medium.EMAIL, Medium.CHAT):
+    if first.held and first.channel.medium in TOGETHER:
         held = Delivery.objects.due().filter(channel=first.channel_id, held=True).order_by("pk")
         wanted = list(held.values_list("pk", flat=True)[:MOST_AT_ONCE])
     claim = uuid.uuid4()
@@ -78,7 +90,7 @@ def _claim(delivery_id: int) -> _Claimed | None:
     channel = Channel.objects.select_related("user", "team").get(pk=first.channel_id)
     claimed = _Claimed(claim, channel, list(rows))
     if any(row.notification for row in claimed.deliveries) and not _still_wanted(channel):
-        _end(claimed, DeliveryStatus.GIVEN_UP, "The channel was switched off, or its owner has left the team.")
+        _end(claimed, DeliveryStatus.GIVEN_UP, failures.UNWANTED)
         return None
     return claimed
 
@@ -167,14 +179,15 @@ def sweep() -> int:
     """Sends the due deliveries to the workers that none has been asked to try lately. Returns their number."""
     lost = Q(asked_at=None) | Q(asked_at__lt=timezone.now() - LOST_AFTER)
     sent, together = 0, set()
-    for row in Delivery.objects.due().filter(lost).order_by("due_at")[:1000]:
-        if row.held and row.channel_id in together:
+    for row in Delivery.objects.due().filter(lost).select_related("channel").order_by("due_at")[:1000]:
+        bundled = row.held and row.channel.medium in TOGETHER
+        if bundled and row.channel_id in together:
             continue
         # The sweeper that changes the time sends the message; others find it changed.
         if Delivery.objects.filter(pk=row.pk, asked_at=row.asked_at).update(asked_at=Now()):
             messages.send(row.pk)
             sent += 1
-            if row.held:
+            if bundled:
                 together.add(row.channel_id)
     return sent
 

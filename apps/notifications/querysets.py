@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 
+def speaks_for_installation(user: Any) -> bool:
+    """Whether the user is an operator, and does not speak by a token for one team."""
+    bound = user.token is not None and user.token.team_id is not None
+    return bool(user.is_staff and not bound)
+
+
 def _in_reach(user: Any, prefix: str = "") -> Q:
     """Rows of the user's teams and, for operators, rows of the installation. A token for one team opens only those of
     that team.
     """
     reach = Q(**{f"{prefix}team__in": user.standing.values("team")})
-    bound = user.token is not None and user.token.team_id is not None
-    return reach | Q(**{f"{prefix}team": None}) if user.is_staff and not bound else reach
+    return reach | Q(**{f"{prefix}team": None}) if speaks_for_installation(user) else reach
 
 
 class BellQuerySet(models.QuerySet[Row]):

@@ -46,8 +46,8 @@ class ChangedSerializer(serializers.Serializer[Any]):
 
 
 class ChannelSerializer(serializers.ModelSerializer[Channel]):
-    """A member's own channel, or with `for_team` one of the team. `address` is null for those who may not change the
-    channel, because it may hold a key.
+    """A member's own channel, or with `for_team` one of the team; without `team`, about the installation. `address` is
+    null for those who may not change the channel, because it may hold a key.
     """
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
@@ -102,6 +102,12 @@ class NewChannelSerializer(ChannelChangeSerializer):
     team = serializers.SlugField(required=False, help_text="The team's slug. Optional for members of a single team.")
     for_team = serializers.BooleanField(
         required=False, default=False, help_text="Whether it is the team's. Only owners add those."
+    )
+    installation = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Whether it is about the installation, and no team. Only operators add those; with `for_team`, it is "
+        "all operators'.",
     )
     medium = serializers.ChoiceField(choices=ADDABLE)
     name = serializers.CharField(max_length=80)

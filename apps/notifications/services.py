@@ -41,6 +41,7 @@ from apps.notifications.models import (
     Medium,
     defaults_of,
 )
+from apps.notifications.querysets import speaks_for_installation
 from apps.zones import zones
 
 MOST_CHANNELS = 20
@@ -69,16 +70,20 @@ def mark_read(user: User, entries: Iterable[int] | None = None, *, unread: bool 
 
 
 def own_channel(user: User, team: Team | None, medium: Medium) -> Channel:
-    """The member's bell or e-mail channel in `team`, made if they have none yet."""
-    channel, _ = Channel.objects.get_or_create(user=user, team=team, medium=medium, defaults=defaults_of(medium, user))
+    """The member's bell or e-mail channel about `team`, or about the installation. Made if they have none yet."""
+    defaults = defaults_of(medium, user, installation=team is None)
+    channel, _ = Channel.objects.get_or_create(user=user, team=team, medium=medium, defaults=defaults)
     return channel
 
 
 def own_channels(user: User) -> None:
-    """Makes the bell and e-mail channels that the user does not have yet, in each of their teams. A service account has
-    none.
+    """Makes the bell and e-mail channels that the user does not have yet: in each of their teams, and for an operator
+    about the installation. A service account has none.
     """
-    for team in () if user.is_service else Team.objects.visible_to(user):
+    if user.is_service:
+        return
+    about_all = [None] if speaks_for_installation(user) else []
+    for team in [*Team.objects.visible_to(user), *about_all]:
         for medium in (Medium.BELL, Medium.EMAIL):
             own_channel(user, team, medium)
 
@@ -98,22 +103,27 @@ def require_change(user: User, channel: Channel) -> None:
 
 
 def _require(user: User, team: Team | None, owner: User | None) -> None:
-    if owner is not None:
-        if owner.pk != user.pk:
-            raise PermissionDenied(_("This channel belongs to another member."))
-        if team is not None:
-            require_role(user, team, Role.VIEWER)
-    elif team is not None:
-        require_role(user, team, Role.OWNER)
-    elif not user.is_staff:
+    if owner is not None and owner.pk != user.pk:
+        raise PermissionDenied(_("This channel belongs to another member."))
+    if team is None:
+        require_operator(user)
+    else:
+        require_role(user, team, Role.VIEWER if owner else Role.OWNER)
+
+
+def require_operator(user: User) -> None:
+    """Raises `PermissionDenied` unless `user` may have channels about the installation."""
+    if not speaks_for_installation(user):
         raise PermissionDenied(_("Only operators have channels of the installation."))
 
 
 @transaction.atomic
-def add_channel(by: User, team: Team, medium: Medium, *, for_team: bool, **answers: Any) -> Channel:
-    """Adds a webhook or chat for the member, or a webhook, chat or e-mail address for the team.
+def add_channel(by: User, team: Team | None, medium: Medium, *, for_team: bool, **answers: Any) -> Channel:
+    """Adds a webhook or chat for the member, or a webhook, chat or e-mail address for the team. Without `team` it is
+    about the installation, and `for_team` means all operators.
 
-    Raises `PermissionDenied` (a team's channels need an owner), `TooManyChannels`, and the errors of wrong answers.
+    Raises `PermissionDenied` (a team's channels need an owner, the installation's an operator), `TooManyChannels`, and
+    the errors of wrong answers.
     """
     owner = None if for_team else by
     _require(by, team, owner)
@@ -121,7 +131,8 @@ def add_channel(by: User, team: Team, medium: Medium, *, for_team: bool, **answe
         raise ChannelFixed(field="medium")
     if Channel.objects.filter(team=team, user=owner).count() >= MOST_CHANNELS:
         raise TooManyChannels(most=MOST_CHANNELS)
-    channel = Channel(team=team, user=owner, medium=medium, created_by=by, kinds=list(kinds.SENDABLE))
+    channel = Channel(team=team, user=owner, medium=medium, created_by=by)
+    channel.kinds = list(kinds.preset(installation=team is None))
     if medium is Medium.WEBHOOK:
         channel.secret = webhooks.new_secret()
     _fill(channel, answers)
@@ -205,10 +216,9 @@ def _fill(channel: Channel, answers: Mapping[str, Any]) -> None:
 
 def _known_kinds(channel: Channel) -> list[str]:
     """The chosen kinds. Raises `KindUnknown` for one that the channel cannot carry."""
-    known = list(kinds.KINDS) if channel.medium == Medium.BELL else list(kinds.SENDABLE)
     for name in channel.kinds:
-        if name not in known:
-            raise KindUnknown(field="kinds", kind=name, kinds=", ".join(known))
+        if name not in channel.offered:
+            raise KindUnknown(field="kinds", kind=name, kinds=", ".join(channel.offered))
     return list(channel.kinds)
 
 

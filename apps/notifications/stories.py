@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.urls import reverse
@@ -64,15 +64,74 @@ def _completed(event: AuditEvent) -> Story:
         return _of_session(event, kinds.SESSION_FINISHED, _("{name}: a better model was found"))
     if outcome in COMPARED:
         return _of_session(event, kinds.SESSION_FINISHED, COMPARED[outcome])
-    if AuditEvent.objects.filter(session=event.session_id, key=BUDGET_KEY).exists():
-        return _of_session(event, kinds.BUDGET_SPENT, _("{name}: the budget is spent without a result"))
     if outcome in UNDECIDED:
         return _of_session(event, kinds.SESSION_UNDECIDED, _("{name}: the session needs a decision"))
+    if AuditEvent.objects.filter(session=event.session_id, key=BUDGET_KEY).exists():
+        return _of_session(event, kinds.BUDGET_SPENT, _("{name}: the budget is spent without a result"))
     return _of_session(event, kinds.SESSION_FINISHED, _("{name}: the original stands"))
 
 
 def _failed(event: AuditEvent) -> Story:
     return _of_session(event, kinds.SESSION_FAILED, _("{name}: the session failed"))
+
+
+def _started(event: AuditEvent) -> Story:
+    return _brief(event, kinds.SESSION_STARTED, _("{name}: the session was started"))
+
+
+def _resumed(event: AuditEvent) -> Story:
+    return _brief(event, kinds.SESSION_RESUMED, _("{name}: the session goes on"))
+
+
+def _cancelled(event: AuditEvent) -> Story:
+    session: Any = event.session
+    ended, only_asked = (
+        _("{name}: the session was cancelled"),
+        _("{name}: the request for another candidate was cancelled"),
+    )
+    return _brief(event, kinds.SESSION_CANCELLED, ended if session.verdict is None else only_asked)
+
+
+def _brief(event: AuditEvent, kind: Kind, form: str) -> Story:
+    """Of a session, without what its event keeps as evidence, such as all of its criteria."""
+    story = _of_session(event, kind, form)
+    return replace(story, data={"session": story.data["session"]})
+
+
+def _promoted(event: AuditEvent) -> Story:
+    return _with_alias(event, kinds.SESSION_PROMOTED, _("{subject} was promoted to {alias}"))
+
+
+def _rolled_back(event: AuditEvent) -> Story:
+    form = _("{subject}: the promotion to {alias} was rolled back")
+    return _with_alias(event, kinds.PROMOTION_ROLLED_BACK, form)
+
+
+def _with_alias(event: AuditEvent, kind: Kind, form: str) -> Story:
+    story = _of_session(event, kind, form)
+    return replace(story, values={**story.values, "alias": event.data["alias"]})
+
+
+def _moved(event: AuditEvent) -> Story:
+    return _of_alias(event, kinds.ALIAS_MOVED, _("{subject} points at v{to}"))
+
+
+def _moved_back(event: AuditEvent) -> Story:
+    return _of_alias(event, kinds.ALIAS_MOVED_BACK, _("{subject} points at v{to} again"))
+
+
+def _of_alias(event: AuditEvent, kind: Kind, form: str) -> Story:
+    path = reverse("models:model-detail", args=[event.data["model"]])
+    values = {"subject": event.subject, "to": str(event.data["to"])}
+    return Story(kind, form, event.reason, path, data=dict(event.data), values=values)
+
+
+def _added(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.VERSION_ADDED, _("{subject} was added"))
+
+
+def _ready(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.UPLOAD_READY, _("{subject} is ready"))
 
 
 def _regressed(event: AuditEvent) -> Story:
@@ -85,6 +144,14 @@ def _decayed(event: AuditEvent) -> Story:
 
 def _worker_lost(event: AuditEvent) -> Story:
     return _of_session(event, kinds.WORKER_LOST, _("The worker {subject} was lost"))
+
+
+def _check_worker_lost(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.WORKER_LOST, _("The worker that checked {subject} was lost"))
+
+
+def _check_waits(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.QUEUE_SLOW, _("{subject}: the check waits for a worker"))
 
 
 def _queue_slow(event: AuditEvent) -> Story:
@@ -122,9 +189,13 @@ def _of_session(event: AuditEvent, kind: Kind, form: str) -> Story:
 
 
 def _refused(event: AuditEvent) -> Story:
+    return _of_upload(event, kinds.UPLOAD_REFUSED, _("{subject} was refused"))
+
+
+def _of_upload(event: AuditEvent, kind: Kind, form: str) -> Story:
     return Story(
-        kinds.UPLOAD_REFUSED,
-        _("{subject} was refused"),
+        kind,
+        form,
         event.reason,
         event.data.get("path", ""),
         concerns=event.data.get("user"),
@@ -208,6 +279,15 @@ def _of_request(event: AuditEvent) -> dict[str, Any]:
 
 
 _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
+    "session.started": _started,
+    "session.resumed": _resumed,
+    "session.cancelled": _cancelled,
+    "session.promoted": _promoted,
+    "session.promotion_rolled_back": _rolled_back,
+    "alias.moved": _moved,
+    "alias.moved_back": _moved_back,
+    "version.added": _added,
+    "upload.ready": _ready,
     "session.completed": _completed,
     "session.failed": _failed,
     "session.regressed": _regressed,
@@ -215,6 +295,8 @@ _STORIES: dict[str, Callable[[AuditEvent], Story]] = {
     "session.waits_long": _queue_slow,
     "session.slow": _session_slow,
     "worker.lost": _worker_lost,
+    "check.waits_long": _check_waits,
+    "check.worker_lost": _check_worker_lost,
     "worker.unsteady": _worker_unsteady,
     "breaker.opened": _breaker_opened,
     "alias.approval_asked": _asked,

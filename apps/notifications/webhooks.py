@@ -21,7 +21,7 @@ from uuid import UUID
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from apps.notifications import addresses, guard, kinds
+from apps.notifications import addresses, failures, guard, kinds
 from apps.notifications.addresses import Target
 from apps.notifications.models import Channel, Delivery, Notification
 from apps.notifications.sending import Failed
@@ -81,13 +81,13 @@ def send(channel: Channel, delivery: Delivery) -> int:
     except (guard.NotPublic, guard.NotEncrypted) as error:
         raise Failed(str(error)) from error
     except TimeoutError as error:
-        raise Failed(f"There was no complete answer within {TIME_S:g} seconds.") from error
+        raise Failed(failures.NO_ANSWER.format(seconds=f"{TIME_S:g}")) from error
     except socket.gaierror as error:
-        raise Failed("The name of the host cannot be resolved.") from error
+        raise Failed(failures.NO_SUCH_HOST) from error
     except ssl.SSLError as error:
-        raise Failed(f"TLS failed: {error.reason or 'the connection ended'}.") from error
+        raise Failed(failures.TLS_FAILED.format(reason=error.reason or failures.CONNECTION_ENDED)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise Failed(f"The connection failed: {type(error).__name__}.") from error
+        raise Failed(failures.CONNECTION_FAILED.format(reason=type(error).__name__)) from error
     _judge(status, retry_after)
     return status
 
@@ -97,13 +97,11 @@ def _judge(status: int, retry_after: str) -> None:
     if 200 <= status < 300:
         return
     if status == GONE:
-        raise Failed("The receiver answered 410: it wants no more messages.", status=status, final=True)
+        raise Failed(failures.GONE, status=status, final=True)
     if 300 <= status < 400:
-        raise Failed(
-            f"The receiver answered {status}. Redirects are not followed: write the new address.", status=status
-        )
+        raise Failed(failures.REDIRECTED.format(status=status), status=status)
     wait_s = min(float(retry_after), LONGEST_RETRY_AFTER_S) if retry_after.isdecimal() and len(retry_after) < 9 else 0.0
-    raise Failed(f"The receiver answered {status}.", status=status, retry_after_s=wait_s)
+    raise Failed(failures.ANSWERED.format(status=status), status=status, retry_after_s=wait_s)
 
 
 def post(target: Target, body: bytes, headers: dict[str, str], *, time_s: float = TIME_S) -> tuple[int, str]:

@@ -43,6 +43,7 @@ def sweep() -> Swept:
     attendance.note()
     breakers.forget_gone_workers()
     watching.look_at_queues()
+    watching.look_at_checks()
     watching.look_at_sessions()
     return Swept(
         steps_recovered=_recover_steps(),

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import IntegrityError
+from django.utils import timezone
 
 from apps.accounts.models import Team
 from apps.agents.contracts.phrasing import duration
@@ -20,14 +21,17 @@ from apps.agents.contracts.state import Status
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.audit import trail
 from apps.audit.models import AuditEvent
-from apps.models import clock
+from apps.models import checks, clock
+from apps.models.messages import CHECKS_QUEUE
 from apps.models.usage import quota_bytes, used_bytes
-from apps.notifications.conditions import watch
+from apps.notifications.conditions import end, watch, watched
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.waiting import own_times_s
 
 LONG_WAIT = timedelta(minutes=30)
 """A step that has waited for a worker for so long is worth a word. Steps of paused queues wait on purpose."""
+CHECK = "check:"
+"""How the names of the conditions begin that a check waits long."""
 LOW_DISK_SHARE = 0.1
 LOW_DISK_BYTES = 20 * 10**9
 """A disk is nearly full with less than this free, and less than `LOW_DISK_SHARE` of it."""
@@ -61,6 +65,26 @@ def _tell_of_wait(step: SessionStep) -> bool:
         trail.record("session.waits_long", session=step.session, subject=step.key, reason=reason, data=data, key=key)
         return True
     return False
+
+
+def look_at_checks() -> int:
+    """Records each check of a model or data set that waits long, once until it waits no more. Returns the number of new
+    events.
+    """
+    paused = CHECKS_QUEUE in PipelineSettings.current().paused_queues
+    late = {} if paused else {_name(row): row for row in checks.waiting_since(timezone.now() - LONG_WAIT)}
+    end([name for name in watched(CHECK) if name not in late])
+    return sum(watch(name, True, partial(_tell_of_check, row)) for name, row in late.items())
+
+
+def _name(row: checks.Row) -> str:
+    return f"{CHECK}{row.TALLIED_AS}:{row.pk}"
+
+
+def _tell_of_check(row: checks.Row) -> None:
+    minutes = int(LONG_WAIT.total_seconds() // 60)
+    reason = f"Its check has waited in the queue {CHECKS_QUEUE} for more than {minutes} minutes."
+    row.record("check.waits_long", reason=reason, queue=CHECKS_QUEUE)
 
 
 def look_at_sessions() -> int:

@@ -66,7 +66,8 @@ def test_who_asked_when_and_why_and_who_approved_are_kept(asked: AliasRequest, o
         (owner.email, "alias.request_approved", "read the report"),
         (owner.email, "alias.moved", "4 times faster"),
     ]
-    assert events.last().data == {"from": 2, "to": 3, "asked_by": engineer.email}
+    moved = {"model": move.alias.model_id, "alias": "production", "from": 2, "to": 3}
+    assert events.last().data == moved | {"asked_by": engineer.email}
     asked.refresh_from_db()
     assert (asked.status, asked.decided_by, asked.decision) == ("approved", owner, "read the report")
     assert asked.decided_at is not None

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings as live_settings
+from rest_framework.test import APIClient
 
-from apps.accounts.models import Team, User
+from apps.accounts.models import Team, TokenScope, User
+from apps.accounts.services import create_token
 from apps.audit import trail
 from apps.notifications import services
 from apps.notifications.models import Channel, Medium
@@ -27,6 +29,7 @@ class Receiver(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.taken: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
         self.status = 204
         self.headers: dict[str, str] = {}
         self.before_answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: None
@@ -40,6 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
+        self.server.paths.append(self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
         self.server.before_answer(self)
@@ -55,6 +59,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: Any) -> None:
         """Says nothing."""
+
+
+def api(user: User, scope: TokenScope = TokenScope.WRITE) -> APIClient:
+    """The API as a client with a token of the user sees it."""
+    client = APIClient()
+    token = create_token(user, name="tests", scope=scope, days=1)[1]
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_an_operator_opens_a_network_and_nothing_beside_it() -> None:
         ("https://example.org/\r\nHost: inside", "control"),
         ("https://example.org:99999/", "not a URL"),
         ("https://[::1/", "not a URL"),
+        ("https://straße.example.org/", "xn--"),
         (f"https://{'a' * 70}.example.org/", "not a URL"),
     ],
 )
@@ -177,6 +178,13 @@ def test_an_endless_head_is_not_read_to_its_end(receiver: Receiver, listing: Cal
         post(receiver.url)
 
 
+def test_a_path_with_letters_beyond_ascii_is_delivered_to(receiver: Receiver, listing: Callable[..., None]) -> None:
+    listing(LOOPBACK)
+    address = f"http://127.0.0.1:{receiver.server_port}/größe/%C3%A9?für=ü&a=b%20c"
+    assert post(address)[0] == 204
+    assert receiver.paths == ["/gr%C3%B6%C3%9Fe/%C3%A9?f%C3%BCr=%C3%BC&a=b%20c"]
+
+
 # --- other people's connections --------------------------------------------------------------------------------------
 
 
@@ -198,6 +206,50 @@ def test_a_library_is_refused_where_a_redirect_leads(receiver: Receiver, listing
             with pytest.raises(requests.ConnectionError):
                 requests.post(receiver.url, timeout=2)
     assert len(receiver.taken) == 1
+
+
+def drip(handler: Any) -> None:
+    """Each byte comes in time for a socket's own limit; the whole does not."""
+    for byte in b"HTTP/1.1 200 OK" + b" " * 100:
+        try:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+        except OSError:
+            return
+        time.sleep(0.1)
+
+
+def test_a_library_that_is_dripped_on_ends_with_the_time(
+    receiver: Receiver, listing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing(LOOPBACK)
+    monkeypatch.setattr(guard, "MOST_S", 0.5)
+    receiver.before_answer = drip
+    began = time.monotonic()
+    with pytest.raises(TimeoutError), guard.guarded():
+        with pytest.raises(requests.ConnectionError):
+            requests.post(receiver.url, timeout=10)
+        with pytest.raises(requests.RequestException):
+            requests.post(receiver.url, timeout=10)  # its time is up, so it makes no more connections
+    assert time.monotonic() - began < 3
+    assert len(receiver.taken) == 1
+
+
+def test_a_library_reads_no_endless_answer(receiver: Receiver, listing: Callable[..., None]) -> None:
+    listing(LOOPBACK)
+
+    def flood(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            for _ in range(10_000):
+                handler.wfile.write(b"x" * 10_000)
+        except OSError:
+            return
+
+    receiver.before_answer = flood
+    with pytest.raises(guard.TooLong), guard.guarded():
+        with pytest.raises(requests.ConnectionError):
+            requests.post(receiver.url, timeout=10)
 
 
 @pytest.mark.parametrize("what", ["program", "unix socket", "datagram"])

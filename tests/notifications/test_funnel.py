@@ -6,12 +6,14 @@ import ast
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.apps import apps
 from django.db import transaction
 from django.utils import timezone
 
@@ -19,6 +21,7 @@ from apps.accounts.models import Membership, Team, User
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.audit import trail
 from apps.audit.models import AuditEvent
+from apps.models import checks
 from apps.models.models import InspectionStatus, ModelVersion
 from apps.notifications import chats, kinds, services, stories
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium, Notification
@@ -126,6 +129,7 @@ def everything(team: Team, owner: User, viewer: User) -> World:
         ("unchanged", True, kinds.BUDGET_SPENT),
         ("not_measured", False, kinds.SESSION_UNDECIDED),
         ("inconclusive", False, kinds.SESSION_UNDECIDED),
+        ("inconclusive", True, kinds.SESSION_UNDECIDED),
     ],
 )
 def test_the_end_of_a_session(everything: World, outcome: str, budget: bool, kind: kinds.Kind) -> None:
@@ -137,6 +141,48 @@ def test_the_end_of_a_session(everything: World, outcome: str, budget: bool, kin
     assert (story.kind, story.concerns) == (kind, everything.session.created_by_id)
     assert story.path == everything.session.get_absolute_url()
     assert story.title.startswith("resnet v1")
+
+
+CHANGES = (
+    ("session.started", {}, "resnet v1: the session was started"),
+    ("session.resumed", {}, "resnet v1: the session goes on"),
+    ("session.promoted", {"alias": "live"}, "resnet v2 was promoted to live"),
+    ("session.promotion_rolled_back", {"alias": "live", "now": "resnet v1"}, "resnet v2: the promotion to live was"),
+    ("alias.moved", {"model": 1, "alias": "live", "from": 1, "to": 2}, "resnet v2 points at v2"),
+    ("alias.moved_back", {"model": 1, "alias": "live", "from": 2, "to": 1}, "resnet v2 points at v1 again"),
+    ("version.added", {"path": "/models/1/", "user": None}, "resnet v2 was added"),
+)
+
+
+@pytest.mark.parametrize(("action", "data", "title"), CHANGES)
+def test_a_change_of_state_goes_where_it_is_ticked(
+    everything: World, owner: User, viewer: User, webhook: Channel, action: str, data: dict[str, Any], title: str
+) -> None:
+    services.change_channel(owner, webhook, kinds=[action])
+    trail.record(action, session=everything.session, team=webhook.team, subject="resnet v2", data=data)
+    assert webhook.deliveries.get().notification == newest()
+    assert not Delivery.objects.filter(notification=newest(), channel__user__isnull=False).exists()
+    assert newest().headline.startswith(title)
+    assert told(viewer) == []
+
+
+def test_a_cancelled_request_for_a_candidate_is_no_cancelled_session(everything: World) -> None:
+    event = trail.record("session.cancelled", session=everything.session)
+    assert story_of(event).title == "resnet v1: the request for another candidate was cancelled"
+    OptimizationSession.objects.update(verdict=None)
+    event = trail.record("session.cancelled", session=OptimizationSession.objects.get())
+    assert story_of(AuditEvent.objects.get(pk=event.pk)).title == "resnet v1: the session was cancelled"
+
+
+def test_what_passes_its_checks_is_told_to_a_channel_that_asks(
+    everything: World, owner: User, webhook: Channel
+) -> None:
+    services.change_channel(owner, webhook, kinds=["upload.ready"])
+    ModelVersion.objects.update(status=InspectionStatus.PENDING)
+    for _ in range(2):
+        ModelVersion.objects.get().accept()
+    assert webhook.deliveries.get().notification == newest()
+    assert (newest().title, newest().path) == ("resnet v1 is ready", everything.version.get_absolute_url())
 
 
 def test_every_action_that_is_told_is_one_that_is_recorded() -> None:
@@ -180,6 +226,38 @@ def test_a_long_wait_is_told_once_and_not_of_a_paused_queue(everything: World, v
     assert watching.look_at_queues() == 1
     assert watching.look_at_queues() == 0
     assert told(viewer) == ["queue.slow"]
+
+
+def test_a_worker_lost_in_a_check_is_told(everything: World, viewer: User) -> None:
+    long_ago = timezone.now() - timedelta(minutes=5)
+    lost = {"status": InspectionStatus.PENDING, "check_claim": uuid4(), "check_expires_at": long_ago}
+    ModelVersion.objects.update(**lost, check_attempts=1)
+    assert [checks.recover() for _ in range(2)] == [1, 0]
+    assert told(viewer) == ["worker.lost"]
+    assert newest().title == "The worker that checked resnet v1 was lost"
+    assert "repeated" in newest().text
+    ModelVersion.objects.update(**lost, check_attempts=checks.MOST_TRIES)
+    checks.recover()
+    assert sorted(told(viewer)) == ["upload.refused", "worker.lost", "worker.lost"]
+
+
+def test_a_check_that_waits_long_is_told_once_and_not_of_a_paused_queue(everything: World, viewer: User) -> None:
+    long_ago = timezone.now() - timedelta(minutes=31)
+    ModelVersion.objects.update(status=InspectionStatus.PENDING, check_asked_at=long_ago)
+    PipelineSettings.objects.update_or_create(pk=PipelineSettings.current().pk, defaults={"paused_queues": ["checks"]})
+    assert watching.look_at_checks() == 0
+    PipelineSettings.objects.update(paused_queues=[])
+    sweeper.sweep()
+    assert watching.look_at_checks() == 0
+    assert told(viewer) == ["queue.slow"]
+    assert (newest().title, newest().path) == (
+        "resnet v1: the check waits for a worker",
+        everything.version.get_absolute_url(),
+    )
+    ModelVersion.objects.update(status=InspectionStatus.READY)
+    assert watching.look_at_checks() == 0
+    ModelVersion.objects.update(status=InspectionStatus.PENDING)
+    assert watching.look_at_checks() == 1, "it was checked in between"
 
 
 def test_a_session_far_slower_than_predicted_is_told_once(everything: World, viewer: User) -> None:
@@ -271,6 +349,17 @@ def shift(estimate: dict[str, Any], by: float) -> None:
     for name in ("value", "low", "high"):
         if estimate[name] is not None:
             estimate[name] += by
+
+
+def test_channels_from_before_keep_only_what_can_happen_where_they_belong(webhook: Channel, owner: User) -> None:
+    everything = list(kinds.KINDS)
+    ours = Channel.objects.create(user=owner, medium=Medium.EMAIL, name="mail", kinds=everything)
+    Channel.objects.update(kinds=everything)
+    import_module("apps.notifications.migrations.0008_changes_of_state").leave_what_can_happen(apps, None)
+    for channel in (webhook, ours):
+        channel.refresh_from_db()
+    assert set(everything) - set(webhook.kinds) == {"worker.unsteady", "breaker.opened"}
+    assert ours.kinds == list(kinds.offered(installation=True, bell=True))
 
 
 # --- hours -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -18,16 +18,19 @@ from django.core import mail
 from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
+from dramatiq.middleware import TimeLimitExceeded
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from apps.accounts.models import Membership, Team, User
 from apps.audit.models import AuditEvent
-from apps.notifications import chats, mails, outbox, services
+from apps.notifications import chats, guard, mails, outbox, services
 from apps.notifications.errors import DeliveryWaiting
 from apps.notifications.models import BellEntry, Channel, Delivery, DeliveryStatus, Medium
 from apps.notifications.sending import Failed
-from tests.notifications.conftest import Receiver
+from tests.notifications.conftest import LOOPBACK, Receiver, api
+from tests.notifications.test_addresses import drip
 from tests.optimization import crank
+from tests.portal import world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,6 +70,28 @@ def test_a_webhook_is_signed_and_says_what_happened(webhook: Channel, receiver: 
         Webhook(webhook.secret).verify(body.replace(b"cats", b"dogs"), headers)
     assert (latest(webhook).status, latest(webhook).tries) == (DeliveryStatus.DELIVERED, 1)
     assert latest(webhook).attempts.get().status == 204
+
+
+def test_a_moved_alias_is_told_to_a_webhook_that_asks_for_it_and_to_nobody_else(
+    webhook: Channel, receiver: Receiver, owner: User, viewer: User, team: Team
+) -> None:
+    version = world.build(team, owner).version
+    client = api(owner)
+    address = f"/api/v1/notification-channels/{webhook.pk}/"
+    offered = client.get(address).json()["kinds"]
+    assert "alias.moved" not in offered, "nobody is flooded"
+    assert client.patch(address, {"kinds": ["alias.moved", "alias.moved_back"]}).status_code == 200
+    list(crank.messages())
+    body = {"model": version.model_id, "name": "live", "version": version.pk, "reason": "Why."}
+    moved = client.post("/api/v1/aliases/", body)
+    assert moved.status_code == 200, moved.content
+    crank.turn_until_quiet()
+    ((headers, body),) = receiver.taken
+    told = Webhook(webhook.secret).verify(body, headers)
+    assert (told["type"], told["data"]["title"]) == ("alias.moved", "resnet: live points at v1")
+    data = {name: told["data"][name] for name in ("model", "alias", "from", "to")}
+    assert data == {"model": version.model_id, "alias": "live", "from": None, "to": 1}
+    assert not BellEntry.objects.filter(user=viewer, notification__kind="alias.moved").exists()
 
 
 def test_a_failed_attempt_is_repeated_with_the_same_id(webhook: Channel, receiver: Receiver, refusal: Happens) -> None:
@@ -218,6 +243,22 @@ def test_a_fault_of_ours_is_an_attempt_that_failed(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_an_interrupted_try_counts(webhook: Channel, refusal: Happens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's limit of time is no `Exception`."""
+
+    def takes_too_long(*arguments: Any) -> int:
+        raise TimeLimitExceeded
+
+    monkeypatch.setattr(outbox.webhooks, "send", takes_too_long)
+    refusal()
+    with pytest.raises(TimeLimitExceeded):
+        crank.turn()
+    interrupted = latest(webhook)
+    assert (interrupted.status, interrupted.tries, interrupted.claim) == (DeliveryStatus.WAITING, 1, None)
+    assert interrupted.due_at > timezone.now()
+    assert "interrupted" in interrupted.error
+
+
 def test_who_left_before_the_message_did_gets_nothing(refusal: Happens, engineer: User) -> None:
     refusal()
     Membership.objects.filter(user=engineer).delete()
@@ -323,6 +364,21 @@ def test_held_back_messages_go_out_together(refusal: Happens, team: Team, engine
     assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == 2
 
 
+def test_held_back_webhooks_go_out_in_one_round(
+    webhook: Channel, receiver: Receiver, refusal: Happens, owner: User
+) -> None:
+    services.change_channel(owner, webhook, quiet_from=time(0), quiet_until=time(23, 59, 59))
+    for subject in ("cats v1", "dogs v1", "rats v1"):
+        refusal(subject=subject)
+    list(crank.messages())
+    assert all(row.held for row in webhook.deliveries.all())
+    Delivery.objects.exclude(channel=webhook).delete()
+    make_due()
+    assert outbox.sweep() == 3
+    crank.turn()
+    assert len(receiver.taken) == 3
+
+
 def test_a_mail_server_that_is_away_is_tried_again(
     refusal: Happens, engineer: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +435,25 @@ def test_a_chat_on_a_host_inside_is_not_reached(
     delivery = Delivery(channel=channel)
     with pytest.raises(Failed, match="not on the public internet"):
         chats.send(channel, [delivery])
+
+
+def test_a_chat_that_drips_is_a_failed_try(
+    team: Team, owner: User, receiver: Receiver, listing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apprise's request goes to a server of the test's own, which would drip for 12 seconds."""
+    listing(LOOPBACK)
+    monkeypatch.setattr(guard, "MOST_S", 0.5)
+    receiver.before_answer = drip
+    ask = requests.Session.request
+    monkeypatch.setattr(
+        requests.Session, "request", lambda self, method, url, **more: ask(self, "POST", receiver.url, data="x")
+    )
+    address = "ntfys://ntfy.example.org/lathe"
+    channel = services.add_channel(owner, team, Medium.CHAT, for_team=True, name="ntfy", address=address)
+    services.test_channel(owner, channel)
+    crank.turn_until_quiet()
+    assert latest(channel).error == "There was no complete answer within 0.5 seconds."
+    assert len(receiver.taken) == 1
 
 
 def test_the_times_of_a_channel_are_kept_in_its_zone(team: Team, engineer: User, refusal: Happens) -> None:

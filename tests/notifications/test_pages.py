@@ -13,11 +13,10 @@ from channels.routing import URLRouter
 from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
-from rest_framework.test import APIClient
 
 from apps.accounts.errors import TimeZoneUnknown
 from apps.accounts.models import Team, TokenScope, User
-from apps.accounts.services import create_token
+from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.notifications import kinds, services
 from apps.notifications.errors import (
@@ -29,21 +28,15 @@ from apps.notifications.errors import (
     TooManyChannels,
     UnsubscribeUnusable,
 )
-from apps.notifications.models import BellEntry, Channel, Delivery, Medium
+from apps.notifications.models import Attempt, BellEntry, Channel, Delivery, Medium
 from apps.notifications.routing import websocket_urlpatterns
 from lathe.env import Environment, WrongVariable
+from tests.notifications.conftest import api
 
 pytestmark = pytest.mark.django_db
 
 Happens = Callable[..., None]
 HOOK = "https://hooks.example.org/lathe"
-
-
-def api(user: User, scope: TokenScope = TokenScope.WRITE) -> APIClient:
-    client = APIClient()
-    token = create_token(user, name="tests", scope=scope, days=1)[1]
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
-    return client
 
 
 def added(user: User, team: Team, **more: Any) -> Channel:
@@ -211,6 +204,7 @@ def test_bell_and_mail_stay(team: Team, viewer: User) -> None:
         ({"address": "https://[::ffff:10.0.0.1]/"}, AddressNotPublic),
         ({"kinds": ["session.finished", "nonsense"]}, KindUnknown),
         ({"kinds": ["delivery.given_up"]}, KindUnknown),
+        ({"kinds": ["worker.unsteady"]}, KindUnknown),
         ({"time_zone": "Mars/Base"}, TimeZoneUnknown),
         ({"digest": "daily"}, DigestUnsupported),
         ({"quiet_from": "22:00"}, QuietHoursIncomplete),
@@ -260,6 +254,89 @@ def test_the_log_shows_why_and_offers_to_send_again(
     assert "Send again" not in client.get(ours.get_absolute_url()).content.decode()
 
 
+def test_why_a_delivery_failed_is_shown_in_the_readers_language(
+    client: Client, team: Team, owner: User, refusal: Happens
+) -> None:
+    ours = added(owner, team, for_team=True)
+    refusal()
+    delivery = ours.deliveries.get()
+    User.objects.filter(pk=owner.pk).update(language="de")
+    client.force_login(owner)
+    for kept, shown in (
+        ("The receiver answered 503.", "Der Empfänger antwortete mit 503."),
+        ("TLS failed: the connection ended.", "TLS ist gescheitert: die Verbindung endete."),
+        ("Something of an earlier release.", "Something of an earlier release."),
+    ):
+        Delivery.objects.filter(pk=delivery.pk).update(error=kept, tries=1)
+        Attempt.objects.update_or_create(delivery=delivery, defaults={"error": kept})
+        page = client.get(reverse("notifications:deliveries")).content.decode()
+        assert page.count(shown) == 2, "the delivery, and its attempt"
+        assert api(owner).get(f"/api/v1/notification-deliveries/{delivery.pk}/").json()["error"] == kept
+
+
+# --- the installation ------------------------------------------------------------------------------------------------
+
+
+def test_an_operator_switches_kinds_of_the_installation_off(client: Client, team: Team, owner: User) -> None:
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    client.force_login(owner)
+    about_team = client.get(reverse("notifications:settings")).content.decode()
+    address = reverse("notifications:settings") + "?about=installation"
+    assert address in about_team
+    assert 'value="worker.unsteady"' not in about_team, "it never concerns a team"
+    page = client.get(address).content.decode()
+    assert 'value="worker.unsteady"' in page
+    assert 'value="session.failed"' not in page, "it never concerns the installation"
+    answers = {"bell": ["breaker.opened"], "digest": "none", "time_zone": "UTC"}
+    assert client.post(address, answers).headers["Location"] == address
+    for action in ("worker.unsteady", "breaker.opened"):
+        trail.record(action, subject="node-1", reason="Why.")
+    assert list(BellEntry.objects.filter(user=owner).values_list("notification__kind", flat=True)) == ["breaker.opened"]
+    assert not Delivery.objects.exists()
+
+
+def test_an_operator_without_a_team_has_the_settings_of_the_installation(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("root@example.org", "x"))
+    page = client.get(reverse("notifications:settings")).content.decode()
+    assert 'value="worker.unsteady"' in page
+    assert 'value="session.failed"' not in page
+
+
+def test_operators_add_channels_of_the_installation(client: Client, team: Team, owner: User, viewer: User) -> None:
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    client.force_login(owner)
+    about = {"about": "installation", "for": "team", "medium": "webhook"}
+    assert 'value="room.low"' in client.get(reverse("notifications:new"), about).content.decode()
+    answers = {**about, "name": "pager", "address": HOOK, "time_zone": "UTC", "kinds": ["worker.unsteady"]}
+    assert client.post(reverse("notifications:new"), answers).status_code == 302
+    ours = Channel.objects.get(team=None, user=None)
+    trail.record("worker.unsteady", subject="node-1", reason="Why.")
+    assert ours.deliveries.count() == 1
+    listed = client.get(reverse("notifications:deliveries"), {"about": "installation"}).content.decode()
+    assert "node-1 measures badly" in listed
+    assert (
+        f"{reverse('notifications:deliveries')}?channel={ours.pk}&amp;about=installation"
+        in client.get(ours.get_absolute_url()).content.decode()
+    )
+    client.force_login(viewer)
+    assert client.get(reverse("notifications:settings"), {"about": "installation"}).status_code == 403
+    assert client.post(reverse("notifications:new"), answers).status_code == 403
+    assert client.get(ours.get_absolute_url()).status_code == 404
+
+
+def test_channels_of_the_installation_live_through_the_api(team: Team, owner: User) -> None:
+    body = {"medium": "webhook", "name": "pager", "address": HOOK, "installation": True}
+    assert api(owner).post("/api/v1/notification-channels/", body).status_code == 403
+    User.objects.filter(pk=owner.pk).update(is_staff=True)
+    client = api(User.objects.get(pk=owner.pk))
+    made = client.post("/api/v1/notification-channels/", body).json()
+    assert (made["team"], made["kinds"]) == (None, ["worker.unsteady", "breaker.opened", "room.low"])
+    found = client.get("/api/v1/notification-channels/", {"installation": "true"}).json()["results"]
+    assert sorted(row["medium"] for row in found) == ["bell", "email", "webhook"]
+    refused = client.patch(f"/api/v1/notification-channels/{made['id']}/", {"kinds": ["session.failed"]})
+    assert (refused.status_code, refused.json()["code"]) == (422, "channel.kind_unknown")
+
+
 # --- the API ---------------------------------------------------------------------------------------------------------
 
 
@@ -270,7 +347,7 @@ def test_a_channel_lives_through_the_api(team: Team, viewer: User) -> None:
     body = {"medium": "webhook", "name": "mine", "address": HOOK, "quiet_from": "22:00", "quiet_until": "07:00"}
     made = client.post("/api/v1/notification-channels/", body)
     assert made.status_code == 201, made.content
-    assert made.json()["kinds"] == list(kinds.SENDABLE)
+    assert made.json()["kinds"] == list(kinds.preset(installation=False))
     address = f"/api/v1/notification-channels/{made.json()['id']}/"
     assert "secret" not in client.get(address).json()
     rotated = client.post(f"{address}rotate-secret/").json()

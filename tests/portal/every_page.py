@@ -46,6 +46,7 @@ FURTHER: Mapping[str, Address] = {
     "service-account": lambda world: reverse("accounts:service-account", args=[world.service.pk]),
     "channel": lambda world: reverse("notifications:channel", args=[world.channel.pk]),
     "channel-new": at("notifications:new", query="?medium=chat&for=team"),
+    "settings-of-the-installation": at("notifications:settings", query="?about=installation"),
     "two-factor": at("mfa_index"),
     "document": lambda world: reverse("guide:document", args=["user-guide"]),
     "document-of-errors": lambda world: reverse("guide:document", args=["errors"]),

@@ -190,7 +190,7 @@ def told(team: Team, by: User) -> tuple[Channel, BellEntry, Delivery]:
         medium=Medium.WEBHOOK,
         name="build server",
         address="https://hooks.example.org/lathe",
-        kinds=list(kinds.SENDABLE),
+        kinds=list(kinds.offered(installation=False)),
         secret=new_secret(),
         created_by=by,
     )

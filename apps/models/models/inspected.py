@@ -66,13 +66,25 @@ class Inspected(models.Model):
 
     def accept(self) -> None:
         """Pending → ready. Any other status stays unchanged: the first result counts."""
-        self._settle(InspectionStatus.READY)
-
-    def refuse(self, code: str, sentence: str) -> None:
-        """Pending → refused, with the reason. Any other status stays unchanged: the first result counts."""
         with transaction.atomic():
-            if self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence):
-                _record_refusal(self)
+            if self._settle(InspectionStatus.READY):
+                self.record("upload.ready")
+
+    def refuse(self, code: str, sentence: str) -> bool:
+        """Pending → refused, with the reason. Any other status stays unchanged: the first result counts. Returns
+        whether it was this one.
+        """
+        with transaction.atomic():
+            settled = self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence)
+            if settled:
+                self.record("upload.refused", reason=sentence, code=code)
+        return settled
+
+    def record(self, action: str, *, reason: str = "", **more: Any) -> None:
+        """Records what happened to the file in its team's audit trail, with whose upload it was."""
+        row: Any = self  # versions and data sets have these fields
+        data = {**more, "path": row.get_absolute_url(), "user": row.created_by_id, "filename": row.filename}
+        trail.record(action, team=self.owning_team, subject=str(self), reason=reason, data=data)
 
     def look_again(self) -> None:
         """Ready → pending, to be checked again. Any other status stays unchanged."""
@@ -130,13 +142,6 @@ class Inspected(models.Model):
 
 
 _NO_CLAIM: dict[str, Any] = {"check_claim": None, "check_expires_at": None}
-
-
-def _record_refusal(row: Any) -> None:
-    """Records the refusal of a version or data set in its team's audit trail, with whose upload it was."""
-    path, user = row.get_absolute_url(), row.created_by_id
-    data = {"code": row.refusal_code, "path": path, "user": user, "filename": row.filename}
-    trail.record("upload.refused", team=row.owning_team, subject=str(row), reason=row.refusal, data=data)
 
 
 def pending_index(name: str) -> models.Index:

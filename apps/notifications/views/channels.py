@@ -14,26 +14,27 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.accounts.errors import NoTeam
 from apps.accounts.forms import show_error
-from apps.accounts.models import Role
+from apps.accounts.models import Role, Team
 from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.notifications import kinds, services
-from apps.notifications.forms import ChannelForm, OwnForm, initial_of
+from apps.notifications.forms import ChannelForm, OwnForm
 from apps.notifications.models import Channel, Medium
 from apps.zones import zones
 
 DELIVERIES = 20
+INSTALLATION = "installation"
+"""The value of `about` in the addresses of pages about the installation, and not about a team."""
 ADDABLE = (Medium.WEBHOOK, Medium.CHAT)
 
 
 @require_http_methods(["GET", "POST"])
 def own(request: MemberRequest) -> HttpResponse:
-    """A member's own settings in the team they work in."""
-    if not request.team:
-        raise NoTeam()
-    bell, mail = (services.own_channel(request.user, request.team, one) for one in (Medium.BELL, Medium.EMAIL))
-    form = OwnForm(request.POST or None, initial=initial_of(mail) | {"bell": bell.kinds, "email": mail.kinds})
+    """A member's own settings in the team they work in, or with `about=installation` an operator's."""
+    team = _team_of(request)
+    bell, mail = (services.own_channel(request.user, team, one) for one in (Medium.BELL, Medium.EMAIL))
+    form = OwnForm(request.POST if request.method == "POST" else None, bell=bell, mail=mail)
     if request.method == "POST" and form.is_valid():
         answers = form.cleaned_data
         bell_kinds, mail_kinds = answers.pop("bell"), answers.pop("email")
@@ -45,16 +46,30 @@ def own(request: MemberRequest) -> HttpResponse:
             show_error(form, error)
         else:
             messages.success(request, _("Saved."))
-            return redirect("notifications:settings")
-    return _own_page(request, form, mail)
+            return redirect(mail.settings_path)
+    return _own_page(request, form, bell, mail)
 
 
-def _own_page(request: MemberRequest, form: OwnForm, mail: Channel) -> HttpResponse:
-    visible = Channel.objects.visible_to(request.user).filter(team=request.team).select_related("user")
+def _team_of(request: MemberRequest) -> Team | None:
+    """The team that the member works in; `None` for the installation, which an operator without a team always means.
+    Raises `NoTeam` and `PermissionDenied`.
+    """
+    asked = request.POST.get("about") or request.GET.get("about")
+    if asked == INSTALLATION or (request.user.is_staff and not request.team):
+        services.require_operator(request.user)
+        return None
+    if not request.team:
+        raise NoTeam()
+    return request.team
+
+
+def _own_page(request: MemberRequest, form: OwnForm, bell: Channel, mail: Channel) -> HttpResponse:
+    team = mail.team
+    visible = Channel.objects.visible_to(request.user).filter(team=team).select_related("user")
     chosen = {name: form[name].value() or [] for name in ("bell", "email")}
     rows = [
-        {"kind": kind, "bell": kind.name in chosen["bell"], "email": kind.name in chosen["email"]}
-        for kind in kinds.KINDS.values()
+        {"kind": kinds.KINDS[name], "bell": name in chosen["bell"], "email": name in chosen["email"]}
+        for name in bell.offered
     ]
     context = {
         "form": form,
@@ -62,7 +77,10 @@ def _own_page(request: MemberRequest, form: OwnForm, mail: Channel) -> HttpRespo
         "mail": mail,
         "mine": [one for one in visible if one.user_id and not one.is_fixed],
         "ours": [one for one in visible if not one.user_id],
-        "owns": request.membership.may(Role.OWNER),
+        "owns": team is None or request.membership.may(Role.OWNER),
+        "team": team,
+        "about": "" if team else f"&about={INSTALLATION}",
+        "operates": request.user.is_staff,
         "time_zones": zones(),
     }
     return render(request, "notifications/settings.html", context, status=422 if form.errors else 200)
@@ -70,25 +88,28 @@ def _own_page(request: MemberRequest, form: OwnForm, mail: Channel) -> HttpRespo
 
 @require_http_methods(["GET", "POST"])
 def new(request: MemberRequest) -> HttpResponse:
-    """A further channel of the member, or with `for=team` of the team."""
-    if not request.team:
-        raise NoTeam()
+    """A further channel of the member, or with `for=team` of the team; with `about=installation` of the operator, or
+    of all operators.
+    """
+    team = _team_of(request)
     asked = request.POST if request.method == "POST" else request.GET
     for_team = asked.get("for") == "team"
-    if for_team:
-        require_role(request.user, request.team, Role.OWNER)
+    if for_team and team:
+        require_role(request.user, team, Role.OWNER)
     addable = [*ADDABLE, Medium.EMAIL] if for_team else ADDABLE
     medium = next((one for one in addable if one == asked.get("medium")), Medium.WEBHOOK)
-    form = ChannelForm(request.POST or None, medium=medium, for_team=for_team, new=True)
+    started = Channel(team=team, user=None if for_team else request.user, medium=medium)
+    started.kinds = list(kinds.preset(installation=team is None))
+    form = ChannelForm(request.POST or None, channel=started)
     if request.method == "POST" and form.is_valid():
         try:
-            channel = services.add_channel(request.user, request.team, medium, for_team=for_team, **form.cleaned_data)
+            channel = services.add_channel(request.user, team, medium, for_team=for_team, **form.cleaned_data)
         except UserError as error:
             show_error(form, error)
         else:
             messages.success(request, _("Added. Send a test message to see whether it works."))
             return redirect(channel)
-    context = {"form": form, "medium": medium, "for_team": for_team, "time_zones": zones()}
+    context = {"form": form, "medium": medium, "for_team": for_team, "team": team, "time_zones": zones()}
     return render(request, "notifications/channel_new.html", context, status=422 if form.errors else 200)
 
 
@@ -106,22 +127,17 @@ def _page(request: MemberRequest, channel: Channel, form: ChannelForm | None = N
     changes = services.may_change(request.user, channel)
     context: dict[str, Any] = {"channel": channel, "changes": changes, "time_zones": zones()}
     if changes and not channel.is_fixed:
-        context["form"] = form or _form(channel)
+        context["form"] = form or ChannelForm(channel=channel)
     deliveries = channel.deliveries.select_related("notification", "replays").prefetch_related("attempts")
     context["deliveries"] = deliveries[:DELIVERIES]
     return render(request, "notifications/channel.html", context, status=status)
-
-
-def _form(channel: Channel, data: Any = None) -> ChannelForm:
-    for_team, medium = channel.user_id is None, Medium(channel.medium)
-    return ChannelForm(data, medium=medium, for_team=for_team, new=False, initial=initial_of(channel))
 
 
 @require_POST
 def change(request: MemberRequest, pk: int) -> HttpResponse:
     channel = _visible(request, pk)
     services.require_change(request.user, channel)
-    form = _form(channel, request.POST)
+    form = ChannelForm(request.POST, channel=channel)
     if not form.is_valid():
         return _page(request, channel, form, 422)
     try:
@@ -138,7 +154,7 @@ def delete(request: MemberRequest, pk: int) -> HttpResponse:
     channel = _visible(request, pk)
     services.remove_channel(request.user, channel)
     messages.success(request, _("The channel “{name}” was removed.").format(name=channel.name))
-    return redirect("notifications:settings")
+    return redirect(channel.settings_path)
 
 
 @require_POST

@@ -12,6 +12,7 @@ from apps.accounts.requests import MemberRequest
 from apps.notifications import services
 from apps.notifications.columns import DELIVERIES
 from apps.notifications.models import Channel, Delivery, DeliveryStatus
+from apps.notifications.views.channels import INSTALLATION
 from apps.pages import KeyedPaginator
 from apps.tables import csv_of_rows, wants_csv
 
@@ -20,8 +21,11 @@ PAGE_SIZE = 50
 
 @require_GET
 def listing(request: MemberRequest) -> HttpResponse:
-    """The deliveries of the channels that the member sees, in the team they work in."""
-    team = request.team or None
+    """The deliveries of the channels that the member sees, in the team they work in; with `about=installation` those of
+    an operator's channels.
+    """
+    about = request.GET.get("about", "")
+    team = None if about == INSTALLATION else request.team or None
     rows = Delivery.objects.visible_to(request.user).filter(channel__team=team)
     rows = rows.select_related("channel", "notification", "replays").prefetch_related("attempts")
     chosen = {name: request.GET.get(name, "") for name in ("status", "channel")}
@@ -34,6 +38,7 @@ def listing(request: MemberRequest) -> HttpResponse:
     context = {
         "page": KeyedPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
         "chosen": chosen,
+        "about": about if about == INSTALLATION else "",
         "statuses": DeliveryStatus.choices,
         "channels": Channel.objects.visible_to(request.user).filter(team=team).exclude(medium="bell"),
     }
