@@ -17,6 +17,7 @@ from django.db import models, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.audit.querysets import AuditQuerySet, AuditTrailImmutable
 
@@ -28,9 +29,9 @@ EXACT_INTEGERS = 2**53
 
 
 class ActorKind(models.TextChoices):
-    USER = "user"
-    AGENT = "agent"
-    SYSTEM = "system"
+    USER = "user", gettext_lazy("User")
+    AGENT = "agent", gettext_lazy("Agent")
+    SYSTEM = "system", gettext_lazy("System")
 
 
 class AuditHead(models.Model):

@@ -107,10 +107,13 @@ def sections(tokens: Sequence[Token]) -> Iterator[Section]:
 
 
 def html(tokens: Sequence[Token]) -> str:
-    """HTML without the first heading, which is the page's own. Whatever may scroll can be reached by keyboard."""
+    """HTML without the first heading, which is the page's own. Whatever may scroll can be reached by keyboard, and
+    a corner of a table that is empty is no heading.
+    """
     start = next((index + 3 for index, token in enumerate(tokens) if token.type == "heading_open"), 0)
     written: str = PARSER.renderer.render(list(tokens[start:]), PARSER.options, {})
     written = written.replace("<pre>", '<pre tabindex="0">').replace("</table>", "</table></div>")
+    written = written.replace("<th></th>", "<td></td>")
     return re.sub("<table>", _scrolling(count(1)), written)
 
 

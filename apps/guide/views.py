@@ -67,6 +67,8 @@ NOTICES = (
     ("busy", "The machine was too busy to measure."),
     ("void", "A result is too good to be true, and does not count."),
 )
+SHADES = range(1, 10)
+"""Of a heat map, the palest first."""
 
 
 @require_safe
@@ -74,7 +76,7 @@ def styleguide(request: MemberRequest) -> HttpResponse:
     """Every component in each state, for those who work on the portal."""
     if not request.user.is_staff:
         raise PermissionDenied(_("The style guide is for those who work on the portal. Ask an operator."))
-    context = {"colours": COLOURS, "tones": TONES, "notices": NOTICES}
+    context = {"colours": COLOURS, "tones": TONES, "notices": NOTICES, "shades": SHADES}
     return render(request, "guide/styleguide.html", context)
 
 

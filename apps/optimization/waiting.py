@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -67,6 +67,13 @@ def _waits_at(now: datetime, living: list[Worker], wanted: Collection[UUID]) -> 
     lines = _entries()
     if not any(entry.session in wanted for entries in lines.values() for entry in entries):
         return {}
+    return _waits_in(lines, now, living, wanted)
+
+
+def _waits_in(
+    lines: Mapping[str, list[_Entry]], now: datetime, living: list[Worker], wanted: Collection[UUID]
+) -> dict[UUID, Wait]:
+    """The waits of the sessions `wanted` in these lines, by queue."""
     running = list(SessionStep.objects.filter(status=Status.RUNNING).only(*_OF_A_RUNNING_STEP))
     at_work = {step.session_id for step in running}
     typical = typical_durations_s()
@@ -95,6 +102,20 @@ def waits_of(
     if not active:
         return {}
     return _waits_at(now or clock.now(), workers.alive() if living is None else living, active)
+
+
+def wait_of_another(device: Device) -> Wait:
+    """The wait of a session for this device, if it were started now: it would be the last in line."""
+    now, itself = clock.now(), uuid4()
+    lines = _entries()
+    lines.setdefault(_queue_of(device), []).append(_Entry(itself, StepKind.ANALYSE, now))
+    wait = _waits_in(lines, now, workers.alive(), {itself})[itself]
+    return wait.model_copy(update={"sentence": gettext("it starts at once")}) if wait.estimate_s == 0 else wait
+
+
+def _queue_of(device: str) -> str:
+    """The queue of a session's first step."""
+    return "gpu" if device == Device.CUDA else "cpu"
 
 
 def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:
@@ -131,8 +152,7 @@ def _entries() -> dict[str, list[_Entry]]:
         queues[step.queue].append(_Entry(step.session_id, step.kind, ready_at))
     unannounced = OptimizationSession.objects.filter(status=Status.QUEUED, steps=None, cancel_requested_at=None)
     for pk, created_at, device in unannounced.order_by().values_list("pk", "created_at", _DEVICE):
-        queue = "gpu" if device == Device.CUDA else "cpu"
-        queues[queue].append(_Entry(pk, StepKind.ANALYSE, created_at))
+        queues[_queue_of(device)].append(_Entry(pk, StepKind.ANALYSE, created_at))
     return {queue: sorted(entries, key=lambda entry: entry.ready_at) for queue, entries in queues.items()}
 
 

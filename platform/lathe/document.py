@@ -1,4 +1,4 @@
-"""Serves the API's OpenAPI document, which each process generates once."""
+"""Serves the API's OpenAPI document, which each process generates once, and the page that shows it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_GET
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
@@ -60,3 +62,9 @@ class DocumentView(SpectacularAPIView):
             request._request, etag=document.etag, response=response
         )
         return answer or response
+
+
+@require_GET
+def reference(request: HttpRequest) -> HttpResponse:
+    """The document drawn by Swagger UI in the portal's frame, with files of this server only."""
+    return render(request, "guide/reference.html")

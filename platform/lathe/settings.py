@@ -304,10 +304,6 @@ SPECTACULAR_SETTINGS = {
         "AddableMedium": "apps.notifications.serializers.ADDABLE",
         "StoreBulkAct": [("delete", "delete")],
     },
-    # The interface's files come from this server.
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 
 # --- trust -----------------------------------------------------------------------------------------------------------

@@ -9,11 +9,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.cache import never_cache
 from django.views.i18n import set_language
-from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from apps.accounts.views import single_sign_on
 from apps.accounts.views.account import address_is_fixed
-from lathe.document import DocumentView
+from lathe.document import DocumentView, reference
 from lathe.metrics import metrics
 from lathe.readiness import ready
 
@@ -39,7 +38,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("lathe.api")),
     path("api/schema/", DocumentView.as_view(), name="api-schema"),
-    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/docs/", reference, name="api-docs"),
     path("", include("apps.accounts.urls")),
     path("", include("apps.notifications.urls")),
     path("", include("apps.models.urls")),

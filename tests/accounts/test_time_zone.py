@@ -80,7 +80,9 @@ def test_the_admin_shows_it_too(client: Client, owner: User) -> None:
     User.objects.filter(pk=owner.pk).update(is_staff=True, is_superuser=True, time_zone="Asia/Tokyo")
     Team.objects.update(created_at=NOON)
     client.force_login(User.objects.get(pk=owner.pk))
-    assert "9 p.m." in client.get(reverse("admin:accounts_team_changelist")).content.decode()
+    page = client.get(reverse("admin:accounts_team_changelist")).content.decode()
+    assert "9 p.m." in page
+    assert "Times in Asia/Tokyo" in page
 
 
 def test_one_member_s_zone_is_not_the_next_one_s(client: Client, owner: User, token: ApiToken, team: Team) -> None:

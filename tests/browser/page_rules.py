@@ -1,10 +1,11 @@
-"""What every page keeps to, asked of the page itself: contrast, names, headings, ids, width. WCAG 2.2, level AA.
+"""What every page keeps to, asked of the page itself. WCAG 2.2, level AA, by axe; the rest by our own rules.
 
-A script in the browser sees what is really drawn, with the styles of the theme resolved.
+Scripts in the browser see what is really drawn, with the styles of the theme resolved.
 """
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from selenium.webdriver import Chrome
@@ -16,12 +17,32 @@ const isBeyond = (one) => one.getBoundingClientRect().right > innerWidth + 1;
 const beyond = [...document.body.querySelectorAll("*")].filter(isBeyond);
 return [`${wide} px too wide: ${beyond.slice(-1).map((one) => one.outerHTML.slice(0, 120))}`];
 """
-_TROUBLES = Path(__file__).with_suffix(".js").read_text()
+_OURS = Path(__file__).with_suffix(".js").read_text()
+_AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+_RUN_AXE = """
+const answer = arguments[arguments.length - 1];
+const part = (one) => `${one.html.slice(0, 120)} ${one.failureSummary}`;
+const told = (rule) => `${rule.id}: ${rule.nodes.slice(0, 3).map(part).join("; ")}`;
+axe.run(document, { resultTypes: ["violations"], iframes: false })
+  .then((found) => answer(found.violations.map(told)), (error) => answer([`axe: ${error}`]));
+"""
 
 
 def troubles(browser: Chrome) -> list[str]:
     """What the open page does not keep to, a line for each; empty where all is well."""
-    return [*browser.execute_script(_TROUBLES), *too_wide(browser)]
+    return [*violations(browser), *troubles_of_width(browser)]
+
+
+def violations(browser: Chrome) -> list[str]:
+    """The rules of axe that the open page breaks, those of good practice too. A frame in it is not looked into."""
+    if not browser.execute_script("return Boolean(window.axe)"):
+        browser.execute_script(_AXE)
+    return list(browser.execute_async_script(_RUN_AXE))
+
+
+def troubles_of_width(browser: Chrome) -> list[str]:
+    """What axe does not look at, and what another width may change."""
+    return [*browser.execute_script(_OURS), *too_wide(browser)]
 
 
 def too_wide(browser: Chrome) -> list[str]:

@@ -17,10 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.chromium import picture_of, set_theme, set_width
+from tests.browser.chromium import new_browser, picture_of, set_theme, set_width
 from tests.browser.conftest import Portal, click, wait, wait_for_text
+from tests.browser.conftest import press as press_button
 from tests.browser.keyboard import press, tab_into_content, tab_to
-from tests.browser.page_rules import troubles
+from tests.browser.page_rules import troubles, troubles_of_width
 
 SHOTS = os.environ.get("LATHE_TEST_SCREENSHOTS")
 
@@ -63,6 +64,7 @@ PAGES = {
     "channel-new": "/notifications/channels/new/?medium=chat&for=team",
     "deliveries": "/notifications/deliveries/",
     "account": "/accounts/2fa/",
+    "two-factor": "/accounts/2fa/totp/activate/",
     "password": "/accounts/password/change/",
     "time-zone": "/account/time-zone/",
     "search": "/find/?search=fashion",
@@ -71,10 +73,26 @@ PAGES = {
     "errors": "/docs/errors/",
     "styleguide": "/styleguide/",
     "operations": "/operations/",
+    "reference": "/api/docs/",
     "not-found": "/models/999999/",
 }
-DRAWN = {"session": "#session-front svg", "report": "#report-blocks svg", "version": "#analysis-layers .bars svg"}
+VISITED = {
+    "login": "/accounts/login/",
+    "reset": "/accounts/password/reset/",
+    "reset-sent": "/accounts/password/reset/done/",
+    "closed": "/accounts/signup/",
+    "shared-report": "{shared}",
+}
+"""Pages that need no login."""
+DRAWN = {
+    "session": "#session-front svg",
+    "report": "#report-blocks svg",
+    "version": "#analysis-layers .bars svg",
+    "reference": "#reference .opblock",
+}
 """By page: what is seen once it is drawn."""
+WIDE = 1440
+"""The width at which axe looks at a page too: what it finds depends on the theme, and hardly on the width."""
 COMPARE = "#compare-form button:not([name])"
 HEAVIEST = {"report": 600_000}
 """Bytes, by page; of any other page 100 kB."""
@@ -101,7 +119,7 @@ def hosts_asked(browser: Chrome) -> set[str]:
     return {host for host in hosts if host}
 
 
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("width", [WIDE, 390])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_is_readable_and_stands_alone(
     logged_in: Chrome, portal: Portal, won_session: str, name: str, width: int
@@ -116,10 +134,50 @@ def test_a_page_fits_is_readable_and_stands_alone(
         set_theme(browser, tone)
         if SHOTS:
             _keep_picture(browser, f"{name}-{width}-{tone}")
-        assert troubles(browser) == [], f"{name} at {width} px, {tone}"
+        found = troubles(browser) if width == WIDE else troubles_of_width(browser)
+        assert found == [], f"{name} at {width} px, {tone}"
     assert hosts_asked(browser) <= {urlsplit(portal.url).netloc}
     errors = [error for error in console_errors(browser) if not (name == "not-found" and "404" in error)]
     assert not errors
+
+
+@pytest.fixture(scope="module")
+def visitor() -> Iterator[Chrome]:
+    """A browser of somebody who has no account."""
+    with new_browser() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def shared(logged_in: Chrome, portal: Portal, won_session: str) -> str:
+    """The path of a report that anybody may open who has the link."""
+    logged_in.get(f"{portal.url}{won_session}links/")
+    press_button(logged_in, "Make a link")
+    return urlsplit(wait(logged_in, "#link-text").text).path
+
+
+@pytest.mark.parametrize("name", VISITED)
+def test_a_page_of_visitors_is_readable(visitor: Chrome, portal: Portal, shared: str, name: str) -> None:
+    console_errors(visitor), hosts_asked(visitor)
+    visitor.get(portal.url + VISITED[name].format(shared=shared))
+    assert visitor.current_url.endswith(VISITED[name].format(shared=shared)), "no page of visitors"
+    for tone in ("light", "dark"):
+        set_theme(visitor, tone)
+        assert troubles(visitor) == [], f"{name}, {tone}"
+    assert hosts_asked(visitor) <= {urlsplit(portal.url).netloc}
+    assert not console_errors(visitor)
+
+
+def test_the_reference_draws_each_route_of_the_document(logged_in: Chrome, portal: Portal) -> None:
+    hosts_asked(logged_in)
+    logged_in.get(f"{portal.url}/api/docs/")
+    WebDriverWait(logged_in, 20).until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".opblock")) > 100)
+    assert wait(logged_in, "#nav"), "the portal's menu is beside it"
+    click(logged_in, "#operations-teams-me_retrieve button.opblock-summary-control")
+    click(logged_in, "#operations-teams-me_retrieve button.try-out__btn")
+    click(logged_in, "#operations-teams-me_retrieve button.execute")
+    wait_for_text(logged_in, "#operations-teams-me_retrieve .live-responses-table", portal.email)
+    assert hosts_asked(logged_in) == {urlsplit(portal.url).netloc}
 
 
 @pytest.mark.parametrize("name", ["dashboard", "sessions", "session", "version", "report", "audit"])
@@ -151,10 +209,12 @@ def test_the_rules_see_what_is_wrong(logged_in: Chrome, portal: Portal) -> None:
     logged_in.get(portal.url)
     logged_in.execute_script(
         """document.querySelector('main').insertAdjacentHTML('beforeend',
-        '<h4>too deep</h4><p style="color: #bbb; background: #fff">too pale</p><input><i id="nav"></i>')"""
+        '<h4>too deep</h4><p style="color: #bbb; background: #fff">too pale</p><input><i id="nav"></i>'
+        + '<div role="list"><p>no item</p></div>')"""
     )
     found = " ".join(troubles(logged_in))
-    for trouble in ("is followed by h4", "contrast 1.9", "no name: <input", "ids used twice: nav"):
+    of_axe = ("heading-order: <h4", "color-contrast: <p", "label: <input", "aria-required-children: <div")
+    for trouble in (*of_axe, "ids used twice: nav"):
         assert trouble in found
 
 

@@ -9,6 +9,7 @@ from selenium.webdriver.common.by import By
 
 from tests.browser.chromium import new_browser
 from tests.browser.conftest import Portal, ask, fill, press, wait, wait_for_text
+from tests.browser.page_rules import troubles
 
 
 def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(logged_in: Chrome, portal: Portal) -> None:
@@ -36,6 +37,7 @@ def test_a_person_who_is_invited_joins_by_the_link_in_the_mail(logged_in: Chrome
     wait_for_text(logged_in, "#messages", "nina@example.org")
     with new_browser() as other:
         other.get(_link_in_the_mail(portal))
+        assert troubles(other) == []
         fill(other, "first_name", "Nina")
         fill(other, "password", "a long way to Tipperary")
         fill(other, "password_again", "a long way to Tipperary")

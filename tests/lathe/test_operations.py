@@ -112,6 +112,12 @@ def test_what_is_not_as_it_should_be_is_told_with_what_to_do(client: Client, ope
     assert "worker-1 runs other code" in html
 
 
+def test_the_state_of_a_slow_step_is_in_the_readers_language(client: Client, operator: User, everything: World) -> None:
+    SessionStep.objects.update(finished_at=timezone.now())
+    html = unescape(client.get(PAGE, headers={"Accept-Language": "de"}).content.decode())
+    assert 'data-label="Status"><span class="badge badge-ok">abgeschlossen</span>' in html
+
+
 class TestResume:
     def test_one_press_resumes_and_is_recorded(
         self, client: Client, operator: User, failed: OptimizationSession

@@ -53,6 +53,16 @@ def made(client: Client, session: OptimizationSession, days: int = 7) -> str:
     return found[1]
 
 
+def test_it_names_the_time_zone_of_its_times(
+    client: Client, stranger_anywhere: Client, everything: World, engineer: User
+) -> None:
+    client.force_login(engineer)
+    path = made(client, everything.session)
+    assert "Times in UTC." in stranger_anywhere.get(path).content.decode()
+    german = stranger_anywhere.get(path, headers={"Accept-Language": "de"}).content.decode()
+    assert "Zeiten in UTC." in german
+
+
 def test_a_link_opens_the_report_without_a_login_and_nothing_else(
     client: Client, stranger_anywhere: Client, everything: World, engineer: User
 ) -> None:

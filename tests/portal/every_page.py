@@ -51,8 +51,9 @@ FURTHER: Mapping[str, Address] = {
     "document": lambda world: reverse("guide:document", args=["user-guide"]),
     "document-of-errors": lambda world: reverse("guide:document", args=["errors"]),
     "operations": path("/operations/"),
+    "reference": at("api-docs"),
 }
-"""What `make screenshots` has no picture of."""
+"""Pages that few visit, or that need more than the world has."""
 
 EVERY_PAGE: Mapping[str, Address] = {**PLACES, **STATES, **FURTHER}
 """As an owner of the team sees them who also operates the installation."""

@@ -70,6 +70,16 @@ class TestPages:
             assert said in html
         assert "Compressed size" not in html
 
+    def test_words_of_rows_are_german_too(self, client: Client, everything: World, engineer: User) -> None:
+        audit = german(client, engineer, "optimization:audit")
+        for kind in ("Benutzer", "Agent", "System"):
+            assert f">{kind}</option>" in audit
+        datasets = german(client, engineer, "models:dataset-list")
+        assert 'data-label="Art">Arrays</td>' in datasets
+        assert 'data-label="Aufgabe">Klassifikation</td>' in datasets
+        report = german(client, engineer, "optimization:report", everything.session.pk)
+        assert 'role="region" aria-label="Modellkarte"' in report
+
     def test_a_report_keeps_the_recorded_verdict_in_english(
         self, client: Client, everything: World, viewer: User
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -12,10 +13,11 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
+from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.state import Phase, Status, StepKind
 from apps.models import clock
 from apps.models.timing import timing
-from apps.optimization import events
+from apps.optimization import events, waiting
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from lathe import terminal
 from tests.portal import world
@@ -93,6 +95,31 @@ def test_the_api_has_the_place_the_estimate_and_both_times(
     places = {row["id"]: row["waiting"] and row["waiting"]["place"] for row in listed}
     assert places == {str(sessions[0].pk): None, str(sessions[1].pk): 1, str(sessions[2].pk): 2}
     assert next(row for row in listed if row["id"] == str(sessions[0].pk))["worked_s"] > 0
+
+
+def test_the_place_of_a_new_session_is_known_before_its_start(
+    sessions: list[OptimizationSession], client: Client, engineer: User, django_assert_max_num_queries
+) -> None:
+    client.force_login(engineer)
+    one = sessions[0]
+    asked: dict[str, Any] = {"version": one.version_id, "dataset": one.dataset_id, "criteria_set": one.criteria_set_id}
+    address = reverse("optimization:session-preview")
+    html = client.get(address, asked).content.decode()
+    assert "If you start the session now: 3rd in the queue, about 6 minutes." in html
+    with django_assert_max_num_queries(9):
+        assert waiting.wait_of_another(Device.CPU).place == 3
+    api = APIClient()
+    api.force_authenticate(engineer)
+    wait = api.post("/api/v1/sessions/preview/", asked, format="json").json()["waiting"]
+    assert (wait["place"], wait["queue"]) == (3, "cpu")
+    OptimizationSession.objects.update(status=Status.COMPLETED)
+    SessionStep.objects.update(status=Status.COMPLETED)
+    Worker.objects.update(current_step=None)
+    assert "If you start the session now: it starts at once." in client.get(address, asked).content.decode()
+    Worker.objects.all().delete()
+    assert "no live worker serves the queue cpu." in client.get(address, asked).content.decode()
+    german = client.get(address, asked, headers={"Accept-Language": "de"}).content.decode()
+    assert "Wenn Sie die Sitzung jetzt starten: " in german
 
 
 def test_the_terminal_says_it_in_the_line_of_progress(sessions: list[OptimizationSession]) -> None:

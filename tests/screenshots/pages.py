@@ -21,8 +21,9 @@ from lathe.env import PROJECT_ROOT
 from tests.browser.chromium import log_in, new_browser, picture_of, set_theme, set_width
 from tests.people import made_person
 from tests.portal import world
+from tests.portal.every_page import EVERY_PAGE
 from tests.screenshots.comparing import difference, kept, marked
-from tests.screenshots.places import EMPTY, PLACES, STATES
+from tests.screenshots.places import EMPTY, VISITED
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -31,6 +32,10 @@ ACCEPTED = HERE / "accepted"
 DIFFERING = PROJECT_ROOT / "build" / "screenshots"
 ACCEPT = os.environ.get("LATHE_TEST_ACCEPT") == "1"
 LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"))
+MAIN = frozenset(
+    {"dashboard", "sessions", "session", "session-new", "report", "models", "model", "version", "datasets"}
+)
+"""Pages of which there is a picture narrow and dark too."""
 LONGEST = 2600
 """Pixels of a page that are kept: what comes below repeats what is above it."""
 QUIET = "return document.readyState === 'complete' && !document.querySelector('.htmx-request')"
@@ -46,15 +51,25 @@ def browser() -> Iterator[Chrome]:
 def member(team: Team) -> User:
     """Who sees every page. The tour, which covers none of them, is over."""
     person = made_person("olga@example.org", team, Role.OWNER)
-    User.objects.filter(pk=person.pk).update(is_staff=True, tour="ended", time_zone="UTC", language="en-gb")
+    User.objects.filter(pk=person.pk).update(
+        is_staff=True, is_superuser=True, tour="ended", time_zone="UTC", language="en-gb"
+    )
     person.refresh_from_db()
     return person
 
 
-@pytest.mark.parametrize("name", [*PLACES, *STATES])
+@pytest.mark.parametrize("name", EVERY_PAGE)
 def test_a_page_looks_as_accepted(browser: Chrome, live_server: Any, team: Team, member: User, name: str):
-    address = {**PLACES, **STATES}[name](world.build(team, member))
+    address = EVERY_PAGE[name](world.build(team, member))
     log_in(browser, live_server.url, member)
+    _hold(browser, live_server.url + address, name)
+
+
+@pytest.mark.parametrize("name", VISITED)
+def test_a_page_of_visitors_looks_as_accepted(browser: Chrome, live_server: Any, team: Team, member: User, name: str):
+    address = VISITED[name](world.build(team, member))
+    browser.get(f"{live_server.url}/health/")
+    browser.delete_all_cookies()
     _hold(browser, live_server.url + address, name)
 
 
@@ -67,7 +82,7 @@ def test_an_empty_page_looks_as_accepted(browser: Chrome, live_server: Any, memb
 def _hold(browser: Chrome, address: str, name: str) -> None:
     """Takes the pictures of one page, and fails with the names of those that differ."""
     troubles = []
-    for width, tone in LOOKS:
+    for width, tone in (*LOOKS, *(((390, "dark"),) if name in MAIN else ())):
         set_width(browser, width)
         browser.get(address)
         set_theme(browser, tone)

@@ -8,7 +8,9 @@ from datetime import timedelta
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.agents.contracts.state import Phase, Status, StepKind
+from apps.accounts.link_tokens import digest_of
+from apps.agents.contracts.state import Outcome, Phase, Status, StepKind
+from apps.models.models import InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, SessionStep
 from tests.portal.world import World, report_body
 
@@ -108,7 +110,60 @@ def failed(world: World) -> str:
     return session.get_absolute_url()
 
 
-STATES: Mapping[str, Address] = {"session-queued": queued, "session-running": running, "session-failed": failed}
+def cancelled(world: World) -> str:
+    return _session(world, status=Status.CANCELLED, phase=Phase.OPTIMIZING, progress=0.4).get_absolute_url()
+
+
+def ended(outcome: Outcome, reason: str) -> Address:
+    """A session that improved nothing, and says why."""
+    said = {"outcome": outcome, "reason": reason, "candidate": None, "binding": None}
+    verdict = {**said, "misses": [], "inconclusive": []}
+    done = {"status": Status.COMPLETED, "phase": Phase.PACKAGING, "progress": 1.0, "finished_at": timezone.now()}
+    return lambda world: _session(world, **done, outcome=outcome, verdict=verdict).get_absolute_url()
+
+
+def version_of(status: InspectionStatus, **fields: object) -> Address:
+    """The page of a version that cannot be used: not yet, or not at all."""
+
+    def made(world: World) -> str:
+        new = {"number": 2, "blob": world.version.blob, "filename": "resnet.onnx", "status": status, **fields}
+        return ModelVersion.objects.create(model=world.model, **new).get_absolute_url()
+
+    return made
+
+
+STATES: Mapping[str, Address] = {
+    "session-queued": queued,
+    "session-running": running,
+    "session-failed": failed,
+    "session-cancelled": cancelled,
+    "session-unchanged": ended(Outcome.UNCHANGED, "No candidate held every limit. The original stands."),
+    "session-inconclusive": ended(Outcome.INCONCLUSIVE, "The data cannot decide about the limit on the loss."),
+    "version-pending": version_of(InspectionStatus.PENDING),
+    "version-refused": version_of(InspectionStatus.REFUSED, refusal="It is no model.", refusal_code="file.unknown"),
+}
+
+_TOKEN = "shown"
+
+
+def shared_report(world: World) -> str:
+    type(world.link).objects.filter(pk=world.link.pk).update(token_digest=digest_of(_TOKEN))
+    return reverse("optimization:shared-report", args=[_TOKEN])
+
+
+def invitation(world: World) -> str:
+    type(world.invitation).objects.filter(pk=world.invitation.pk).update(token_digest=digest_of(_TOKEN))
+    return reverse("accounts:invitation-accept", args=[_TOKEN])
+
+
+VISITED: Mapping[str, Address] = {
+    "login": at("account_login"),
+    "reset": at("account_reset_password"),
+    "reset-sent": at("account_reset_password_done"),
+    "invitation": invitation,
+    "shared-report": shared_report,
+}
+"""As somebody without a login sees them."""
 
 EMPTY: Mapping[str, str] = {
     "dashboard-empty": "optimization:dashboard",

@@ -6,12 +6,29 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team
-from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.dataset_spec import DatasetKind
+from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.models.models.files import Blob
 from apps.models.models.inspected import Inspected, pending_index
 from apps.models.querysets import DataSetQuerySet
+
+_KINDS = {
+    DatasetKind.NPZ: _("arrays"),
+    DatasetKind.IMAGES: _("images"),
+    DatasetKind.TABLE: _("table"),
+    DatasetKind.TEXT: _("texts"),
+}
+_TASKS = {
+    Task.CLASSIFICATION: _("classification"),
+    Task.REGRESSION: _("regression"),
+    Task.EMBEDDING: _("embedding"),
+    Task.FIDELITY: _("fidelity"),
+    Task.LANGUAGE_MODELING: _("language modelling"),
+    Task.MULTIPLE_CHOICE: _("multiple choice"),
+}
 
 
 class DataSet(Inspected):
@@ -52,7 +69,12 @@ class DataSet(Inspected):
     @property
     def task_words(self) -> str:
         """The task as shown in lists."""
-        return str(self.spec["task"]).replace("_", " ")
+        return str(_TASKS[Task(self.spec["task"])])
+
+    @property
+    def kind_words(self) -> str:
+        """The kind as shown in lists."""
+        return str(_KINDS[DatasetKind(self.spec["kind"])])
 
     @property
     def described(self) -> DatasetSummary:

@@ -35,6 +35,7 @@ from apps.optimization.services.conflicts import checked
 from apps.optimization.services.edits import AnalysedLayers, layers_of, parse_edits, wrong_edits_of
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.start import check, check_rows, plan_of, wanted_criteria
+from apps.optimization.waiting import Wait, wait_of_another
 
 
 class SessionPreview(Value):
@@ -63,6 +64,8 @@ class SessionPreview(Value):
     """The layers of the model and of its exports, which may be kept in float; empty if it was never analysed."""
     higher_is_better: bool = True
     """Whether a higher value of the data set's primary metric is better. Predicted drops are of this metric."""
+    waiting: Wait
+    """The wait of the session if it were started now."""
     metric: str = ""
     """The data set's primary metric. Predicted drops of errors are in per cent of the original's value."""
 
@@ -134,6 +137,7 @@ def session_preview(
         layers=layers_of(version),
         higher_is_better=METRICS[metric].higher_is_better,
         metric=metric,
+        waiting=wait_of_another(wanted.target.device),
     )
 
 
