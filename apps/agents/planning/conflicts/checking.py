@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     naming.required_and_not_allowed,
     naming.nothing_permitted,
     reachable.switched_off,
+    reachable.paused,
     reachable.not_installed,
     reachable.for_another_device,
     reachable.does_not_fit_the_model,

@@ -23,8 +23,6 @@ from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.variants import variants_of
 
 SIZE_LIMITS = frozenset({"min_size_reduction", "max_size_bytes"})
-NAMES_NEAREST = frozenset({"size_out_of_reach", "speed_out_of_reach"})
-"""Codes of the conflicts whose messages name the nearest point."""
 
 
 def size_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:

@@ -106,6 +106,16 @@ CASES = [
         STATIC,
     ),
     Case(
+        "technique_paused",
+        STOP,
+        {"required_techniques": [STATIC], "allowed_techniques": [STATIC, DYNAMIC]},
+        {"required_techniques": [DYNAMIC]},
+        Known(paused={STATIC: "Static int8 has been paused. It is tried again after noon."}),
+        1,
+        ("tried again after noon. Do without it, or wait until then.",),
+        STATIC,
+    ),
+    Case(
         "technique_unavailable",
         STOP,
         {"required_techniques": [GPTQ]},
