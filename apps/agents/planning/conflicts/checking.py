@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     reachable.left_out_of_the_plan,
     reach.size_out_of_reach,
     reach.speed_out_of_reach,
+    reach.memory_out_of_reach,
     reach.nothing_planned,
     budgets.too_few_candidates,
     budgets.too_few_minutes,
