@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
-from apps.agents.contracts.phrasing import number_of_bytes
+from apps.agents.contracts.phrasing import listed, number_of_bytes
 from apps.agents.contracts.reports.slack import Foreseen
 from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.evaluation.plausibility import weight_bytes
@@ -258,5 +258,5 @@ def _permit_better(building: Conflicting, criteria: Criteria, known: Known, obje
         "forbidden_techniques": [name for name in criteria.forbidden_techniques if name not in names],
         "allowed_techniques": None if allowed is None else [*dict.fromkeys((*allowed, *names))],
     }
-    labels = " and ".join(dict.fromkeys(known.label(name) for name in names))
+    labels = listed(list(dict.fromkeys(known.label(name) for name in names)))
     building.resolved("permit", f"Permit {labels} as well (predicted: {reached:.2f} times)", **patch)
