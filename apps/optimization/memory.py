@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.criteria import CountedSize, Criteria, Device, Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.experience import Experience as Experienced
 from apps.agents.contracts.experience import Fingerprint, Learned, Provenance
@@ -23,6 +23,7 @@ from apps.agents.memory.history import MemoryManager
 from apps.agents.memory.recording import experience_of
 from apps.agents.session.steps import evaluate_key
 from apps.agents.techniques.catalogue import Family, catalogue
+from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.models import clock
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.lineage import Lineage
@@ -115,6 +116,26 @@ def recalled_for_preview(version: ModelVersion, dataset: DataSet, criteria: Crit
     """What the history says about a session that could start now, on the machine of a live worker if there is one."""
     fingerprint = _fingerprint(version, dataset, criteria, _machine_for(criteria))
     return MemoryManager(SessionHistory(dataset.team_id)).recall(fingerprint)
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """What predictions are based on before a session starts. The history is read once for each question to it, which
+    conflicts, plan and resolutions share."""
+
+    version: ModelVersion | None
+    dataset: DataSet | None
+    _known: dict[tuple[Target, CountedSize], Knowledge] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, criteria: Criteria) -> Knowledge:
+        """The knowledge for a session under `criteria`; the tables without a model and a data set."""
+        if self.version is None or self.dataset is None:
+            return TABLES
+        asked = (criteria.target, criteria.counted_size)
+        if asked not in self._known:
+            learned = recalled_for_preview(self.version, self.dataset, criteria)
+            self._known[asked] = Knowledge(learned=learned)
+        return self._known[asked]
 
 
 def _machine_for(criteria: Criteria) -> Machine | None:

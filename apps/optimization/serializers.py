@@ -357,6 +357,7 @@ class ContinuationSerializer(serializers.Serializer[Any]):
     overrides = serializers.DictField(
         required=False, help_text="Fields of the criteria to replace, in the same structure."
     )
+    resolutions = resolutions_field()
     version = serializers.IntegerField(required=False)
     dataset = serializers.IntegerField(required=False)
 

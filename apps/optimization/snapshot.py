@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import Earlier, SessionState, Status, StepKind, StepRecord, StepRequest
@@ -23,6 +24,7 @@ def session_state(session: OptimizationSession) -> SessionState:
         compared=session.compared.metadata.summary if session.compared else None,
         edits=session.edits,
         dataset=session.dataset.described,
+        metric=DatasetSpec.model_validate(session.dataset.spec).primary_metric,
         seed=session.seed,
         steps=tuple(_record(step) for step in steps),
         worked_s=own_time.worked_s(steps, clock.now()) + (earlier.worked_s if earlier else 0.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,12 +16,23 @@ from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
 from apps.agents.contracts.state import Status, Verdict
 from apps.audit.models import AuditEvent
+from apps.models import clock
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import breakers
 from apps.optimization import criteria as services
 from apps.optimization.errors.criteria import CriteriaContradictory
+from apps.optimization.errors.resources import TechniqueDisabled, TechniquePaused, TechniqueUnavailable
 from apps.optimization.errors.starting import SessionContradictory
 from apps.optimization.forms.criteria import CriteriaForm
-from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models import (
+    Breaker,
+    BreakerKind,
+    CriteriaSet,
+    OptimizationSession,
+    PipelineSettings,
+    SessionStep,
+    Worker,
+)
 from apps.optimization.outcomes import keep_report
 from apps.optimization.pipeline import _keep_candidates
 from apps.optimization.services import checked, report, session_retry
@@ -203,6 +215,41 @@ def test_the_check_knows_what_workers_have_and_operators_switched_off(api: APICl
         ("technique_unavailable", GPTQ),
         ("technique_disabled", DYNAMIC),
     }
+
+
+def paused(technique: str) -> None:
+    opened = clock.now()
+    failed = breakers.Failed(of="1", at=opened, how="crashed", session="")
+    row = Breaker(kind=BreakerKind.TECHNIQUE, name=technique, failures=[failed.model_dump(mode="json")])
+    row.pause(opened, timedelta(minutes=30))
+    row.save()
+
+
+def test_a_paused_technique_is_not_said_to_be_switched_off(api: APIClient, question: dict[str, int]) -> None:
+    paused(DYNAMIC)
+    body = {"required_techniques": [DYNAMIC]}
+    (found,) = api.post(f"{CRITERIA}check/", {"criteria": body}, format="json").json()["conflicts"]
+    assert (found["code"], found["severity"]) == ("technique_paused", "contradiction")
+    assert "It is tried again after" in found["message"]
+    known = api.post(f"{CRITERIA}check/", {"criteria": {}, **question}, format="json").json()["conflicts"]
+    assert "technique_paused" not in [one["code"] for one in known], "nobody asked for it by name"
+
+
+@pytest.mark.parametrize("field", ["allowed_techniques", "required_techniques"])
+def test_a_named_technique_that_is_not_there_is_refused_at_the_start(
+    start: Callable[..., OptimizationSession], worker: Worker, field: str
+) -> None:
+    with pytest.raises(TechniqueUnavailable) as unavailable:
+        start(criteria={field: [GPTQ]})
+    assert unavailable.value.field == field
+    PipelineSettings.objects.update_or_create(pk=1, defaults={"disabled_techniques": [STATIC]})
+    with pytest.raises(TechniqueDisabled) as disabled:
+        start(criteria={field: [STATIC]})
+    assert disabled.value.field == field
+    paused(DYNAMIC)
+    with pytest.raises(TechniquePaused, match="remove it from the criteria") as refused:
+        start(criteria={field: [DYNAMIC]})
+    assert refused.value.field == field
 
 
 def test_a_resolution_that_nothing_proposes_is_refused_with_the_choices(api: APIClient) -> None:

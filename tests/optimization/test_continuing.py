@@ -33,6 +33,9 @@ pytestmark = [
 
 Start = Callable[..., OptimizationSession]
 MEASURED = {"analyse", "c01/optimize", "c01/evaluate"}
+DYNAMIC = "onnx-dynamic-int8"
+FORBIDDEN = {"allowed_techniques": [DYNAMIC], "forbidden_techniques": [DYNAMIC]}
+PERMIT = f"technique_forbidden/{DYNAMIC}/permit"
 MORE = {"budget": {"minutes": 60, "candidates": 20}}
 
 
@@ -251,6 +254,65 @@ def test_the_edits_of_the_plan_stay(ended: OptimizationSession, engineer: User) 
     edits = PlanEdits(removed=((NamedLink(technique="onnx-float16"),),))
     OptimizationSession.objects.filter(pk=ended.pk).update(edits_body=edits.model_dump(mode="json"))
     assert services.session_continue(ended, engineer, overrides=MORE).edits == edits
+
+
+def test_a_session_that_makes_everything_anew_is_continued_like_that(
+    ended: OptimizationSession, engineer: User, client: Client
+) -> None:
+    OptimizationSession.objects.filter(pk=ended.pk).update(make_anew=True)
+    assert services.session_continue(ended, engineer, overrides=MORE).make_anew
+    client.force_login(engineer)
+    form = client.get(reverse("optimization:session-new"), {"again": ended.pk}).context["form"]
+    assert form["make_anew"].value() is True, "again with…"
+
+
+def test_the_api_applies_a_resolution(ended: OptimizationSession, engineer: User, client: Client) -> None:
+    client.force_login(engineer)
+    url = f"/api/v1/sessions/{ended.pk}/continue/"
+    refused = client.post(url, {"overrides": FORBIDDEN}, "application/json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "session.contradictory")
+    assert PERMIT in {each["id"] for one in refused.json()["conflicts"] for each in one["resolutions"]}
+    made = client.post(url, {"overrides": FORBIDDEN, "resolutions": [PERMIT]}, "application/json")
+    assert made.status_code == 201, made.content
+    assert made.json()["criteria"]["forbidden_techniques"] == []
+    started = AuditEvent.objects.get(session_id=made.json()["id"], action="session.started")
+    assert started.data["resolutions"] == [PERMIT]
+
+
+def test_a_resolution_that_leads_back_to_the_session_or_to_another_target_is_refused(
+    ended: OptimizationSession, engineer: User
+) -> None:
+    without = ended.criteria.model_copy(update={"forbidden_techniques": (DYNAMIC,)})
+    OptimizationSession.objects.filter(pk=ended.pk).update(criteria_body=without.model_dump(mode="json"))
+    both = {"required_techniques": [DYNAMIC]}
+    back = f"technique_forbidden/{DYNAMIC}/forbid"
+    refused("session.continued_unchanged", ended, engineer, overrides=both, resolutions=[back])
+    refused("criteria.unknown_resolution", ended, engineer, overrides=both, resolutions=["nonsense"])
+    gpu = {"required_techniques": ["tensorflow-half"]}
+    elsewhere = "technique_for_another_device/tensorflow-half/target"
+    refused("session.continued_elsewhere", ended, engineer, overrides=gpu, resolutions=[elsewhere])
+
+
+def test_the_page_offers_resolutions(ended: OptimizationSession, engineer: User, client: Client) -> None:
+    client.force_login(engineer)
+    page = reverse("optimization:session-continue", args=[ended.pk])
+    form = client.get(page).context["form"]
+    answers = {name: value for name, value in form.initial.items() if name in form.fields and value is not None}
+    shown = client.post(page, {**answers, **FORBIDDEN})
+    assert shown.status_code == 422
+    assert f'name="resolution" value="{PERMIT}"' in shown.content.decode()
+    assert 'hx-select="#session-continue-form"' in shown.content.decode()
+    resolved = client.post(page, {**answers, **FORBIDDEN, "resolution": PERMIT})
+    assert resolved.status_code == 200
+    assert "Applied, but not started yet:" in resolved.content.decode()
+    assert list(resolved.context["form"]["forbidden_techniques"].value()) == []
+    assert not OptimizationSession.objects.filter(continues=ended).exists()
+    stale = client.post(page, {**answers, **FORBIDDEN, "resolution": "nonsense"})
+    assert "Contradiction." in stale.content.decode(), "a button of an earlier page is ignored"
+    moved = client.post(page, {**answers, "required_techniques": ["tensorflow-half"]})
+    ways = [each.id for one in moved.context["check"].conflicts for each in one.resolutions]
+    assert "technique_for_another_device/tensorflow-half/do-without" in ways
+    assert not any(name.endswith("/target") for name in ways), "the target stays"
 
 
 def test_the_page_continues_a_session(ended: OptimizationSession, engineer: User, client: Client) -> None:

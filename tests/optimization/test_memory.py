@@ -13,10 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import Status, StepKind
+from apps.agents.planning.conflicts.checking import conflicts_of
+from apps.agents.planning.conflicts.values import Known
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import memory, services
 from apps.optimization.models import (
@@ -106,6 +108,22 @@ def test_the_next_preview_starts_from_it_and_says_so(
     moved = [one.predicted for one in plan.candidates if one.technique == KIND]
     assert moved
     assert all("from 1 session on this network" in one.basis for one in moved)
+
+
+def test_a_conflict_names_what_the_history_says_and_the_plan_does_not_repeat_it(
+    remembered: OptimizationSession, version: ModelVersion, dataset: DataSet
+) -> None:
+    criteria = Criteria(allowed_techniques=(KIND,), constraints=Constraints(min_speedup=6.0))
+    without = conflicts_of(criteria, Known(model=version.metadata.summary, dataset=dataset.described))
+    with CaptureQueriesContext(connection) as asked:
+        preview = services.session_preview(version, dataset, criteria)
+    nearest, told = preview.plan.nearest, [one.message for one in preview.conflicts]
+    assert nearest is not None
+    assert sum(nearest.nearest_in_words in message for message in told) == 1
+    assert nearest.nearest_in_words not in preview.plan.summary
+    assert not {one.message for one in without} & set(told), "the tables alone promise more"
+    read = [one["sql"] for one in asked if '"body"' in one["sql"] and "sessionfingerprint" in one["sql"]]
+    assert len(read) == 1, "the history is read once for conflicts and plan"
 
 
 def test_remembering_again_changes_nothing(remembered: OptimizationSession) -> None:

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.plan_edits import NO_EDITS, NamedLink, PlanEdits
 from apps.agents.contracts.state import Status, StepKind
 from apps.audit.models import AuditEvent
@@ -82,6 +83,7 @@ def test_a_session_is_frozen_with_its_edits_and_the_trail_has_them(
     answer = api.post(SESSIONS, {**question, "edits": ADDED}, format="json")
     assert (answer.status_code, answer.json()["edits"]["kept_layers"]) == (201, ["conv1"])
     session = OptimizationSession.objects.get()
+    assert session_state(session).metric == Metric.TOP1
     assert session_state(session).edits == PlanEdits.model_validate(ADDED)
     event = AuditEvent.objects.get(action="session.started")
     assert event.actor == engineer.email

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -46,6 +48,9 @@ def test_the_preview_shows_what_each_candidate_takes_at_least(
     asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": criteria.pk}
     page = client.get("/sessions/new/preview/", asked).content.decode()
     assert '<span class="small soft">Takes at least ' in page
+    assert re.search(
+        r"At least, as the model&#x27;s latency is not known yet: \d+ s to make it .*s to measure it", page
+    )
 
 
 def test_the_preview_says_that_the_budget_is_too_small(engineer: User, version: ModelVersion, dataset: DataSet) -> None:

@@ -167,6 +167,14 @@ class Constraints(Value):
         """Whether each group or class has a limit, so that every example is needed."""
         return self.group_limit is not None or self.max_class_drop_points is not None
 
+    def decided_early(self, *, several_outputs: bool) -> bool:
+        """Whether clear evidence on the metric may end an evaluation. With a limit on groups, classes, further metrics
+        or outputs, every example is used. Limits must be resolved."""
+        limited = self.drop_limit is not None or self.max_metric_drop_relative is not None
+        outputs = several_outputs and self.max_output_deviation is not None
+        further = self.metric_limits or self.output_limits
+        return limited and not self.limits_parts and not further and not outputs
+
 
 class Target(Value):
     """Where the artifact will run. Every latency of the session is measured on it."""

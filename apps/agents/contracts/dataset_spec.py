@@ -110,6 +110,18 @@ METRICS: dict[Metric, MetricSpec] = {
     )
 }
 
+COUNTING = frozenset(
+    {
+        Metric.TOP1,
+        Metric.TOP5,
+        Metric.AGREEMENT,
+        Metric.ACCURACY,
+        Metric.ACCURACY_PER_CHARACTER,
+        Metric.LAST_WORD,
+    }
+)
+"""The metrics that count examples which are right. Only these have an interval that allows for several looks."""
+
 TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),
     Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),

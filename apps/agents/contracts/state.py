@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from apps.agents.contracts.chain import MODEL, Application, Chain, from_joined_title, title_of
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.experience import Expected, Learned
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.forecast import Forecast
@@ -427,6 +428,8 @@ class SessionState(Value):
     edits: PlanEdits = PlanEdits()
     """A member's edits of the plan."""
     dataset: DatasetSummary
+    metric: Metric | None = None
+    """The data set's primary metric; `None` if it is not known."""
     seed: int
     steps: tuple[StepRecord, ...] = ()
     worked_s: float = 0.0

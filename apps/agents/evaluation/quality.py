@@ -89,13 +89,8 @@ class Question:
 
     @property
     def ends_early(self) -> bool:
-        """Whether clear evidence on the metric ends the run. With a limit on groups, classes, further metrics or
-        outputs, every example is used."""
-        limits = self.criteria.constraints
-        limited = limits.drop_limit is not None or limits.max_metric_drop_relative is not None
-        outputs = self.several_outputs and limits.max_output_deviation is not None
-        further = limits.metric_limits or limits.output_limits
-        return limited and not limits.limits_parts and not further and not outputs
+        """Whether clear evidence on the metric ends the run."""
+        return self.criteria.constraints.decided_early(several_outputs=self.several_outputs)
 
     @property
     def sharing(self) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apps.agents.contracts.dataset_spec import part_sizes
+from apps.agents.contracts.criteria import Constraints
+from apps.agents.contracts.dataset_spec import COUNTING, Metric, part_sizes
 from apps.agents.contracts.phrasing import difference, difference_unit, listed, with_unit
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -31,6 +32,12 @@ def saves_time(analysis: AnalysisReport, dataset: DatasetSummary) -> bool:
     each_s = latency.p50_ms / 1000 / max(1, latency.batch_size)
     examples = part_sizes(dataset.examples).choosing
     return examples >= FEWEST_EXAMPLES and examples * each_s >= SAVES_FROM_S
+
+
+def can_rule_out(metric: Metric | None, limits: Constraints, outputs: int) -> bool:
+    """Whether a portion can rule a candidate out of a model with so many `outputs`: by a metric that counts what is
+    right, and limits on nothing else. Otherwise the evaluation uses all examples at once."""
+    return (metric is None or metric in COUNTING) and limits.decided_early(several_outputs=outputs > 1)
 
 
 def ranking_in_words(candidate: str, parameters: Mapping[str, Any]) -> str:

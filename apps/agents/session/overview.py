@@ -31,7 +31,7 @@ from apps.agents.planning.minutes import Minutes
 from apps.agents.session.candidates import Trial, read_trials
 from apps.agents.session.earlier import judged_before, with_measured
 from apps.agents.session.finalists import Finals, contenders
-from apps.agents.session.halving import saves_time
+from apps.agents.session.halving import can_rule_out, saves_time
 from apps.agents.session.reading import Reading
 from apps.agents.session.refined import Refined, RefinedCandidates, refinements
 from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
@@ -222,7 +222,8 @@ class Overview:
     @property
     def ranked_with(self) -> dict[str, Any]:
         """Parameters of every evaluation on the validation part."""
-        portions = saves_time(self.analysis, self.state.dataset)
+        limits, outputs = self.state.criteria.constraints, len(self.analysis.model.outputs)
+        portions = saves_time(self.analysis, self.state.dataset) and can_rule_out(self.state.metric, limits, outputs)
         return {"part": Part.CHOOSING.value, **({"in_portions": True} if portions else {})}
 
     @cached_property

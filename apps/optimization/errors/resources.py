@@ -17,12 +17,12 @@ class TechniqueUnavailable(UserError):
 
 class TechniqueDisabled(UserError):
     code = "session.technique_disabled"
-    sentence = _("The operators have switched {technique} off. Remove it from the allowed techniques.")
+    sentence = _("The operators have switched {technique} off. Remove it from the criteria.")
 
 
 class TechniquePaused(UserError):
     code = "session.technique_paused"
-    sentence = _("{why} Until then, remove it from the allowed techniques.")
+    sentence = _("{why} Until then, remove it from the criteria.")
 
 
 class AcceleratorUnavailable(UserError):

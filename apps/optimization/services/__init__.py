@@ -7,7 +7,7 @@ from apps.optimization.services.card import card_text
 from apps.optimization.services.comments import comment_delete, comment_edit, comment_write, require_own_comment
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
-from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
+from apps.optimization.services.continuing import check_continuable, continuation_checked, earlier_of, session_continue
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.layers import SessionLayers, session_layers
@@ -64,6 +64,7 @@ __all__ = [
     "comment_delete",
     "comment_edit",
     "comment_write",
+    "continuation_checked",
     "decision_step",
     "decisions_of",
     "default_template",

@@ -19,7 +19,8 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization import breakers
 from apps.optimization.errors.criteria import UnknownResolution
 from apps.optimization.errors.starting import DataSetNotReady, SessionContradictory, VersionNotReady
-from apps.optimization.models import AnalysisReport, Worker
+from apps.optimization.memory import Recollection
+from apps.optimization.models import AnalysisReport, PipelineSettings, Worker
 from apps.optimization.services.foresight import earlier_evaluations
 from apps.optimization.services.students import why_not_ready
 
@@ -45,14 +46,17 @@ def checked(
     student: ModelVersion | None = None,
     resolutions: Sequence[str] = (),
     precedence: Precedence | None = None,
+    recollection: Recollection | None = None,
 ) -> CriteriaCheck:
     """The conflicts of `criteria` once the resolutions with these ids are applied, in whatever order they are proposed.
 
-    `version` and `dataset` must be ready if given. Raises `UnknownResolution`.
+    `version` and `dataset` must be ready if given. `recollection` is theirs, if the caller reads the history as well.
+    Raises `UnknownResolution`.
     """
+    recollection = recollection or Recollection(version, dataset)
     applied: list[Resolution] = []
     pending = list(dict.fromkeys(resolutions))
-    found = conflicts_of(criteria, known_of(criteria, version, dataset, student, precedence))
+    found = conflicts_of(criteria, known_of(criteria, version, dataset, student, precedence, recollection))
     while pending:
         resolution = next((one for name in pending if (one := resolution_of(found, name))), None)
         if resolution is None:
@@ -60,7 +64,7 @@ def checked(
         pending.remove(resolution.id)
         applied.append(resolution)
         criteria = resolved(criteria, resolution)
-        found = conflicts_of(criteria, known_of(criteria, version, dataset, student, precedence))
+        found = conflicts_of(criteria, known_of(criteria, version, dataset, student, precedence, recollection))
     return CriteriaCheck(
         criteria=criteria, applied=tuple(applied), contradictory=bool(contradictions(found)), conflicts=found
     )
@@ -95,12 +99,14 @@ def known_of(
     dataset: DataSet | None = None,
     student: ModelVersion | None = None,
     precedence: Precedence | None = None,
+    recollection: Recollection | None = None,
 ) -> Known:
     """What is known now. `version` and `dataset` must be ready if given."""
     spec = DatasetSpec.model_validate(dataset.spec) if dataset else None
     return Known(
         libraries=tuple(sorted(Worker.objects.alive().libraries())),
-        disabled=breakers.left_out(),
+        disabled=tuple(PipelineSettings.current().disabled_techniques),
+        paused=breakers.paused_techniques(),
         model=version.metadata.summary if version else None,
         student=student.metadata.summary if student else None,
         dataset=dataset.described if dataset else None,
@@ -108,6 +114,7 @@ def known_of(
         earlier=tuple(earlier_evaluations(version, dataset, spec)) if version and dataset and spec else (),
         latency_ms=_latency_ms(version, criteria) if version else None,
         precedence=precedence,
+        knowledge=(recollection or Recollection(version, dataset)).of(criteria),
     )
 
 

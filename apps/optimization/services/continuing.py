@@ -6,7 +6,7 @@ so every report says under which criteria it was decided, and an audit trail nev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -22,6 +22,7 @@ from apps.agents.session.steps import ANALYSE
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import taking_over, workers
+from apps.optimization.default_criteria import precedence
 from apps.optimization.errors.continuing import (
     ContinuedElsewhere,
     ContinuedOtherwise,
@@ -32,6 +33,7 @@ from apps.optimization.errors.continuing import (
 from apps.optimization.errors.lifecycle import SessionMoveRefused
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import Candidate, CriteriaSet, OptimizationSession
+from apps.optimization.services.conflicts import CriteriaCheck, checked_with_rows
 from apps.optimization.services.start import Continuation, session_start, wanted_criteria
 
 
@@ -43,12 +45,14 @@ def session_continue(
     criteria_set: CriteriaSet | None = None,
     criteria: Criteria | Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    resolutions: Sequence[str] = (),
     version: ModelVersion | int | None = None,
     dataset: DataSet | int | None = None,
     as_operator: bool = False,
 ) -> OptimizationSession:
     """Starts a session that continues a finished one with other criteria: `criteria_set`, `criteria`, or the ones of
-    `session`, with `overrides` applied. Model, data set, student, seed, target and edits of the plan stay.
+    `session`, with `overrides` and then the `resolutions` of conflicts applied (their ids). Model, data set, student,
+    seed, target, edits of the plan, and whether everything is made anew stay.
 
     The budget is that of both together. Raises `PermissionDenied`, `SessionMoveRefused` while `session` runs,
     `ContinuedOtherwise` for another `version` or `dataset`, `ContinuedElsewhere` for another target,
@@ -63,23 +67,44 @@ def session_continue(
     given = row.criteria_body if criteria is None and criteria_set is None else criteria
     spec = DatasetSpec.model_validate(row.dataset.spec)
     wanted = for_task(wanted_criteria(criteria_set, given, overrides), spec)
-    _check_criteria(row, wanted)
+    named = criteria_set if not overrides else None
+    settled = continuation_checked(row, user, wanted, resolutions, named).criteria if resolutions else wanted
+    _check_criteria(row, settled)
     made = session_start(
         user=user,
         version=row.version,
         student=row.student,
         dataset=row.dataset,
-        criteria_set=criteria_set if not overrides else None,
+        criteria_set=named,
         criteria=wanted,
+        resolutions=resolutions,
         seed=row.seed,
         edits=row.edits,
-        continuation=Continuation(row, earlier_of(row, wanted)),
+        continuation=Continuation(row, earlier_of(row, settled)),
+        make_anew=row.make_anew,
         start_anyway=True,
         as_operator=as_operator,
     )
     reason = f"Continued by the session {made.pk} with other criteria."
     trail.record("session.continued", actor=user, session=row, subject=str(made.pk), reason=reason)
     return made
+
+
+def continuation_checked(
+    session: OptimizationSession,
+    user: User,
+    criteria: Criteria,
+    resolutions: Sequence[str] = (),
+    criteria_set: CriteriaSet | None = None,
+) -> CriteriaCheck:
+    """The conflicts of `criteria` in a session that continues `session`, once these resolutions are applied.
+
+    Raises `VersionNotReady`, `DataSetNotReady`, `UnknownResolution`.
+    """
+    spec, rows = DatasetSpec.model_validate(session.dataset.spec), (session.version, session.dataset, session.student)
+    overrules = precedence(criteria_set, user, session.team)
+    check = checked_with_rows(for_task(criteria, spec), *rows, resolutions, overrules)
+    return check.model_copy(update={"criteria": for_task(check.criteria, spec)})
 
 
 def _check_same(

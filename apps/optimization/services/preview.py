@@ -17,7 +17,6 @@ from apps.agents.contracts.values import Value
 from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
-from apps.agents.planning.conflicts.reach import NAMES_NEAREST
 from apps.agents.planning.conflicts.values import Conflict, Precedence, Resolution
 from apps.agents.planning.edit_checks import WrongEdit
 from apps.agents.techniques.catalogue import (
@@ -30,6 +29,7 @@ from apps.agents.techniques.catalogue import (
 from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import breakers
+from apps.optimization.memory import Recollection
 from apps.optimization.models import PipelineSettings, Worker
 from apps.optimization.services.conflicts import checked
 from apps.optimization.services.edits import AnalysedLayers, layers_of, parse_edits, wrong_edits_of
@@ -110,7 +110,8 @@ def session_preview(
     chosen = parse_edits(edits)
     wanted = wanted_criteria(None, criteria)
     check_rows(version, dataset, student=student)
-    sound = checked(wanted, version, dataset, student, resolutions, precedence)
+    recollection = Recollection(version, dataset)
+    sound = checked(wanted, version, dataset, student, resolutions, precedence, recollection)
     wanted = sound.criteria
     check(version, dataset, wanted, student=student)
     taught = student.metadata.summary if student else None
@@ -126,7 +127,7 @@ def session_preview(
     judged = [_compatibility(spec, paused.get(spec.name) or obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=_said_once(plan_of(version, dataset, wanted, student, chosen), sound.conflicts),
+        plan=_said_once(plan_of(version, dataset, wanted, student, chosen, recollection), sound.conflicts),
         criteria=wanted,
         conflicts=sound.conflicts,
         applied=sound.applied,
@@ -144,7 +145,7 @@ def session_preview(
 def _said_once(plan: Plan, conflicts: Sequence[Conflict]) -> Plan:
     """The plan whose summary does not repeat the nearest point that a conflict names already."""
     nearest = plan.nearest
-    if nearest is None or not any(one.code in NAMES_NEAREST for one in conflicts):
+    if nearest is None or not any(nearest.nearest_in_words in one.message for one in conflicts):
         return plan
     return plan.model_copy(update={"summary": plan.summary.replace(nearest.sentence, "").strip()})
 

@@ -23,10 +23,9 @@ from apps.agents.planning.availability import with_pauses
 from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.agents.techniques.compatibility import format_label
-from apps.agents.techniques.knowledge.tables import Knowledge
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import breakers, events, memory, messages
+from apps.optimization import breakers, events, messages
 from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.devices import framework_of
@@ -39,6 +38,7 @@ from apps.optimization.errors.resources import (
     TechniqueUnavailable,
 )
 from apps.optimization.errors.starting import DataSetNotReady, NothingToTry, SizeUncounted, TeamsDiffer, VersionNotReady
+from apps.optimization.memory import Recollection
 from apps.optimization.messages import RUN_STEP_ON_GPU
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
 from apps.optimization.room import room_for
@@ -83,28 +83,28 @@ def session_start(
 ) -> OptimizationSession:
     """Starts to optimize `version`, measured on `dataset`, for the page, the API and the command alike.
 
-    `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
-    `criteria_set` or `criteria`, or else the default, with `overrides` and then the `resolutions` of conflicts applied
-    (their ids); `edits` are what the member changed about the plan. The session keeps a copy of both. With `make_anew`,
-    it takes no artifact from another session. `continuation` is what `session_continue` gives. Without `seed`, a random
-    one is drawn. Raises `PermissionDenied` below engineer, the errors of `check`, `UnknownResolution`,
-    `SessionContradictory`, `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`, `NothingToTry`.
+    `student` is another model of the team, trained with `version` as its teacher. The criteria are `criteria_set` or
+    `criteria`, or else the default, with `overrides` and then the `resolutions` of conflicts applied (their ids);
+    `edits` are what the member changed about the plan. The session keeps a copy of both. With `make_anew`, it takes no
+    artifact from another session. `continuation` is what `session_continue` gives. Without `seed`, one is drawn.
+    Raises `PermissionDenied` below engineer, the errors of `check`, `UnknownResolution`, `SessionContradictory`,
+    `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`, `NothingToTry`.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     given = wanted_criteria(criteria_set, criteria, overrides)
-    judged = _sound(version, dataset, given, criteria_set, student, resolutions, user)
-    wanted = for_task(judged.criteria, DatasetSpec.model_validate(dataset.spec))
+    recollection = Recollection(version, dataset)
+    judged = _sound(version, dataset, given, criteria_set, student, resolutions, user, recollection)
     chosen = parse_edits(edits)
-    _check_plan(version, dataset, wanted, student, chosen, start_anyway)
+    _check_plan(version, dataset, judged.criteria, student, chosen, start_anyway, recollection)
     session = OptimizationSession(
         team=version.model.team,
         version=version,
         student=student,
         dataset=dataset,
         criteria_set=criteria_set,
-        criteria_body=wanted.model_dump(mode="json"),
+        criteria_body=judged.criteria.model_dump(mode="json"),
         edits_body=chosen.model_dump(mode="json") if chosen.count else {},
         seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
         retry_of=retry_of,
@@ -122,10 +122,14 @@ def _check_plan(
     student: ModelVersion | None,
     edits: PlanEdits,
     start_anyway: bool,
+    recollection: Recollection,
 ) -> None:
     """Raises `PlanEditsInvalid`, and, without `start_anyway`, `NothingToTry` if the preview has no candidate."""
     check_edits(edits, version, dataset, criteria, student)
-    if not start_anyway and not (plan := plan_of(version, dataset, criteria, student, edits)).candidates:
+    if start_anyway:
+        return
+    plan = plan_of(version, dataset, criteria, student, edits, recollection)
+    if not plan.candidates:
         raise NothingToTry(field="start_anyway", summary=plan.summary)
 
 
@@ -149,15 +153,18 @@ def _sound(
     student: ModelVersion | None,
     resolutions: Sequence[str],
     user: User,
+    recollection: Recollection,
 ) -> CriteriaCheck:
-    """The criteria with the resolutions applied. Raises what `check` does, `UnknownResolution` and
-    `SessionContradictory`.
+    """The criteria with the resolutions applied, as they hold for the data set's metric. Raises what `check` does,
+    `UnknownResolution` and `SessionContradictory`.
     """
     check_rows(version, dataset, criteria_set, student)
-    judged = checked(wanted, version, dataset, student, resolutions, precedence(criteria_set, user, version.model.team))
+    overrules = precedence(criteria_set, user, version.model.team)
+    judged = checked(wanted, version, dataset, student, resolutions, overrules, recollection)
     check(version, dataset, judged.criteria, criteria_set, student)
     require_sound(judged)
-    return judged
+    held = for_task(judged.criteria, DatasetSpec.model_validate(dataset.spec))
+    return judged.model_copy(update={"criteria": held})
 
 
 def _record(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> None:
@@ -248,13 +255,14 @@ def plan_of(
     criteria: Criteria,
     student: ModelVersion | None = None,
     edits: PlanEdits = NO_EDITS,
+    recollection: Recollection | None = None,
 ) -> Plan:
     """What a session would try with these edits, as far as that is known before the analysis."""
     criteria = for_task(criteria, DatasetSpec.model_validate(dataset.spec))
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled, paused = breakers.left_out(), breakers.paused_techniques()
     taught = student.metadata.summary if student else None
-    knowledge = Knowledge(learned=memory.recalled_for_preview(version, dataset, criteria))
+    knowledge = (recollection or Recollection(version, dataset)).of(criteria)
     summary, room = version.metadata.summary, room_for(criteria.target.device)
     plan = plan_preview(summary, dataset.described, criteria, libraries, disabled, taught, edits, knowledge, room)
     return with_pauses(plan, paused)
@@ -286,13 +294,15 @@ def _check_techniques(criteria: Criteria) -> None:
     """
     off, paused = set(PipelineSettings.current().disabled_techniques), breakers.paused_techniques()
     installed = Worker.objects.alive().libraries()
-    for name in criteria.allowed_techniques or ():
+    allowed = [("allowed_techniques", name) for name in criteria.allowed_techniques or ()]
+    required = [("required_techniques", name) for name in criteria.required_techniques]
+    for field, name in (*allowed, *required):
         if name in off:
-            raise TechniqueDisabled(field="allowed_techniques", technique=name)
+            raise TechniqueDisabled(field=field, technique=name)
         if name in paused:
-            raise TechniquePaused(field="allowed_techniques", why=paused[name])
+            raise TechniquePaused(field=field, why=paused[name])
         if installed and (missing := missing_libraries(catalogue()[name], installed)):
-            raise TechniqueUnavailable(field="allowed_techniques", technique=name, libraries=" and ".join(missing))
+            raise TechniqueUnavailable(field=field, technique=name, libraries=" and ".join(missing))
 
 
 def _check_device(version: ModelVersion, device: Device) -> None:

@@ -27,7 +27,7 @@ from apps.agents.evaluation.decidability import round_up
 from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.session import headline
 from apps.optimization import localized as written
-from apps.optimization import tiles
+from apps.optimization import resolution_titles, tiles
 from apps.optimization.localized import column_number, from_to, localized
 
 register = template.Library()
@@ -346,6 +346,12 @@ def tone(status: str) -> str:
 def translated(word: str) -> str:
     """A word of the agents (`vocabulary`) in the page's language; a word that no catalogue has stays as it is."""
     return _(str(word))
+
+
+@register.filter
+def resolution_title(title: str) -> str:
+    """What a resolution does, in the page's language."""
+    return resolution_titles.in_language(title)
 
 
 @register.filter

@@ -134,6 +134,7 @@ def _asked_before(asked: OptimizationSession | SessionTemplate, keep: Sequence[s
         "dataset": asked.dataset_id,
         "student": asked.student_id,
         "criteria_set": asked.criteria_set_id,
+        "make_anew": asked.make_anew,
         **({"edits": edits.model_dump_json()} if edits.count else {}),
     }
 
@@ -148,7 +149,7 @@ def _first_form(request: MemberRequest, team: Team, template: SessionTemplate | 
         start |= _asked_before(earlier, request.GET.getlist("keep"))
     elif template is not None:
         newest = services.newest_ready(template.model)
-        start |= {"version": newest and newest.pk, "make_anew": template.make_anew}
+        start |= {"version": newest and newest.pk}
         start |= _asked_before(template, ()) | request.GET.dict()
     else:
         start |= request.GET.dict()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria
+from apps.agents.contracts.dataset_spec import COUNTING, Metric
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.contracts.state import StepKind
+from apps.agents.contracts.state import SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.agents.evaluation.quality import Question
 from apps.agents.evaluation.selection import judge
 from apps.agents.measuring.statistics.group_sequential import shares_for
-from apps.agents.session.halving import FEWEST_EXAMPLES, in_words, saves_time
+from apps.agents.session.halving import FEWEST_EXAMPLES, can_rule_out, in_words, ranking_in_words, saves_time
+from apps.agents.session.overview import Overview
+from apps.agents.session.steps import ANALYSE
+from apps.agents.techniques.catalogue import catalogue
 from tests.agents.inmemory import DATASET, InMemoryPipeline, Truth, World, evaluation, resnet
 
 MANY = DATASET.model_copy(update={"examples": 10_000})
@@ -44,6 +51,43 @@ def test_every_candidate_of_a_slow_model_is_ranked_in_portions_and_judged_as_eve
     assert ranked
     assert all(one.parameters["in_portions"] for one in ranked)
     assert all("in_portions" not in one.parameters for one in asked if one not in ranked)
+
+
+@pytest.mark.parametrize(
+    ("metric", "limits", "outputs", "portions"),
+    [
+        (Metric.TOP1, {}, 1, True),
+        (Metric.TOP1, {}, 2, False),
+        (Metric.TOP1, {"max_output_deviation": None}, 2, True),
+        (Metric.MACRO_F1, {}, 1, False),
+        (Metric.MAE, {}, 1, False),
+        (Metric.TOP1, {"max_class_drop_points": 1.0}, 1, False),
+        (Metric.TOP1, {"max_group_drop_points": 1.0}, 1, False),
+        (Metric.TOP1, {"metric_limits": {"macro_f1": 1.0}}, 1, False),
+        (Metric.TOP1, {"max_metric_drop_points": None}, 1, False),
+    ],
+)
+def test_portions_are_promised_only_where_the_evaluation_looks_at_them(
+    metric: Metric, limits: dict[str, Any], outputs: int, portions: bool
+):
+    constraints = Constraints.model_validate({"max_metric_drop_points": 1.0, **limits})
+    assert can_rule_out(metric, constraints, outputs) is portions
+    question = Question(Criteria(constraints=constraints), Part.CHOOSING, in_portions=True, several_outputs=outputs > 1)
+    assert (len(question.shares(10_000)) > 1 and metric in COUNTING) is portions
+
+    known = resnet(latency_ms=10.0)
+    state = SessionState(criteria=question.criteria, model=known.model, dataset=MANY, metric=metric, seed=7)
+    analysis = known.analysis.model_copy(
+        update={"model": known.model.model_copy(update={"outputs": known.model.outputs * outputs})}
+    )
+    analysed = StepRecord(
+        request=StepRequest(key=ANALYSE, kind=StepKind.ANALYSE, queue="cpu", reason=""),
+        status=Status.COMPLETED,
+        result=analysis.model_dump(mode="json"),
+    )
+    told = Overview(state.model_copy(update={"steps": (analysed,)}), catalogue()).ranked_with
+    assert ("in_portions" in told) is portions
+    assert ("growing portions" in ranking_in_words("c01", told)) is portions
 
 
 def report(drop: float, looks: tuple[int, ...], examples: int) -> EvaluationReport:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
-from apps.agents.contracts.phrasing import number_of_bytes
+from apps.agents.contracts.phrasing import listed, number_of_bytes
 from apps.agents.contracts.reports.slack import Foreseen
 from apps.agents.contracts.state import CandidateRecord, Plan
+from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.planning.bases import bases_of_model
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
@@ -23,8 +24,6 @@ from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.variants import variants_of
 
 SIZE_LIMITS = frozenset({"min_size_reduction", "max_size_bytes"})
-NAMES_NEAREST = frozenset({"size_out_of_reach", "speed_out_of_reach"})
-"""Codes of the conflicts whose messages name the nearest point."""
 
 
 def size_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
@@ -75,6 +74,34 @@ def speed_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
         f"The model has to be at least {ratio:.3g}× as fast, but no permitted technique is predicted to come near. "
         f"{'' if told else f'{nearest.nearest_in_words} '}Speeds are estimates before the analysis."
     )
+
+
+def memory_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """The model may take less memory than its weights alone need in the smallest form that permitted techniques make.
+
+    A runtime holds the weights at least once, in the number types of the file or in wider ones.
+    """
+    limit, held = criteria.constraints.max_memory_bytes, _held_bytes(known)
+    counted = criteria.model_copy(update={"counted_size": CountedSize.FILE})
+    if limit is None or not held or (plan := _free(counted, known, Objective.SIZE)) is None or _exports(plan, known):
+        return
+    smallest = max(plan.candidates, key=_size_ratio, default=None)
+    ratio = max(1.0, _size_ratio(smallest)) if smallest else 1.0
+    if held / (ratio * SIZE_SURPRISE) <= limit:
+        return
+    building = Conflicting("memory_out_of_reach", Severity.WARNING, "constraints.max_memory_bytes")
+    building.resolved("remove", "Remove the limit on the memory", constraints={"max_memory_bytes": None})
+    _permit_better(building, counted, known, Objective.SIZE, held / limit / SIZE_SURPRISE)
+    form = f"even as {smallest.title}, the smallest that is predicted," if smallest and ratio > 1.0 else "as they are,"
+    yield building.says(
+        f"The model may take at most {number_of_bytes(limit)} of memory, but {form} its weights alone need "
+        f"{number_of_bytes(held / ratio)}. Allow more memory, or permit techniques that make the model smaller."
+    )
+
+
+def _held_bytes(known: Known) -> float:
+    """What the weights of the original take in memory; 0 if their types are not known."""
+    return 0.0 if known.model is None else min(weight_bytes(known.model), known.model.size_bytes)
 
 
 def nothing_planned(criteria: Criteria, known: Known) -> Iterator[Conflict]:
@@ -231,5 +258,5 @@ def _permit_better(building: Conflicting, criteria: Criteria, known: Known, obje
         "forbidden_techniques": [name for name in criteria.forbidden_techniques if name not in names],
         "allowed_techniques": None if allowed is None else [*dict.fromkeys((*allowed, *names))],
     }
-    labels = " and ".join(dict.fromkeys(known.label(name) for name in names))
+    labels = listed(list(dict.fromkeys(known.label(name) for name in names)))
     building.resolved("permit", f"Permit {labels} as well (predicted: {reached:.2f} times)", **patch)

@@ -20,6 +20,15 @@ def switched_off(criteria: Criteria, known: Known) -> Iterator[Conflict]:
             )
 
 
+def paused(criteria: Criteria, known: Known) -> Iterator[Conflict]:
+    """A technique that is paused because it keeps failing. It can be asked for again after the pause."""
+    for spec in _asked_for(criteria, known):
+        if spec.name in known.paused and spec.name not in known.disabled:
+            yield _without(criteria, spec, "technique_paused").says(
+                f"{known.paused[spec.name]} Do without it, or wait until then."
+            )
+
+
 def not_installed(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     """A technique whose libraries no live worker has."""
     for spec in _asked_for(criteria, known):

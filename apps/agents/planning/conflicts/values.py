@@ -18,6 +18,7 @@ from apps.agents.evaluation.decidability import Earlier
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.compatibility import exporter_for, in_reach
+from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 
 
 class Severity(StrEnum):
@@ -70,7 +71,9 @@ class Known:
     libraries: tuple[str, ...] = ()
     """The distributions of the live workers; empty if no worker is alive."""
     disabled: tuple[str, ...] = ()
-    """Techniques that are switched off on the installation."""
+    """Techniques that the operators have switched off on the installation."""
+    paused: Mapping[str, str] = field(default_factory=dict)
+    """Techniques that are paused because they keep failing, each with a sentence: why, and when it is tried again."""
     model: ModelSummary | None = None
     student: ModelSummary | None = None
     dataset: DatasetSummary | None = None
@@ -80,10 +83,17 @@ class Known:
     """Earlier evaluations of the model on the data set."""
     latency_ms: float | None = None
     """The original's latency on the criteria's target, as an earlier session measured it."""
+    knowledge: Knowledge = TABLES
+    """What predictions are based on: the tables, and how the team's history moves them."""
     precedence: Precedence | None = None
     """Set if the criteria are the member's own default, and the team's default is another one."""
     _plans: dict[str, Plan] = field(default_factory=dict, repr=False, compare=False)
     """The plans so far, by the criteria as JSON: several rules read the same ones."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The techniques that no plan may use now: switched off, or paused."""
+        return (*self.disabled, *self.paused)
 
     def plan(self, criteria: Criteria) -> Plan | None:
         """What a session with `criteria` would try; `None` without a model and a data set."""
@@ -92,8 +102,8 @@ class Known:
         criteria = for_task(criteria, self.spec) if self.spec else criteria
         key = criteria.model_dump_json()
         if key not in self._plans:
-            self._plans[key] = PlanningAgent(self.specs).preview(
-                self.model, self.dataset, criteria, self.libraries, self.disabled, self.student
+            self._plans[key] = PlanningAgent(self.specs, self.knowledge).preview(
+                self.model, self.dataset, criteria, self.libraries, self.left_out, self.student
             )
         return self._plans[key]
 
@@ -103,13 +113,13 @@ class Known:
         return spec.label if spec else technique
 
     def permitted(self, criteria: Criteria) -> tuple[TechniqueSpec, ...]:
-        """The techniques that the criteria permit, for their device, not switched off, and in reach of the model."""
+        """The techniques that the criteria permit, for their device, not left out, and in reach of the model."""
         return tuple(
             spec
             for spec in self.specs.values()
             if criteria.permits(spec.name)
             and criteria.target.device in spec.devices
-            and spec.name not in self.disabled
+            and spec.name not in self.left_out
             and (self.model is None or in_reach(spec, self.model))
         )
 
