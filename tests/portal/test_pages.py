@@ -24,6 +24,7 @@ from apps.optimization import live
 from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
 from apps.optimization.services import preview
+from apps.optimization.views import dashboard
 from tests.optimization import material
 from tests.portal import world
 from tests.portal.world import World
@@ -52,6 +53,16 @@ def as_in_other_team(client: Client, person: User) -> Team:
     return other
 
 
+def as_before(session: OptimizationSession, *, hours: int, **changed: Any) -> OptimizationSession:
+    """A session that ended like `session`, so many hours before it, but for what is `changed`."""
+    older = OptimizationSession.objects.get(pk=session.pk)
+    older.pk, older.finished_at = uuid4(), session.finished_at - timedelta(hours=hours)
+    for name, value in changed.items():
+        setattr(older, name, value)
+    older.save(force_insert=True)
+    return older
+
+
 class TestDashboard:
     def test_an_improvement_nobody_promoted_needs_somebody(self, client: Client, everything: World, owner: User):
         html = text_of(client, owner, "optimization:dashboard")
@@ -60,13 +71,31 @@ class TestDashboard:
     def test_of_two_results_of_one_question_only_the_newer_does(
         self, client: Client, everything: World, owner: User
     ) -> None:
-        older = OptimizationSession.objects.get(pk=everything.session.pk)
-        older.pk, older.finished_at = uuid4(), everything.session.finished_at - timedelta(hours=1)
-        older.save(force_insert=True)
+        older = as_before(everything.session, hours=1)
         html = text_of(client, owner, "optimization:dashboard")
         assert f'id="promote-{everything.session.pk}"' in html
         assert f'id="promote-{older.pk}"' not in html
         assert f'id="report-{older.pk}"' in html, "it is among the finished ones"
+
+    def test_of_two_results_of_one_question_the_older_asks_nothing_once_the_newer_is_promoted(
+        self, client: Client, everything: World, owner: User
+    ) -> None:
+        older = as_before(everything.session, hours=1)
+        OptimizationSession.objects.filter(pk=everything.session.pk).update(result_version=everything.version)
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="promote-{older.pk}"' not in html
+        assert "Not promoted yet" not in html
+
+    def test_many_results_of_one_question_hide_no_other_question(
+        self, client: Client, everything: World, owner: User
+    ) -> None:
+        for hours in range(1, dashboard.RECENT + 1):
+            as_before(everything.session, hours=hours)
+        other = ModelVersion.objects.create(model=everything.model, number=2, blob=everything.version.blob)
+        oldest = as_before(everything.session, hours=dashboard.RECENT + 1, version=other)
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="promote-{oldest.pk}"' in html
+        assert html.count("Not promoted yet") == 2
 
     def test_a_cancelled_session_is_among_the_finished_ones(
         self, client: Client, everything: World, owner: User

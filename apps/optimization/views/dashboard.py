@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
-from apps.agents.contracts.state import UNDECIDED, Outcome, Status
+from apps.agents.contracts.state import UNDECIDED, Status
 from apps.models.approvals import may_decide
 from apps.models.models import AliasRequest, Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization import workers
@@ -51,7 +51,7 @@ def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, A
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
     active, more_active, now = _under_way(sessions)
-    to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
+    to_promote = lately.newest_improvements().filter(result_version=None).with_gains()
     finished = list(sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT])
     # A session has a model and a data set, so without one of its own nothing needs to be asked.
     has_sessions = bool(active or finished)
@@ -63,7 +63,7 @@ def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, A
         "courses": courses_of(active, now),
         "finished": finished,
         **_without_result(lately),
-        "to_promote": _newest_of_each(to_promote.order_by("-finished_at")[:RECENT]),
+        "to_promote": to_promote.order_by("-finished_at")[:RECENT],
         "refused_versions": versions.filter(**refused)[:RECENT],
         "refused_datasets": datasets.filter(**refused)[:RECENT],
         "approvals": _to_decide(request, team),
@@ -104,11 +104,3 @@ def _to_decide(request: MemberRequest, team: Team) -> list[AliasRequest]:
     waiting = AliasRequest.objects.visible_to(request.user).pending().filter(alias__model__team=team)
     rows = waiting.select_related("alias__model__team", "asked_by", "to_version")[:RECENT]
     return [row for row in rows if may_decide(row, request.user, request.membership)]
-
-
-def _newest_of_each(sessions: Iterable[OptimizationSession]) -> list[OptimizationSession]:
-    """One session per version and data set: the first. An older result of the same question needs no attention."""
-    newest: dict[tuple[int, int], OptimizationSession] = {}
-    for session in sessions:
-        newest.setdefault((session.version_id, session.dataset_id), session)
-    return list(newest.values())
