@@ -19,6 +19,8 @@ from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.contracts.state import CandidateStatus, Status
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.techniques.catalogue import BrokenTechnique
+from apps.audit import verification
+from apps.audit.models import AuditVerification
 from apps.models.models import ModelVersion
 from apps.optimization import live
 from apps.optimization.forms.criteria import CriteriaForm
@@ -124,6 +126,20 @@ class TestDashboard:
         html = text_of(client, viewer, "optimization:dashboard")
         assert 'id="first-steps"' in html
         assert 'id="first-model"' not in html
+
+
+class TestAuditTrail:
+    def test_the_page_says_whether_the_chain_is_whole(self, client: Client, everything: World, viewer: User) -> None:
+        assert "not verified yet" in text_of(client, viewer, "optimization:audit")
+        verification.verified()
+        assert '<span class="badge badge-ok">whole</span>' in text_of(client, viewer, "optimization:audit")
+        AuditVerification.objects.update(broken_at=1, reason="changed")
+        assert '<span class="badge badge-bad">broken</span>' in text_of(client, viewer, "optimization:audit")
+
+    def test_an_error_links_to_what_its_code_means(self, client: Client, everything: World, viewer: User) -> None:
+        OptimizationSession.objects.update(status=Status.FAILED, error="No.", error_code="session.nothing_to_promote")
+        html = text_of(client, viewer, "optimization:session-detail", everything.session.pk)
+        assert 'href="/docs/errors/#session.nothing_to_promote"' in html
 
 
 @pytest.mark.parametrize(
