@@ -267,6 +267,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:comment": world.comment.pk,
         "api:template": world.template.pk,
         "api:saved-filter": world.saved.pk,
+        "api:audit-chain": None,
         "api:audit": world.event.sequence,
         "notifications:follow": world.entry.pk,
         "notifications:channel": world.channel.pk,
@@ -324,6 +325,7 @@ VERBS = ("get", "post", "put", "patch", "delete")
 SAFE = ("get", "head", "options")
 OF_NO_ROW = (
     "api:api-root",
+    "api:audit-chain",
     "api:find",
     "api:compare",
     "api:default-criteria",

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.middleware import SESSION_KEY
-from apps.accounts.models import Membership, Role, Team, User
+from apps.accounts.models import Membership, Role, Team, TokenScope, User
+from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.contracts.state import CandidateStatus, Status
@@ -135,6 +136,14 @@ class TestAuditTrail:
         assert '<span class="badge badge-ok">whole</span>' in text_of(client, viewer, "optimization:audit")
         AuditVerification.objects.update(broken_at=1, reason="changed")
         assert '<span class="badge badge-bad">broken</span>' in text_of(client, viewer, "optimization:audit")
+
+    def test_so_does_the_api(self, everything: World, viewer: User) -> None:
+        program = Client(
+            headers={"Authorization": f"Bearer {create_token(viewer, name='ci', scope=TokenScope.READ, days=1)[1]}"}
+        )
+        assert program.get("/api/v1/audit/chain/").json() == {"whole": None, "verified_at": None}
+        verification.verified()
+        assert program.get("/api/v1/audit/chain/").json()["whole"] is True
 
     def test_an_error_links_to_what_its_code_means(self, client: Client, everything: World, viewer: User) -> None:
         OptimizationSession.objects.update(status=Status.FAILED, error="No.", error_code="session.nothing_to_promote")
