@@ -50,6 +50,12 @@ def documents() -> dict[str, Document]:
 
 
 @cache
+def coded() -> frozenset[str]:
+    """The codes of errors that the documentation explains."""
+    return frozenset(section.anchor for section in documents()["errors"].sections)
+
+
+@cache
 def attachments() -> dict[str, Path]:
     """The files that documents link to, by their path below `docs/`."""
     found = (path for path in folder().rglob("*") if path.suffix in ATTACHED)

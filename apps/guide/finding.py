@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from django.urls import reverse
+from django.utils.timezone import localtime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -108,7 +109,7 @@ def _sessions(user: User, wanted: list[str]) -> Iterator[Finding]:
     visible = OptimizationSession.objects.visible_to(user).select_related("version__model", "dataset")
     rows = SessionFilter({"search": " ".join(wanted)}, queryset=visible).qs.order_by("-created_at")
     for session in rows[:PER_KIND]:
-        began = f"{session.created_at:%Y-%m-%d}"
+        began = f"{localtime(session.created_at):%Y-%m-%d}"
         detail = gettext("{status}, on {dataset}, started {began}")
         words = detail.format(status=session.get_status_display(), dataset=session.dataset, began=began)
         yield Finding(str(session.version), words, session.get_absolute_url())

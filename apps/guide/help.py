@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import reverse
 
 CHAPTERS = {
+    "optimization:session-compare": "user-guide#measure-two-versions-in-turns",
     "optimization:session-new": "user-guide#set-the-criteria",
     "optimization:session-template": "user-guide#templates",
     "optimization:template": "user-guide#templates",
@@ -17,13 +18,20 @@ CHAPTERS = {
     "optimization:storage": "user-guide#storage-and-retention",
     "optimization:retention": "user-guide#storage-and-retention",
     "optimization:workers": "deployment#more-workers-more-machines",
+    "optimization:compare": "user-guide#compare",
+    "optimization:audit": "user-guide#audit-trail",
     "optimization:": "user-guide",
     "models:dataset": "user-guide#add-a-data-set",
+    "models:approval": "user-guide#members-and-service-accounts",
     "models:": "user-guide#upload-a-model",
     "notifications:": "notifications",
     "operations:": "monitoring#the-page-of-operators",
     "accounts:token": "api#a-token",
+    "accounts:team": "user-guide#members-and-service-accounts",
+    "accounts:service": "user-guide#members-and-service-accounts",
     "accounts:": "user-guide#log-in",
+    "account_": "user-guide#log-in",
+    "mfa_": "user-guide#log-in",
 }
 """By the beginning of a view's name, the most specific first: a document, and a heading's anchor where one fits."""
 

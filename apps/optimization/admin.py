@@ -30,6 +30,7 @@ from apps.optimization.models import (
     Candidate,
     CriteriaSet,
     DefaultCriteria,
+    Dismissal,
     EvaluationReport,
     Experience,
     KeptAnswers,
@@ -183,6 +184,21 @@ class ReportLinkAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("session__id", "created_by__email")
     list_select_related = ("session__version__model", "created_by")
     exclude = ("token_digest",)
+
+
+@admin.register(Dismissal)
+class DismissalAdmin(ReadOnly, admin.ModelAdmin):
+    """What members have taken off their dashboards."""
+
+    list_display = ("user", "session", "version", "dataset", "alias_request")
+    search_fields = ("user__email",)
+    list_select_related = (
+        "user",
+        "session__version__model",
+        "version__model",
+        "dataset",
+        "alias_request__alias__model",
+    )
 
 
 @admin.register(SessionTemplate)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, F, FloatField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 
-from apps.agents.contracts.state import ACTIVE, CandidateStatus, Status
+from apps.agents.contracts.state import ACTIVE, CandidateStatus, Outcome, Status
 from apps.models import clock
 from apps.visibility import Member, Row, TeamOwnedQuerySet
 
@@ -72,6 +72,16 @@ class SessionQuerySet(TeamOwnedQuerySet[Row]):
 
     def finished_before(self, moment: datetime) -> Self:
         return self.exclude(status__in=ACTIVE).filter(finished_at__lt=moment)
+
+    def newest_improvements(self) -> Self:
+        """Of the sessions that improved the same version on the same data set, the one that finished last: it answers
+        their question, so that the older results need no attention.
+        """
+        same = {"version": OuterRef("version"), "dataset": OuterRef("dataset"), "outcome": Outcome.IMPROVED}
+        later = Q(finished_at__gt=OuterRef("finished_at")) | Q(
+            finished_at=OuterRef("finished_at"), pk__gt=OuterRef("pk")
+        )
+        return self.filter(~Exists(self.model._default_manager.filter(later, **same)), outcome=Outcome.IMPROVED)
 
     def with_gains(self) -> Self:
         """Adds `speedup` and `size_ratio` of the selected candidate, `None` if there is none or they are not known.

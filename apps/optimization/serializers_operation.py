@@ -89,6 +89,13 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         return {"session": str(step.session_id), "key": step.key}
 
 
+class ChainSerializer(serializers.Serializer[Any]):
+    """Both are null before the first verification."""
+
+    whole = serializers.BooleanField(allow_null=True)
+    verified_at = serializers.DateTimeField(allow_null=True)
+
+
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
     """`number` counts the team's events without gaps. `sequence` counts the events of all teams, which
     share one chain.

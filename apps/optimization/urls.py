@@ -26,6 +26,7 @@ app_name = "optimization"
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("dismiss/<str:kind>/<str:pk>/", dashboard.dismiss, name="dismiss"),
     path("sessions/", sessions.history, name="session-list"),
     path("sessions/new/", sessions.new, name="session-new"),
     path("sessions/new/preview/", sessions.preview, name="session-preview"),

@@ -30,15 +30,38 @@ document.addEventListener("click", (event) => {
     control.setAttribute("aria-expanded", String(open));
   }
   if (control.dataset.action === "print") print();
-  if (control.dataset.action === "copy") {
-    navigator.clipboard.writeText(document.getElementById(control.dataset.target).textContent.trim());
-    control.textContent = document.body.dataset.copied;
-  }
-  if (control.dataset.action === "copy-link") {
-    navigator.clipboard.writeText(location.href);
-    control.textContent = document.body.dataset.copied;
-  }
+  if (control.dataset.action === "copy") copy(control, document.getElementById(control.dataset.target));
+  if (control.dataset.action === "copy-link") copy(control, null);
 });
+
+const SAID_MS = 3000;
+
+// Copies the text of `source`, or else the page's address. Without HTTPS browsers let no page do it: then the text is
+// selected for the reader to copy.
+async function copy(control, source) {
+  const text = source ? source.textContent.trim() : location.href;
+  try {
+    await navigator.clipboard.writeText(text);
+    say(control, document.body.dataset.copied);
+  } catch {
+    getSelection().selectAllChildren(source ?? written(text, control));
+    say(control, document.body.dataset.selected);
+  }
+}
+
+function written(text, control) {
+  const place = control.nextElementSibling?.matches("[data-written]") ? control.nextElementSibling : document.createElement("code");
+  place.dataset.written = "";
+  place.textContent = text;
+  control.after(place);
+  return place;
+}
+
+function say(control, sentence) {
+  control.dataset.label ??= control.textContent;
+  control.textContent = sentence;
+  setTimeout(() => (control.textContent = control.dataset.label), SAID_MS);
+}
 
 // Skipping to the content leaves the address as it is: a form sent from there would come back to the content's begin, and
 // not to what is wrong.

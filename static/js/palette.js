@@ -31,13 +31,35 @@ words.addEventListener("keydown", (event) => {
     choose(all[(chosen + step + all.length) % all.length]);
     event.preventDefault();
   }
-  if (event.key === "Enter" && chosen >= 0) {
-    event.preventDefault();
-    location.assign(all[chosen].href);
-  }
+  if (event.key === "Enter") enter(event, all[chosen]);
 });
 
-new MutationObserver(() => choose(options.querySelector("[role=option]"))).observe(options, { childList: true });
+// The options belong to the words that were asked for last. Enter waits until these are the ones that are typed.
+let asked = null;
+let shown = null;
+let entering = false;
+
+function enter(event, option) {
+  if (words.value === shown && !option) return; // the form opens the page of the search
+  event.preventDefault();
+  if (words.value === shown) return location.assign(option.href);
+  entering = true;
+  htmx.trigger(words, "palette");
+}
+
+words.addEventListener("input", () => (entering = false));
+words.addEventListener("htmx:beforeRequest", () => (asked = words.value));
+for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"])
+  words.addEventListener(failure, () => entering && words.form.submit());
+
+new MutationObserver(() => {
+  const first = options.querySelector("[role=option]");
+  shown = asked;
+  choose(first);
+  if (!entering || words.value !== shown) return;
+  entering = false;
+  if (palette.open) first ? location.assign(first.href) : words.form.submit();
+}).observe(options, { childList: true });
 
 palette.addEventListener("click", (event) => {
   if (event.target === palette) palette.close();

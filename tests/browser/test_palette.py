@@ -33,6 +33,15 @@ def test_a_model_is_opened_by_keyboard_alone(logged_in: Chrome, portal: Portal) 
     until(browser, f"location.pathname === '{aim}'")
 
 
+def test_enter_waits_for_what_the_typed_words_find(logged_in: Chrome, portal: Portal) -> None:
+    browser = logged_in
+    browser.get(f"{portal.url}/workers/")
+    open_palette(browser)
+    press(browser, "fashion resnet", Keys.ENTER)
+    until(browser, "location.pathname !== '/workers/'")
+    assert browser.execute_script("return location.pathname").startswith("/models/")
+
+
 def test_a_page_is_opened_by_mouse_alone(logged_in: Chrome, portal: Portal) -> None:
     browser = logged_in
     browser.get(f"{portal.url}/workers/")

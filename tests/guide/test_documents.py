@@ -14,7 +14,9 @@ from apps.accounts.models import User
 from apps.guide.documents import attachments, documents, folder, topics
 from apps.guide.help import CHAPTERS, help_address
 from apps.guide.markdown import html, parsed, sections
+from apps.guide.templatetags.guide import error_code
 from lathe.management.commands.errors import catalogue
+from tests.portal.test_access import PAGE_DOORS
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +93,37 @@ def test_an_error_page_links_to_its_code(client: Client, db: None) -> None:
 def test_help_leads_to_a_chapter(chapter: str) -> None:
     name, _, anchor = chapter.partition("#")
     assert not anchor or anchor in ids(documents()[name].body)
+
+
+@pytest.mark.parametrize(
+    ("page", "chapter"),
+    [
+        ("optimization:compare", "user-guide/#compare"),
+        ("optimization:audit", "user-guide/#audit-trail"),
+        ("optimization:session-compare", "user-guide/#measure-two-versions-in-turns"),
+        ("models:approval-list", "user-guide/#members-and-service-accounts"),
+        ("accounts:team", "user-guide/#members-and-service-accounts"),
+        ("accounts:service-accounts", "user-guide/#members-and-service-accounts"),
+        ("accounts:logins", "user-guide/#log-in"),
+        ("mfa_index", "user-guide/#log-in"),
+        ("account_change_password", "user-guide/#log-in"),
+    ],
+)
+def test_help_leads_to_the_chapter_about_the_page(page: str, chapter: str) -> None:
+    assert help_address(page) == f"/docs/{chapter}"
+
+
+def test_every_page_has_its_help() -> None:
+    """Of the pages in the table of who may enter, those of the documentation itself have none."""
+    without = {name for name in PAGE_DOORS if not help_address(name)}
+    assert {name.partition(":")[0] for name in without} == {"guide"}
+
+
+@pytest.mark.parametrize(("code", "linked"), [(NoTeam.code, True), ("no.such_code", False), ("<b>", False)])
+def test_a_code_links_to_what_it_means(code: str, linked: bool) -> None:
+    html = error_code(code)
+    assert (f'href="/docs/errors/#{code}"' in html) is linked
+    assert "<b>" not in html
 
 
 def test_a_page_has_a_link_to_its_help(client: Client, viewer: User) -> None:

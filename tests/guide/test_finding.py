@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts import services
 from apps.accounts.models import Team, TokenScope, User
 from apps.guide.finding import PAGES, find
+from apps.optimization.models import OptimizationSession
 from tests.portal import world
 from tests.portal.world import World
 
@@ -28,6 +32,13 @@ def test_rows_are_found_by_parts_of_their_names(everything: World, viewer: User)
     assert found(viewer, "images test")["Data sets"] == ["test images"]
     assert found(viewer, "resnet images")["Sessions"] == ["resnet v1"]
     assert found(viewer, "our")["Criteria"] == ["ours"]
+
+
+def test_the_day_of_a_session_is_that_of_the_member(everything: World, viewer: User) -> None:
+    OptimizationSession.objects.update(created_at=datetime(2026, 3, 1, 23, 30, tzinfo=UTC))
+    with timezone.override("Asia/Tokyo"):
+        [sessions] = [kind for kind in find(viewer, "resnet images") if kind.name == "Sessions"]
+    assert "started 2026-03-02" in sessions.findings[0].detail
 
 
 def test_every_word_must_occur(everything: World, viewer: User) -> None:

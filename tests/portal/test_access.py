@@ -115,6 +115,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "notifications:deliveries": ("GET", Door.PRIVATE),
     "notifications:delivery-replay": ("POST", Door.OWN),
     "optimization:dashboard": ("GET", Door.PRIVATE),
+    "optimization:dismiss": ("POST", Door.READ),
     "optimization:session-list": ("GET", Door.PRIVATE),
     "optimization:session-new": ("POST", Door.WRITE_HERE),
     "optimization:session-bulk": ("GET", Door.WRITE_HERE),
@@ -192,6 +193,8 @@ def arguments(name: str, world: World) -> list[Any]:
     """What the address of `name` needs, from one of everything."""
     if name.startswith("models:version"):
         return [world.model.pk, world.version.number]
+    if name == "optimization:dismiss":
+        return ["session", world.session.pk]
     if name in ("models:alias-undo", "models:alias-protect"):
         return [world.model.pk, world.alias.name]
     if name in ("optimization:comment-edit", "optimization:comment-delete"):
@@ -264,6 +267,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:comment": world.comment.pk,
         "api:template": world.template.pk,
         "api:saved-filter": world.saved.pk,
+        "api:audit-chain": None,
         "api:audit": world.event.sequence,
         "notifications:follow": world.entry.pk,
         "notifications:channel": world.channel.pk,
@@ -321,6 +325,7 @@ VERBS = ("get", "post", "put", "patch", "delete")
 SAFE = ("get", "head", "options")
 OF_NO_ROW = (
     "api:api-root",
+    "api:audit-chain",
     "api:find",
     "api:compare",
     "api:default-criteria",
@@ -359,6 +364,7 @@ def body_for(name: str, world: World) -> dict[str, Any]:
         "api:notification-channel-list": {"medium": "webhook", "name": "new", "address": "https://hooks.example.org/"},
         "api:saved-filter-list": {"list": "sessions", "name": "new", "query": "status=failed"},
         "api:list-columns": {"list": "sessions", "columns": ["status"]},
+        "api:dismissal-list": {"session": str(world.session.pk)},
         "api:comment-list": {"session": str(world.session.pk), "text": "Well done."},
         "api:comment-detail": {"text": "Well done."},
         "api:template-list": {"session": str(world.session.pk), "name": "Nightly"},
@@ -413,6 +419,7 @@ PEOPLE_DOORS = {
     ("api:saved-filter-detail", "delete"): Door.OWN,
     ("api:default-criteria", "patch"): Door.PRIVATE,
     ("api:storage", "patch"): Door.OWN_HERE,
+    ("api:dismissal-list", "post"): Door.READ,
     ("api:member-detail", "get"): Door.READ,
     ("api:member-detail", "patch"): Door.OWN,
     ("api:member-detail", "delete"): Door.OWN,

@@ -13,17 +13,21 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.middleware import SESSION_KEY
-from apps.accounts.models import Membership, Role, Team, User
+from apps.accounts.models import Membership, Role, Team, TokenScope, User
+from apps.accounts.tokens import create_token
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.sandbox import Sandbox
 from apps.agents.contracts.state import CandidateStatus, Status
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.techniques.catalogue import BrokenTechnique
+from apps.audit import verification
+from apps.audit.models import AuditVerification
 from apps.models.models import ModelVersion
 from apps.optimization import live
 from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
 from apps.optimization.services import preview
+from apps.optimization.views import dashboard
 from tests.optimization import material
 from tests.portal import world
 from tests.portal.world import World
@@ -52,6 +56,16 @@ def as_in_other_team(client: Client, person: User) -> Team:
     return other
 
 
+def as_before(session: OptimizationSession, *, hours: int, **changed: Any) -> OptimizationSession:
+    """A session that ended like `session`, so many hours before it, but for what is `changed`."""
+    older = OptimizationSession.objects.get(pk=session.pk)
+    older.pk, older.finished_at = uuid4(), session.finished_at - timedelta(hours=hours)
+    for name, value in changed.items():
+        setattr(older, name, value)
+    older.save(force_insert=True)
+    return older
+
+
 class TestDashboard:
     def test_an_improvement_nobody_promoted_needs_somebody(self, client: Client, everything: World, owner: User):
         html = text_of(client, owner, "optimization:dashboard")
@@ -60,13 +74,31 @@ class TestDashboard:
     def test_of_two_results_of_one_question_only_the_newer_does(
         self, client: Client, everything: World, owner: User
     ) -> None:
-        older = OptimizationSession.objects.get(pk=everything.session.pk)
-        older.pk, older.finished_at = uuid4(), everything.session.finished_at - timedelta(hours=1)
-        older.save(force_insert=True)
+        older = as_before(everything.session, hours=1)
         html = text_of(client, owner, "optimization:dashboard")
         assert f'id="promote-{everything.session.pk}"' in html
         assert f'id="promote-{older.pk}"' not in html
         assert f'id="report-{older.pk}"' in html, "it is among the finished ones"
+
+    def test_of_two_results_of_one_question_the_older_asks_nothing_once_the_newer_is_promoted(
+        self, client: Client, everything: World, owner: User
+    ) -> None:
+        older = as_before(everything.session, hours=1)
+        OptimizationSession.objects.filter(pk=everything.session.pk).update(result_version=everything.version)
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="promote-{older.pk}"' not in html
+        assert "Not promoted yet" not in html
+
+    def test_many_results_of_one_question_hide_no_other_question(
+        self, client: Client, everything: World, owner: User
+    ) -> None:
+        for hours in range(1, dashboard.RECENT + 1):
+            as_before(everything.session, hours=hours)
+        other = ModelVersion.objects.create(model=everything.model, number=2, blob=everything.version.blob)
+        oldest = as_before(everything.session, hours=dashboard.RECENT + 1, version=other)
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="promote-{oldest.pk}"' in html
+        assert html.count("Not promoted yet") == 2
 
     def test_a_cancelled_session_is_among_the_finished_ones(
         self, client: Client, everything: World, owner: User
@@ -95,6 +127,28 @@ class TestDashboard:
         html = text_of(client, viewer, "optimization:dashboard")
         assert 'id="first-steps"' in html
         assert 'id="first-model"' not in html
+
+
+class TestAuditTrail:
+    def test_the_page_says_whether_the_chain_is_whole(self, client: Client, everything: World, viewer: User) -> None:
+        assert "not verified yet" in text_of(client, viewer, "optimization:audit")
+        verification.verified()
+        assert '<span class="badge badge-ok">whole</span>' in text_of(client, viewer, "optimization:audit")
+        AuditVerification.objects.update(broken_at=1, reason="changed")
+        assert '<span class="badge badge-bad">broken</span>' in text_of(client, viewer, "optimization:audit")
+
+    def test_so_does_the_api(self, everything: World, viewer: User) -> None:
+        program = Client(
+            headers={"Authorization": f"Bearer {create_token(viewer, name='ci', scope=TokenScope.READ, days=1)[1]}"}
+        )
+        assert program.get("/api/v1/audit/chain/").json() == {"whole": None, "verified_at": None}
+        verification.verified()
+        assert program.get("/api/v1/audit/chain/").json()["whole"] is True
+
+    def test_an_error_links_to_what_its_code_means(self, client: Client, everything: World, viewer: User) -> None:
+        OptimizationSession.objects.update(status=Status.FAILED, error="No.", error_code="session.nothing_to_promote")
+        html = text_of(client, viewer, "optimization:session-detail", everything.session.pk)
+        assert 'href="/docs/errors/#session.nothing_to_promote"' in html
 
 
 @pytest.mark.parametrize(

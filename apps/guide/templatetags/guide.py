@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from apps.accounts.requests import MemberRequest, writes
+from apps.guide.documents import coded, documents
 from apps.guide.help import help_address
 from apps.guide.tour import Hint, hint_for
 
 register = template.Library()
 register.simple_tag(help_address)
+
+
+@register.simple_tag
+def error_code(code: str) -> SafeString:
+    """The code of an error, as a link to what the documentation says of it; plain where it says nothing."""
+    if code not in coded():
+        return format_html('<code class="soft">{}</code>', code)
+    return format_html('<a class="soft" href="{}#{}"><code>{}</code></a>', documents()["errors"].address, code, code)
 
 
 @register.simple_tag

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,12 +15,14 @@ from rest_framework.views import APIView
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.api import answers, example, refuse_unknown
+from apps.audit import verification
 from apps.audit.models import AuditEvent
 from apps.optimization import breakers, services
 from apps.optimization.filters import AuditFilter
 from apps.optimization.models import Worker
 from apps.optimization.serializers_operation import (
     AuditEventSerializer,
+    ChainSerializer,
     RetentionSerializer,
     StorageSerializer,
     WorkerSerializer,
@@ -69,6 +72,16 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     def get_queryset(self) -> QuerySet[AuditEvent]:
         return AuditEvent.objects.visible_to(self.request.user).order_by("-sequence")
+
+    @extend_schema(
+        summary="Read whether the chain of events is whole", responses=ChainSerializer, filters=False, parameters=[]
+    )
+    @action(detail=False, pagination_class=None)
+    def chain(self, request: Request) -> Response:
+        """What the last verification found. Workers verify the chain of all teams' events once a day."""
+        refuse_unknown(request, ())
+        last = verification.last()
+        return Response({"whole": last.whole if last else None, "verified_at": last.at if last else None})
 
 
 @extend_schema(tags=["sessions"])

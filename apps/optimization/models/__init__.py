@@ -5,6 +5,7 @@ from apps.optimization.models.breaker import Breaker, BreakerKind
 from apps.optimization.models.comments import LONGEST_COMMENT, SessionComment
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
+from apps.optimization.models.dismissal import Dismissal
 from apps.optimization.models.experience import Experience, SessionFingerprint
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, KeptAnswers, LogEntry
 from apps.optimization.models.operation import (
@@ -33,6 +34,7 @@ __all__ = [
     "Candidate",
     "CriteriaSet",
     "DefaultCriteria",
+    "Dismissal",
     "EvaluationReport",
     "Experience",
     "KeptAnswers",

@@ -8,6 +8,7 @@ from apps.optimization.services.comments import comment_delete, comment_edit, co
 from apps.optimization.services.comparing import session_compare
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.continuing import check_continuable, continuation_checked, earlier_of, session_continue
+from apps.optimization.services.dismissing import DISMISSIBLE, dismiss, not_dismissed
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.layers import SessionLayers, session_layers
@@ -39,6 +40,7 @@ from apps.optimization.services.templates import (
 )
 
 __all__ = [
+    "DISMISSIBLE",
     "LINK_DAYS",
     "SESSION_ACTS",
     "Alternatives",
@@ -68,6 +70,7 @@ __all__ = [
     "decision_step",
     "decisions_of",
     "default_template",
+    "dismiss",
     "drafts_for",
     "earlier_of",
     "example_picture",
@@ -78,6 +81,7 @@ __all__ = [
     "links_are_on",
     "matrices_of",
     "newest_ready",
+    "not_dismissed",
     "opened_link",
     "package_of",
     "parse_edits",

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
+from apps.audit import verification
 from apps.audit.models import ActorKind, AuditEvent
 from apps.audit.querysets import AuditQuerySet
 from apps.optimization.columns import EVENTS
@@ -40,6 +41,7 @@ def trail(request: MemberRequest) -> HttpResponse:
         "chosen": chosen,
         "filtered": any(chosen.values()),
         "kinds": ActorKind.choices,
+        "verified": None if request.htmx else verification.last(),
     }
     return render(request, "optimization/_audit.html" if request.htmx else "optimization/audit.html", context)
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.http import HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
-from apps.agents.contracts.state import UNDECIDED, Outcome, Status
+from apps.agents.contracts.state import UNDECIDED, Status
 from apps.models.approvals import may_decide
 from apps.models.models import AliasRequest, Blob, DataSet, InspectionStatus, ModelVersion
-from apps.optimization import workers
+from apps.optimization import services, workers
 from apps.optimization.models import OptimizationSession, Worker
 from apps.optimization.progress import courses_of
 from apps.optimization.querysets import SessionQuerySet
@@ -32,6 +33,10 @@ STILL_OF_INTEREST = timedelta(days=14)
 
 @require_GET
 def dashboard(request: MemberRequest) -> HttpResponse:
+    return _page(request)
+
+
+def _page(request: MemberRequest) -> HttpResponse:
     living = workers.alive()
     context: dict[str, Any] = {"workers": len(living)}
     if request.user.is_staff:
@@ -40,6 +45,20 @@ def dashboard(request: MemberRequest) -> HttpResponse:
         context |= _of(request, request.team, living)
     template = "optimization/_dashboard.html" if request.htmx else "optimization/dashboard.html"
     return render(request, template, context)
+
+
+@require_POST
+def dismiss(request: MemberRequest, kind: str, pk: str) -> HttpResponse:
+    """Takes an item off the member's dashboard, and shows what is left of it."""
+    model = services.DISMISSIBLE.get(kind)
+    if model is None:
+        raise Http404
+    try:
+        item = get_object_or_404(model.objects.visible_to(request.user), pk=pk)
+    except (ValueError, ValidationError, OverflowError) as wrong:  # not an id
+        raise Http404 from wrong
+    services.dismiss(request.user, item)
+    return _page(request) if request.htmx else redirect("optimization:dashboard")
 
 
 def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, Any]:
@@ -51,7 +70,8 @@ def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, A
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
     active, more_active, now = _under_way(sessions)
-    to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
+    lately = services.not_dismissed(lately, request.user)
+    to_promote = lately.newest_improvements().filter(result_version=None).with_gains()
     finished = list(sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT])
     # A session has a model and a data set, so without one of its own nothing needs to be asked.
     has_sessions = bool(active or finished)
@@ -63,9 +83,9 @@ def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, A
         "courses": courses_of(active, now),
         "finished": finished,
         **_without_result(lately),
-        "to_promote": _newest_of_each(to_promote.order_by("-finished_at")[:RECENT]),
-        "refused_versions": versions.filter(**refused)[:RECENT],
-        "refused_datasets": datasets.filter(**refused)[:RECENT],
+        "to_promote": to_promote.order_by("-finished_at")[:RECENT],
+        "refused_versions": services.not_dismissed(versions.filter(**refused), request.user)[:RECENT],
+        "refused_datasets": services.not_dismissed(datasets.filter(**refused), request.user)[:RECENT],
         "approvals": _to_decide(request, team),
         "has_models": has_sessions or versions.exists(),
         "has_datasets": has_sessions or datasets.exists(),
@@ -102,13 +122,6 @@ def _under_way(
 def _to_decide(request: MemberRequest, team: Team) -> list[AliasRequest]:
     """The moves of protected aliases that wait for this member's decision."""
     waiting = AliasRequest.objects.visible_to(request.user).pending().filter(alias__model__team=team)
+    waiting = services.not_dismissed(waiting, request.user)
     rows = waiting.select_related("alias__model__team", "asked_by", "to_version")[:RECENT]
     return [row for row in rows if may_decide(row, request.user, request.membership)]
-
-
-def _newest_of_each(sessions: Iterable[OptimizationSession]) -> list[OptimizationSession]:
-    """One session per version and data set: the first. An older result of the same question needs no attention."""
-    newest: dict[tuple[int, int], OptimizationSession] = {}
-    for session in sessions:
-        newest.setdefault((session.version_id, session.dataset_id), session)
-    return list(newest.values())

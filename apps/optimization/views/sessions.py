@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.formats import date_format
 from django.utils.html import escape
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
@@ -54,7 +55,7 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
         return session
     events = AuditEvent.objects.visible_to(request.user).filter(session_id=pk, action="session.deleted")
     if (event := events.first()) is not None:
-        raise SessionDeleted(day=date_format(event.at, _("j M Y")), actor=event.actor)
+        raise SessionDeleted(day=date_format(localtime(event.at), _("j M Y")), actor=event.actor)
     raise Http404
 
 
