@@ -36,6 +36,7 @@ TITLES = (
     _("Remove the limit on the memory"),
     _("Allow {number} candidates"),
     _("Allow {number} minutes"),
+    # xgettext:no-python-format
     _("Allow {number} % of the original's value"),
     _("Allow a loss of up to {limit}"),
     _("Accept a result that is within the limits but not proven"),
@@ -51,6 +52,7 @@ TITLES = (
     _("Demand {ratio}× as fast"),
 )
 AMOUNTS = (
+    # xgettext:no-python-format
     _("{number} % of the original's value"),
     _("at least {ratio} times smaller"),
     _("at least {ratio}× as fast"),
