@@ -13,8 +13,9 @@ from tests.screenshots.places import PLACES, STATES, Address, at, of_session, pa
 
 
 def _compared(world: World) -> str:
+    number = world.model.versions.count() + 1
     other = ModelVersion.objects.create(
-        model=world.model, number=2, blob=world.version.blob, filename="resnet.onnx", status=InspectionStatus.READY
+        model=world.model, number=number, blob=world.version.blob, filename="resnet.onnx", status=InspectionStatus.READY
     )
     return f"{reverse('optimization:compare')}?item=version:{world.version.pk}&item=version:{other.pk}"
 

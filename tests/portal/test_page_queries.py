@@ -15,7 +15,7 @@ from tests.portal.world import World
 pytestmark = pytest.mark.django_db
 
 MOST = 20
-OF_OPERATORS = ("operations", "styleguide")
+OF_OPERATORS = ("operations", "settings-of-the-installation", "styleguide")
 
 
 @pytest.fixture

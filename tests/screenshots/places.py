@@ -117,7 +117,7 @@ def cancelled(world: World) -> str:
 def ended(outcome: Outcome, reason: str) -> Address:
     """A session that improved nothing, and says why."""
     said = {"outcome": outcome, "reason": reason, "candidate": None, "binding": None}
-    verdict = {**said, "misses": [], "inconclusive": []}
+    verdict = {**said, "misses": [], "inconclusive": [], "headline": {"tone": "neutral", "sentence": reason[:-1]}}
     done = {"status": Status.COMPLETED, "phase": Phase.PACKAGING, "progress": 1.0, "finished_at": timezone.now()}
     return lambda world: _session(world, **done, outcome=outcome, verdict=verdict).get_absolute_url()
 
@@ -126,7 +126,13 @@ def version_of(status: InspectionStatus, **fields: object) -> Address:
     """The page of a version that cannot be used: not yet, or not at all."""
 
     def made(world: World) -> str:
-        new = {"number": 2, "blob": world.version.blob, "filename": "resnet.onnx", "status": status, **fields}
+        new = {
+            "number": world.model.versions.count() + 1,
+            "blob": world.version.blob,
+            "filename": "resnet.onnx",
+            "status": status,
+            **fields,
+        }
         return ModelVersion.objects.create(model=world.model, **new).get_absolute_url()
 
     return made
