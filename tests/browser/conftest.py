@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # A page that is replaced while chromedriver looks at it: one of its answers to that has no class of its own. An error
 # that stays ends the wait with its time.
 PAGE_CHANGING = (StaleElementReferenceException, WebDriverException)
+LOOKS_EVERY_S = 0.05
+"""What a page shows only for a moment is to be seen too: a session that is resumed may fail at once."""
 SESSION_S = 600
 SLOW_BYTES_S = 400_000
 """So slow that the bar of an upload is seen on its way."""
@@ -99,7 +101,7 @@ def slow_network(logged_in: Chrome) -> Iterator[None]:
 
 def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:
     """The first element that fits `selector` and is seen, as soon as there is one."""
-    patience = WebDriverWait(browser, seconds, ignored_exceptions=PAGE_CHANGING)
+    patience = WebDriverWait(browser, seconds, LOOKS_EVERY_S, PAGE_CHANGING)
 
     def seen(driver: Chrome) -> WebElement | None:
         return next((one for one in driver.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()), None)
@@ -111,7 +113,7 @@ def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:
 
 def wait_for_text(browser: Chrome, selector: str, text: str, seconds: float = 30) -> None:
     """Waits until some element that fits `selector` says `text`."""
-    patience = WebDriverWait(browser, seconds, ignored_exceptions=PAGE_CHANGING)
+    patience = WebDriverWait(browser, seconds, LOOKS_EVERY_S, PAGE_CHANGING)
     patience.until(
         lambda driver: any(text in one.text for one in driver.find_elements(By.CSS_SELECTOR, selector)),
         f"no {selector} says “{text}” at {browser.current_url}",

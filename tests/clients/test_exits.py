@@ -250,8 +250,10 @@ def test_an_interrupted_gate_cancels_its_session_and_says_so_in_its_files(
     if not cancelled:
         del answering.answers["sessions/s1/cancel/"]
     lathe = answering.command(tmp_path)
+    command = called(lathe, *GATE, "--junit", "gate.xml")
+    # A test that itself runs in the background was told to ignore the signal, and would pass that on.
     running = subprocess.Popen(
-        called(lathe, *GATE, "--junit", "gate.xml"), cwd=tmp_path, env=lathe.environment, stderr=subprocess.PIPE
+        command, cwd=tmp_path, env=lathe.environment, stderr=subprocess.PIPE, preexec_fn=_heeds_interrupts
     )
     for _ in range(600):
         if "GET sessions/s1/" in answering.asked:
@@ -262,6 +264,10 @@ def test_an_interrupted_gate_cancels_its_session_and_says_so_in_its_files(
     assert (running.returncode, b"Traceback" in told) == (130, False)
     assert answering.asked[-1] == "POST sessions/s1/cancel/"
     assert "interrupted" in (tmp_path / "gate.xml").read_text(encoding="utf-8")
+
+
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def called(lathe: Command, *arguments: str) -> list[str]:

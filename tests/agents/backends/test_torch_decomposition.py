@@ -113,5 +113,5 @@ def test_a_program_without_such_layers_is_refused(tmp_path: Path) -> None:
 
 
 def test_ranks_that_the_program_cannot_have_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TechniqueParameters, match="ranks: 'nowhere' is no layer"):
+    with pytest.raises(TechniqueParameters, match="ranks: 'nowhere' is not a layer"):
         _apply(tmp_path, _small(), ranks=["nowhere=channel:2"])
