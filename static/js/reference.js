@@ -5,8 +5,11 @@ const place = document.getElementById("reference");
 
 let react;
 
-const Layout = ({ getComponent }) => {
+const Layout = ({ getComponent, specSelectors }) => {
   const { createElement } = react;
+  const failed = `${specSelectors.loadingStatus()}`.startsWith("failed");
+  // Until its document is there, the list would say that there are no operations.
+  if (!failed && !specSelectors.specStr()) return createElement("p", { role: "status" }, "Reading the routes …");
   const parts = ["SvgAssets", "errors", "AuthorizeBtnContainer", "operations"];
   const drawn = parts.map((name) => createElement(getComponent(name, name !== "SvgAssets"), { key: name }));
   return createElement("div", { className: "swagger-ui" }, drawn);

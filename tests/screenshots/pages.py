@@ -38,7 +38,8 @@ MAIN = frozenset(
 """Pages of which there is a picture narrow and dark too."""
 LONGEST = 2600
 """Pixels of a page that are kept: what comes below repeats what is above it."""
-QUIET = "return document.readyState === 'complete' && !document.querySelector('.htmx-request')"
+QUIET = """return document.readyState === "complete" && !document.querySelector(".htmx-request")
+    && (!document.querySelector("#reference") || document.querySelector("#reference .opblock"))"""
 
 
 @pytest.fixture(scope="module")
