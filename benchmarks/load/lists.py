@@ -64,7 +64,9 @@ def _store_of(team: Any, many: int) -> tuple[list[Any], Any]:
 
     blob, _ = Blob.objects.get_or_create(sha256="a" * 64, defaults={"size_bytes": 1})
     ready = {"blob": blob, "status": InspectionStatus.READY}
-    dataset = DataSet.objects.create(team=team, name="digits", filename="d.npz", spec={"kind": "npz", "task": "fidelity"}, **ready)
+    dataset = DataSet.objects.create(
+        team=team, name="digits", filename="d.npz", spec={"kind": "npz", "task": "fidelity"}, **ready
+    )
     models = RegisteredModel.objects.bulk_create(
         [RegisteredModel(team=team, name=f"net {number}") for number in range(many)]
     )
