@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-
-YOUNGEST = 10_000
+from lathe import garbage
 
 
 def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
+    garbage.settle()

@@ -60,9 +60,8 @@ def read(url: str, *, field: str = "address") -> Target:
         raise AddressInvalid(field=field, reason=_("it contains a user name or password, which would end up in logs"))
     tls = parts.scheme == "https"
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-    return Target(
-        tls, host, port or (443 if tls else 80), quote(path, safe=printable)
-    )  # ß as UTF-8 in percent signs (RFC 3987)
+    ascii_path = quote(path, safe=printable)  # ß as UTF-8 in percent signs (RFC 3987)
+    return Target(tls, host, port or (443 if tls else 80), ascii_path)
 
 
 def actual(ip: Ip) -> Ip:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from apps.kept_sentences import translation_of
 from apps.notifications.errors import ServiceUnknown
 
 NOT_PUBLIC = _(
@@ -37,13 +35,4 @@ _FORMS = (
 
 def shown(sentence: str) -> str:
     """A kept sentence in the reader's language. One that is not known stays as it is."""
-    for form in _FORMS:
-        if found := _pattern(form).fullmatch(sentence):
-            values = {name: gettext(value) for name, value in found.groupdict().items()}
-            return gettext(form).format(**values)
-    return sentence
-
-
-@cache
-def _pattern(form: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(form)))
+    return translation_of(sentence, _FORMS, lambda _name, value: gettext(value)) or sentence

@@ -6,12 +6,12 @@ here by its pattern. A title without one stays as it is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from apps.kept_sentences import has_form, translation_of
 from apps.optimization.localized import listed
 
 TITLES = (
@@ -63,32 +63,20 @@ AMOUNTS = (
 
 def in_language(title: str) -> str:
     """A resolution's title in the page's language."""
-    return _filled(title, TITLES) or title
+    return translation_of(title, TITLES, _say) or title
 
 
 def is_known(title: str) -> bool:
-    return any(pattern(one).fullmatch(title) for one in TITLES)
+    return has_form(title, TITLES)
 
 
-def pattern(template: str) -> re.Pattern[str]:
-    """What matches the texts that `template` makes."""
-    parts = re.split(r"({\w+})", template)
-    return re.compile("".join(f"(?P<{one[1:-1]}>.+)" if one[:1] == "{" else re.escape(one) for one in parts))
-
-
-def _filled(text: str, templates: tuple[str, ...]) -> str | None:
-    """The translation of the template that says the most of `text`, filled with its values; `None` if none matches."""
-    found = [(one, match) for one in templates if (match := pattern(one).fullmatch(text))]
-    if not found:
-        return None
-    template, match = max(found, key=lambda one: len(one[0]) - sum(map(len, one[1].groupdict())))
-    values = {name: _SAID.get(name, str)(value) for name, value in match.groupdict().items()}
-    return gettext(template).format(**values)
+def _say(name: str, value: str) -> str:
+    return _SAID.get(name, str)(value)
 
 
 def _amount(limit: str) -> str:
     """`1 point`, `0.5 °C`, or one of `AMOUNTS`."""
-    if said := _filled(limit, AMOUNTS):
+    if said := translation_of(limit, AMOUNTS, _say):
         return said
     number, space, unit = limit.partition(" ")
     return f"{number}{space}{gettext(unit) if unit else ''}"

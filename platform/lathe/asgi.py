@@ -39,4 +39,4 @@ application = ProtocolTypeRouter(
     }
 )
 
-garbage.settle()
+garbage.settle_web()

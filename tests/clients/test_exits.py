@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ import pytest
 
 from lathe_client import commands
 from tests.clients.conftest import Command
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.portable
 TOKEN = {"LATHE_TOKEN": "token"}
@@ -255,10 +255,7 @@ def test_an_interrupted_gate_cancels_its_session_and_says_so_in_its_files(
     running = subprocess.Popen(
         command, cwd=tmp_path, env=lathe.environment, stderr=subprocess.PIPE, preexec_fn=_heeds_interrupts
     )
-    for _ in range(600):
-        if "GET sessions/s1/" in answering.asked:
-            break
-        time.sleep(0.05)
+    wait_until(lambda: "GET sessions/s1/" in answering.asked, "the gate's first look at its session")
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     assert (running.returncode, b"Traceback" in told) == (130, False)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Exists, OuterRef
 
 from apps.accounts.models import User
 from apps.models.models import AliasRequest, DataSet, ModelVersion
 from apps.optimization.models import Dismissal, OptimizationSession
+from apps.optimization.models.dismissal import ITEMS
 from apps.visibility import Row, TeamOwnedQuerySet
 
 Item = OptimizationSession | ModelVersion | DataSet | AliasRequest
 DISMISSIBLE: dict[str, type[Any]] = {
-    "session": OptimizationSession,
-    "version": ModelVersion,
-    "dataset": DataSet,
-    "alias_request": AliasRequest,
+    name: cast("type[Any]", Dismissal._meta.get_field(name).related_model) for name in ITEMS
 }
 """By the field of `Dismissal` that refers to it."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
+from apps.agents.contracts.dataset_spec import COUNTING, TASK_METRICS, DatasetSpec, Metric, Task
 from apps.agents.contracts.errors.datasets import LabelsInvalid
 from apps.agents.contracts.errors.evaluation import OutputsDiffer, OutputsNotFinite, OutputUnfit
 from apps.agents.contracts.reports.metrics import MetricComparison
@@ -268,3 +268,16 @@ def test_macro_f1_is_no_surer_of_a_loss_than_top1_where_hardly_an_example_differ
     assert by_class.value == 0
     assert (by_class.low, by_class.high) == (top1.low, top1.high)
     assert top1.high > 0.5
+
+
+# --- metrics that count -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [Task.CLASSIFICATION, Task.REGRESSION, Task.EMBEDDING, Task.FIDELITY])
+def test_a_metric_counts_examples_that_are_right_if_it_is_among_those_that_do(task: Task) -> None:
+    """Portions are promised for these before any scorer exists."""
+    outputs = RANDOM.normal(size=(40, 1) if task is Task.REGRESSION else (40, 12))
+    labels = {Task.CLASSIFICATION: RANDOM.integers(0, 12, 40), Task.FIDELITY: None}.get(task, outputs)
+    scorer, _ = scored(DatasetSpec(kind="npz", task=task), outputs, outputs, labels)
+    for metric in TASK_METRICS[task]:
+        assert (scorer.right(metric) is not None) is (metric in COUNTING), metric

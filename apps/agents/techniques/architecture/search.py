@@ -121,11 +121,10 @@ class Search:
         table = table.corrected(works[:known], times[:known])
         pairs = tuple((table.latency_ms(work), time) for work, time in zip(works[known:], times[known:], strict=True))
         self.progress.table, self.progress.deviation = table, tables.Deviation(pairs)
-        self.progress.original_ms = table.latency_ms(works[drawn.index(bench.space.largest)])
+        least, self.progress.original_ms = (table.latency_ms(bench.work(end)) for end in ends)
         within = f"within 10 % for {self.progress.deviation.within:.0%} of {len(pairs)} other sub-networks"
         unchecked = "not checked, as there are no other sub-networks"
         self.context.log(f"The table of {table.entries:,} operators is {within if pairs else unchecked}.")
-        least = table.latency_ms(works[drawn.index(bench.space.smallest)])
         if least > self.limit_ms:
             raise TechniqueSearchTooSlow(
                 technique=self.label,
