@@ -53,7 +53,7 @@ def test_a_webhook_that_leads_inside_says_so(logged_in: Chrome, portal: Portal) 
         return "Given up" in wait(browser, "#deliveries").text
 
     WebDriverWait(logged_in, 30, poll_frequency=0.5).until(ended)
-    assert "not on the public internet" in wait(logged_in, "#deliveries").text
+    wait_for_text(logged_in, "#deliveries", "not on the public internet")
 
 
 def too_few_examples() -> str:

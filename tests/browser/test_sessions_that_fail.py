@@ -45,12 +45,12 @@ def failed(logged_in: Chrome, portal: Portal, tmp_path_factory: pytest.TempPathF
 
 def has_failed(browser: Chrome) -> None:
     wait_for_text(browser, "#session-head .badge", "Failed", SESSION_S)
-    assert "model.run_failed" in wait(browser, "#session-head [role=alert]").text
+    wait_for_text(browser, "#session-head [role=alert]", "model.run_failed")
 
 
 def test_what_failed_is_said_at_the_top_and_at_its_step(logged_in: Chrome, portal: Portal, failed: str) -> None:
     logged_in.get(portal.url + failed)
-    assert "model.run_failed" in wait(logged_in, "#session-steps .text-bad").text
+    wait_for_text(logged_in, "#session-steps .text-bad", "model.run_failed")
     for width in (1440, 390):
         set_width(logged_in, width)
         for tone in ("light", "dark"):

@@ -27,7 +27,7 @@ def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, porta
     assert "uploaded sample v1" in logged_in.find_element(By.TAG_NAME, "h1").text
     # The next step is there without a reload, at the top and where the page speaks of sessions.
     for place in ("#version-actions", "#version-sessions"):
-        assert wait(logged_in, place).find_element(By.LINK_TEXT, "Optimize").is_displayed()
+        wait_for_text(logged_in, f"{place} a", "Optimize")
     assert logged_in.execute_script("return window.sameDocument === true")
 
 
