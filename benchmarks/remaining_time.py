@@ -3,8 +3,8 @@
 Sessions of both samples under two profiles run one after the other in a portal of its own, as a member would start
 them. Twice a second, what page and API show is kept; at the end it is held against the time that was really left.
 
-Below each session stands which of its steps waited for a quiet machine before timing, why, and who used the cores
-meanwhile: where nothing else runs, none should.
+Below each session stand the steps during which the shown time was untrue. Then come the steps that waited for a quiet
+machine before timing, why they did, and who used the cores meanwhile: where nothing else runs, none should.
 
 The bar: from a third of the way on, within a factor of 1.5, or within 12 seconds where less than 12 were left. Nothing
 else may run on the machine. The first session is listed and not judged: no earlier one has shown how long steps take.
@@ -17,12 +17,13 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.state import Status
 from benchmarks import core_use, own_portal
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Moment:
     """The share of its time that is over."""
     left_s: float
     shown_s: float | None
+    under_way: tuple[str, ...]
+    """The keys of the steps that ran."""
 
     @property
     def is_true(self) -> bool:
@@ -105,7 +108,19 @@ class Watched:
             f"| {self.name} | {self.moments[0].left_s:.0f} | {true:.0%} | "
             f"{min(ratios, default=1):.2f} to {max(ratios, default=1):.2f} |"
         )
-        return "\n".join((row, *self.waits.lines))
+        return "\n".join((row, *self._untrue, *self.waits.lines))
+
+    @property
+    def _untrue(self) -> Iterator[str]:
+        """The steps during which too much or too little was shown."""
+        for under_way, together in groupby(self.late, key=lambda moment: moment.under_way):
+            if untrue := [moment for moment in together if not moment.is_true]:
+                first, last = untrue[0], untrue[-1]
+                shown = "nothing" if first.shown_s is None else f"{first.shown_s:.0f} s"
+                yield (
+                    f"  untrue in {len(untrue)} moments of {', '.join(under_way) or 'no step'}: {first.left_s:.0f} to "
+                    f"{last.left_s:.0f} s before the end; the first showed {shown}"
+                )
 
 
 def watched(name: str, supervisor: Supervisor, session: OptimizationSession) -> Watched:
@@ -113,19 +128,20 @@ def watched(name: str, supervisor: Supervisor, session: OptimizationSession) -> 
     from apps.models import clock
     from apps.optimization.progress import course_of
 
-    seen: list[tuple[float, float | None]] = []
+    seen: list[tuple[float, float | None, tuple[str, ...]]] = []
     waits = Waits()
     began = clock.now()
     while session.is_active:
         now = clock.now()
         steps = list(session.steps.all())
-        seen.append(((now - began).total_seconds(), course_of(session, steps, now).eta_s))
+        under_way = tuple(step.key for step in steps if step.status == Status.RUNNING)
+        seen.append(((now - began).total_seconds(), course_of(session, steps, now).eta_s, under_way))
         waits.look(steps)
         supervisor.wait(LOOK_EVERY_S)
         session.refresh_from_db()
     own_portal.must_be_completed(session)
     end_s = (clock.now() - began).total_seconds()
-    return Watched(name, [Moment(at_s / end_s, end_s - at_s, shown_s) for at_s, shown_s in seen], waits)
+    return Watched(name, [Moment(at_s / end_s, end_s - at_s, shown_s, keys) for at_s, shown_s, keys in seen], waits)
 
 
 def sessions(rounds: int) -> Iterator[Watched]:

@@ -41,9 +41,10 @@ class JudgingAhead:
 
     @cached_property
     def wait_s(self) -> float:
-        """How long judging waits for a quiet machine: as in this session so far, else as it did lately."""
+        """How long judging waits for a quiet machine: the mean of this session's waits and of the usual one. A wait is
+        as long as it may be or not at all, so the first one alone would mislead."""
         waited = [one.judge.quiet_wait_s for one in self.search.trials if one.judge and one.judge.duration_s]
-        return fmean(waited) if waited else self._state.usual_s.get(JUDGING_WAIT, 0.0)
+        return fmean([*waited, self._state.usual_s.get(JUDGING_WAIT, 0.0)])
 
     @cached_property
     def work_s(self) -> float:

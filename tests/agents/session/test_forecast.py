@@ -78,11 +78,11 @@ def test_how_long_judging_waits_for_a_quiet_machine_counts_besides_how_long_it_t
     waited = judged.model_copy(update={"duration_s": 60.0, "quiet_wait_s": 15.0})
     steps = tuple(waited if step is judged else step for step in state.steps)
     ahead = judging(state, steps=steps, usual_s={JUDGING: 40.0, JUDGING_WAIT: 5.0, JUDGING_ALL: 90.0})
-    assert (ahead.work_s, ahead.wait_s, ahead.each_s) == (45, 15, 60), "as in this session"
+    assert (ahead.work_s, ahead.wait_s, ahead.each_s) == (45, 10, 55), "as in this session and as usual"
     finals = ahead.search.finals
     assert finals is not None
     usual = min(len(finals.keys), 90 / 45) - 1
-    assert ahead.later_s == pytest.approx((ahead._expected(finals) + usual) / 2 * 60)
+    assert ahead.later_s == pytest.approx((ahead._expected(finals) + usual) / 2 * 55)
 
 
 def test_the_forecast_says_which_part_of_a_step_is_waiting():
