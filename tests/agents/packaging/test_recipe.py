@@ -19,7 +19,7 @@ from apps.agents.contracts.state import StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.files.digest import digest_of
 from apps.agents.packaging import recipe
-from apps.agents.packaging.recipe import NOT_FOLLOWED, OTHER, SAME, differing_libraries, follow, read_recipe
+from apps.agents.packaging.reproducing import NOT_FOLLOWED, OTHER, SAME, differing_libraries, follow, read_recipe
 from apps.agents.sandbox.process import JobFailed, run_job
 from tests.agents.workshop import DEPTHWISE, FASHION, RESNET
 

@@ -14,7 +14,7 @@ from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.graph import prepare_to_quantize
 from apps.agents.backends.onnx.nodes import attribute, is_plain
 from apps.agents.backends.onnx.normalization import normalized, stored_bits
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.split_model import names_read
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.contracts.reports.model import ModelSummary

@@ -53,7 +53,7 @@ def as_it_is(layer: DenseLayer) -> Option:
     return Option("", 0, layer.macs, int(layer.weight.size), 0.0)
 
 
-class Bench:
+class Factorizer:
     """Makes the factors of one layer, until it is `closed`; then it gives those that it made."""
 
     def __init__(self, layer: DenseLayer, spread: Spread, multiple_of: int, seed: int) -> None:
