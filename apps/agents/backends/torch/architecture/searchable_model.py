@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from apps.agents.backends.torch.architecture.learning import SandwichStepper, Scorer
 from apps.agents.backends.torch.architecture.subnetworks import Subnetworks
+from apps.agents.backends.torch.architecture.supernet_training import SandwichStepper, Scorer
 from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network, timed_operator
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel

@@ -21,7 +21,7 @@ from apps.agents.backends.torch.distillation.widths import Widths, numbers
 from apps.agents.backends.torch.width.blocks import numbered
 from apps.agents.backends.torch.width.cutting import SAME, difference
 from apps.agents.backends.torch.width.expressing import Axis, Inexpressible, altered, axes_that_follow
-from apps.agents.backends.torch.width.watching import Row
+from apps.agents.backends.torch.width.layer_inputs import Row
 
 CHANNELS, HEADS, FEATURES = "channels", "heads", "features"
 Choice = Callable[[str, str], Tensor]

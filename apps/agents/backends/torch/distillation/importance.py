@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from apps.agents.backends.torch.distillation.channels import CHANNELS, Followed
 from apps.agents.backends.torch.width.blocks import numbered
 from apps.agents.backends.torch.width.expressing import Inexpressible
-from apps.agents.backends.torch.width.watching import Row, norms
+from apps.agents.backends.torch.width.layer_inputs import Row, norms
 
 Key = tuple[str, str]
 """A kind, and the block in which its units are chosen; empty if they are the same everywhere."""
