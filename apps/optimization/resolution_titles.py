@@ -76,8 +76,8 @@ def _say(name: str, value: str) -> str:
 
 def _amount(limit: str) -> str:
     """`1 point`, `0.5 °C`, or one of `AMOUNTS`."""
-    if said := translation_of(limit, AMOUNTS, _say):
-        return said
+    if translated := translation_of(limit, AMOUNTS, _say):
+        return translated
     number, space, unit = limit.partition(" ")
     return f"{number}{space}{gettext(unit) if unit else ''}"
 

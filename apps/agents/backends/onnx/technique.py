@@ -82,8 +82,8 @@ class OnnxQuantization(QuantizationAgent):
             context.log(f"Rewritten for quantization, the graph's outputs are {decibels:.1f} dB above the noise.")
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        said = super().effect(assignment, before, after)
-        return f"{said} {SEVEN_BITS}" if in_seven_bits(assignment) else said
+        sentence = super().effect(assignment, before, after)
+        return f"{sentence} {SEVEN_BITS}" if in_seven_bits(assignment) else sentence
 
     def graph(self) -> ModelProto:
         """The prepared graph; external weights stay outside."""

@@ -100,7 +100,7 @@ class ArchitectureSearchAgent(ReductionAgent):
 
     def _searched(self, search: Search, values: Values) -> dict[str, Any]:
         progress, best = search.progress, front(search.progress.trials)
-        told = [
+        trials = [
             {
                 "number": number,
                 "network": list(self._model.space.named(one.values)),
@@ -131,7 +131,7 @@ class ArchitectureSearchAgent(ReductionAgent):
         return {
             "sampler": search.asked.sampler,
             "sub_networks": self._model.space.size,
-            "trials": told,
+            "trials": trials,
             "trials_made": len(progress.trials),
             "limit_ms": round(search.limit_ms, _DIGITS),
             "original_ms": round(progress.original_ms, _DIGITS),

@@ -126,9 +126,9 @@ class CompressionAgent(ReductionAgent):
         artifact, fitted = self.make(assignment, plan, _between(context, _CHOSEN, _MADE))
         context.progress(_MADE, "counting what is left")
         self._after = self.recount(assignment, artifact)
-        told: dict[str, Any] = {**self.reduction(assignment).evidence(), **choice.evidence(left)}
-        told["fitted"] = [asdict(one) for one in fitted]
-        return Applied(artifact, told, {"ranks": list(choice.names)})
+        evidence: dict[str, Any] = {**self.reduction(assignment).evidence(), **choice.evidence(left)}
+        evidence["fitted"] = [asdict(one) for one in fitted]
+        return Applied(artifact, evidence, {"ranks": list(choice.names)})
 
     def reduction(self, assignment: Assignment) -> Reduction:
         return Reduction(self.whole(), self._after)

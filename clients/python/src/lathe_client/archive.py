@@ -95,8 +95,8 @@ def _header(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Reads the header in front of a file, and returns its length. It must say what the zip's directory says."""
     fields = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     name, extra = file.read(fields[9]), file.read(fields[10])
-    told = (*fields[:1], *fields[2:4], fields[6])
-    same = told == (_LOCAL_SIGNATURE, info.flag_bits, info.compress_type, info.CRC)
+    described = (*fields[:1], *fields[2:4], fields[6])
+    same = described == (_LOCAL_SIGNATURE, info.flag_bits, info.compress_type, info.CRC)
     sizes = (info.compress_size, info.file_size)
     if fields[7:9] == (_IN_EXTRA, _IN_EXTRA):
         same = same and extra == _ZIP64.pack(1, 16, *reversed(sizes))

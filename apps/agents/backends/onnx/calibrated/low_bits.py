@@ -86,13 +86,13 @@ class LowBits(OnnxQuantization):
         return Applied(save_artifact(rounded.proto, assignment.out), evidence)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        said = super().effect(assignment, before, after)
+        sentence = super().effect(assignment, before, after)
         if self._kept:
-            said += f" {self._kept} layers were on such a grid already and kept it."
+            sentence += f" {self._kept} layers were on such a grid already and kept it."
         if self._corrected:
             largest = max(one.largest for one in self._corrected)
-            said += f" Biases of {len(self._corrected)} layers were corrected by up to {largest:.2g} deviations."
-        return said
+            sentence += f" Biases of {len(self._corrected)} layers were corrected by up to {largest:.2g} deviations."
+        return sentence
 
 
 def _steps(graph: Graph, layer: WeightedLayer, bits: int) -> tuple[NDArray[np.float32], bool]:

@@ -97,7 +97,7 @@ class TorchSearchableModel:
         checked = (self.space.largest, self.space.uniform(_MIDDLE), self.space.smallest)
         stepper = SandwichStepper(**{**plain.__dict__, "checked": checked})
         state = Trainer(stepper, context, self.assignment.scratch, self.assignment.spec.label).run()
-        return Lesson(state.steps, self._told(state, stepper), self.score(self.space.largest))
+        return Lesson(state.steps, self._evidence(state, stepper), self.score(self.space.largest))
 
     def score(self, values: Values) -> Score:
         self._place()
@@ -112,16 +112,16 @@ class TorchSearchableModel:
         stepper = self._stepper(model, hyperparameters)
         self.state = Trainer(stepper, context, self.assignment.scratch, self.assignment.spec.label).run()
         self.trained = model
-        return Lesson(self.state.steps, self._told(self.state, stepper), Score(*Scorer(stepper).score(model)))
+        return Lesson(self.state.steps, self._evidence(self.state, stepper), Score(*Scorer(stepper).score(model)))
 
     def save(self, folder: Path) -> Path:
         assert self.trained is not None
         place(self.trained.module, "cpu")
         return save_model(to_save(self.trained), folder)
 
-    def _told(self, state: State, stepper: Stepper) -> dict[str, Any]:
-        told = evidence_of(state, stepper.examples, self.device)
-        return {**told, "precision": stepper.hyperparameters.precision, "threads": torch.get_num_threads()}
+    def _evidence(self, state: State, stepper: Stepper) -> dict[str, Any]:
+        evidence = evidence_of(state, stepper.examples, self.device)
+        return {**evidence, "precision": stepper.hyperparameters.precision, "threads": torch.get_num_threads()}
 
     def _stepper(self, model: TorchModel, hyperparameters: Hyperparameters) -> Stepper:
         return stepper_of(
