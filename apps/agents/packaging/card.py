@@ -19,6 +19,7 @@ from apps.agents.contracts.phrasing import (
     signed,
     with_full_stop,
 )
+from apps.agents.contracts.plain_markdown import plain
 from apps.agents.contracts.reports.card import CardFile, CardMetric, CardTexts, ModelCard
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.packaging.nested_markdown import nested
@@ -27,7 +28,6 @@ FILENAME = "MODEL_CARD.md"
 UNSIGNED = "The package is not signed: its digests show damage, and not who made it."
 RATIO = "×"
 BYTES = "bytes"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 _HOLDS = {"holds": "holds", "violated": "does not hold", "inconclusive": "is not decided"}
 TITLES = {
     "intended_use": "Intended use",
@@ -63,11 +63,6 @@ def model_card(card: ModelCard, finding: str | None = None) -> str:
         *_how_to_load(card),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def plain(text: str) -> str:
-    """`text` for one line of Markdown, without any markup of its own."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _code(text: str) -> str:
