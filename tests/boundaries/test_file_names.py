@@ -1,8 +1,8 @@
 """Files of one name are about one concept: which names stand in several places is chosen here, not left to chance.
 
 A name may recur freely within one area: within an app (`forms/sharing.py`, `views/sharing.py`), within a room of
-`apps/agents`, and among the parts of one technique, whatever the framework. Contracts and handlers share the names of what
-they are about.
+`apps/agents`, and among the parts of one technique, whatever the framework. Contracts and handlers share the names of
+what they are about.
 """
 
 from __future__ import annotations
@@ -12,25 +12,38 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SHELF = set(
-    "actors admin api apps bulk checks columns consumers errors filters forms gauges messages middleware models "
-    "querysets serializers services tallies urls views vocabulary".split()
+
+def names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SHELF = names(
+    """
+    actors admin api apps bulk checks columns consumers errors filters forms gauges messages middleware models
+    querysets serializers services tallies urls views vocabulary
+    """
 )
 """What each app has, under the name that Django, its libraries or the other apps have for it."""
-DECIDED_AND_KEPT = set(
-    "card checkpoints compression comparing comparison defaults edits events evidence experience findings inspection "
-    "layers metrics progress report room selection signing starting step taking".split()
+DECIDED_AND_KEPT = names(
+    """
+    card checkpoints compression comparing comparison defaults edits events evidence experience findings
+    inspection layers metrics progress report room selection signing starting step taking
+    """
 )
 """Agents decide or measure it, and the portal keeps and shows it."""
-OF_EACH_TECHNIQUE = set(
-    "agent allocation anatomy base blocks channels counting cutting elementwise engine files flow groups importance "
-    "kernels layers layout loading measuring module narrowing parameters reading readings recovery rows search "
-    "selection sensitivity surgery timing tracing weights widths workload".split()
+OF_EACH_TECHNIQUE = names(
+    """
+    agent allocation anatomy base blocks channels counting cutting elementwise engine files flow groups
+    importance kernels layers layout loading measuring module narrowing parameters reading readings recovery
+    rows search selection sensitivity surgery timing tracing weights widths workload
+    """
 )
 """The same part of several techniques or backends, or of a technique and of what it is judged by."""
-ACROSS_THE_PORTAL = set(
-    "addresses cards demo formats languages limits lineage machine markdown pages routing sending sessions "
-    "single_sign_on storage tables texts workers".split()
+ACROSS_THE_PORTAL = names(
+    """
+    addresses cards demo formats languages limits lineage machine markdown pages routing sending sessions
+    single_sign_on storage tables texts workers
+    """
 )
 """One concern of several apps: each has its share of it."""
 APART = {
