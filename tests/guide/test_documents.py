@@ -20,7 +20,7 @@ from apps.guide.templatetags.guide import error_code
 from lathe.management.commands.errors import catalogue
 from tests.portal.test_access import PAGE_DOORS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 def ids(body: str) -> list[str]:
