@@ -63,8 +63,9 @@ def _value(value: object) -> str:
 
 def _linked(reference: str) -> str:
     """`reference` with its addresses as links."""
-    parts, end = [], 0
-    for found in _ADDRESS.finditer(reference):
-        parts += [plain(reference[end : found.start()]), f"<{found[0]}>"]
-        end = found.end()
-    return "".join([*parts, plain(reference[end:])])
+    return " ".join(map(_linked_word, reference.split()))
+
+
+def _linked_word(word: str) -> str:
+    found = _ADDRESS.search(word)
+    return f"{plain(word[: found.start()])}<{found[0]}>{plain(word[found.end() :])}" if found else plain(word)
