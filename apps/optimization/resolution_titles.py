@@ -94,4 +94,4 @@ _SAID: dict[str, Callable[[str], str]] = {
     "objective": gettext,
     "labels": _list,
 }
-"""How values are said. Others are names and numbers, which stay as they are."""
+"""How values are worded. Others are names and numbers, which stay as they are."""

@@ -167,7 +167,7 @@ def trials_of_curves(curves: Curves) -> Trials:
 
 
 def beside_trials(curves: Curves) -> Curves:
-    """The curves that are no trials."""
+    """The curves that are not trials."""
     return {name: pairs for name, pairs in curves.items() if name not in TRIAL_CURVES}
 
 

@@ -79,5 +79,5 @@ def _of_word(found: Sequence[AcceleratorDevice], word: str) -> AcceleratorDevice
 
 
 def _mebibytes(text: str) -> int | None:
-    """In bytes. `None` for what is no number: a device that shares the CPU's memory says `[N/A]`."""
+    """In bytes. `None` for what is not a number: a device that shares the CPU's memory says `[N/A]`."""
     return int(text) * MIB if text.isdecimal() else None

@@ -120,7 +120,7 @@ class SessionStep(models.Model):
 
     @property
     def had_nothing_to_change(self) -> bool:
-        """It ended without a file because its technique had nothing to do here, which is no fault."""
+        """It ended without a file because its technique had nothing to do here, which is not a fault."""
         return self.status == Status.FAILED and self.error_code == TechniqueNoEffect.code
 
     @property

@@ -106,7 +106,7 @@ class Factorizer:
         return list(every[:: -(-len(every) // count)]) if every else []
 
     def _most(self, form: str) -> int:
-        """The rank from which on the factors are no less work than the layer."""
+        """The rank from which on the factors are at least as much work as the layer."""
         layer = self.layer
         if form in SPATIAL:
             return paying_spatial(layer, SPATIAL.index(form))

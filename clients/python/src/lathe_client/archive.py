@@ -83,12 +83,12 @@ def _contents(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> Iterato
     place = 0
     for info in infos:
         if info.header_offset != place:
-            raise Refused(f"There are bytes before {info.filename!r} that belong to no file.")
+            raise Refused(f"There are bytes before {info.filename!r} that do not belong to a file.")
         file.seek(place)
         place += _header(file, info) + info.compress_size
         yield info.filename, _unpacked_digest(file, info)
     if place != end:
-        raise Refused("There are bytes after the last file that belong to no file.")
+        raise Refused("There are bytes after the last file that do not belong to a file.")
 
 
 def _header(file: BinaryIO, info: zipfile.ZipInfo) -> int:
