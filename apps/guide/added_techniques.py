@@ -26,17 +26,18 @@ def added_chapter() -> str:
 def _section(one: AddedTechnique) -> Iterator[str]:
     spec = one.spec
     labels = listed([FORMATS[name].label if name in FORMATS else name for name in spec.formats])  # type: ignore[index]
-    yield f"### {plain(spec.label)}"
-    yield f"`{spec.name}`, from the package `{one.package}` {plain(one.version)}, for {plain(labels)}."
+    yield f"### {plain(spec.label)} (`{spec.name}`)"
+    yield f"From the package `{one.package}` {plain(one.version)}, for {plain(labels)}."
     yield f"{plain(spec.summary)} {_linked(spec.reference)}"
     if spec.parameters:
         yield "\n".join((_HEAD, "|---|---|---|---|---|", *map(_row, spec.parameters)))
 
 
 def _row(parameter: ParameterSpec) -> str:
+    """Its name is not written as code: a row that begins with a code becomes a place to link to, by that name."""
     searched = ", ".join(map(_value, parameter.search)) or "only the default"
     values = (_allowed(parameter), _value(parameter.default), searched)
-    return f"| `{parameter.name}` | {' | '.join(values)} | {plain(parameter.help)} |"
+    return f"| {plain(parameter.name)} | {' | '.join(values)} | {plain(parameter.help)} |"
 
 
 def _allowed(parameter: ParameterSpec) -> str:

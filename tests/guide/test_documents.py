@@ -47,6 +47,15 @@ def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
         assert not anchor or anchor in ids(aim.body), target
 
 
+def test_no_anchor_of_a_document_is_an_id_of_the_page_around_it(client: Client, viewer: User) -> None:
+    client.force_login(viewer)
+    for name, document in documents().items():
+        page = client.get(reverse("guide:document", args=[name])).content.decode()
+        around = ids(page.replace(document.body, ""))
+        assert {"content", "palette"} <= set(around)
+        assert not {*around} & {*ids(document.body)}, name
+
+
 def test_what_is_only_in_the_repository_is_no_link() -> None:
     written = html(parsed("# Title\n\nSee [the example](../examples/acme) and [this](a.md).", {"a.md": "/a/"}.get))
     assert written == '<p>See the example and <a href="/a/">this</a>.</p>\n'
@@ -158,8 +167,7 @@ def test_a_chapter_describes_the_techniques_of_installed_packages(monkeypatch: p
     added = AddedTechnique(package="acme_twin", version="2.0", spec=spec)
     monkeypatch.setattr("apps.guide.added_techniques.added_techniques", lambda: (added,))
     body = html(parsed(f"# Title{added_chapter()}", str))
-    assert "<h3" in body
-    assert ">Twin *one*</h3>" in body
+    assert f">Twin *one* (<code>{spec.name}</code>)</h3>" in body
     assert "Less &lt;b&gt;than&lt;/b&gt; half | of it." in body
     assert 'See (<a href="https://a.example/b_c">https://a.example/b_c</a>), page 2.' in body
     assert "<td>a number from 0.0</td>\n<td>0.5</td>\n<td>0.25, 0.5</td>\n<td>A | B.</td>" in body

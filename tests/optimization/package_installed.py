@@ -64,8 +64,8 @@ def test_the_documentation_has_a_section_about_it_that_the_search_finds(viewer: 
     page = client.get(reverse("guide:document", args=["techniques"])).content.decode()
     _, chapter = page.split('<h2 id="techniques-of-installed-packages">')
     spec = catalogue()[PALETTE]
-    assert '<h3 id="palette">Palette</h3>' in chapter
-    assert f"<code>{PALETTE}</code>, from the package <code>acme-lathe</code> 1.0, for ONNX." in chapter
+    assert f'<h3 id="palette-{PALETTE}">Palette (<code>{PALETTE}</code>)</h3>' in chapter
+    assert "From the package <code>acme-lathe</code> 1.0, for ONNX." in chapter
     assert escape(spec.summary, quote=False) in chapter
     assert 'Han et al. 2016, <a href="https://arxiv.org/abs/1510.00149">' in chapter
     rows = [re.findall("<td>(.*?)</td>", row) for row in chapter.split("<tr")[2:]]
@@ -76,7 +76,7 @@ def test_the_documentation_has_a_section_about_it_that_the_search_finds(viewer: 
     ]
     assert [row[4] for row in rows] == [escape(one.help, quote=False) for one in spec.parameters]
     (found,) = find(viewer, "Palette acme-lathe")
-    assert "/docs/techniques/#palette" in [one.address for one in found.findings]
+    assert f"/docs/techniques/#palette-{PALETTE}" in [one.address for one in found.findings]
 
 
 @pytest.mark.django_db
