@@ -39,15 +39,16 @@ help:
 
 # The environment follows its lock: a change of either file installs again. --no-deps: the lock has everything.
 # --no-compile: pip compiles one file after the other, compileall as many at a time as there are cores. Like pip it passes
-# over files that are no Python, which some packages carry; left out are packages' tests and transformers' architectures,
-# a third of all, of which a process imports a few or none.
+# over files that are not Python, which some packages contain. Left out is what no child imports or nearly nothing of it: tests
+# of packages, transformers' architectures, tools and services. A process that imports from them compiles what it needs.
+UNCOMPILED := /(tests|transformers/models|apprise|auto_round|botocore|mypy|mypyc|pip|playwright|pygments|selenium|setuptools|sqlalchemy|trio)/
 $(STAMP): requirements/dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Lathe needs Python 3.11; write 'make PYTHON=/path/to/python3.11 …'"; exit 1; }
 	@echo "Installing what requirements/dev.txt pins into $(VENV): some minutes and 4 GB, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
-	@$(BIN)/python -m compileall -qq -j 0 -x '/(tests|transformers/models)/' $(VENV)/lib || true
+	@$(BIN)/python -m compileall -qq -j 0 -x '$(UNCOMPILED)' $(VENV)/lib || true
 	@touch $@
 
 # Children write no bytecode beside what strangers have uploaded: without this each would compile Lathe's own code anew.

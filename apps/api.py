@@ -25,7 +25,7 @@ JSON_OR_FORM = [*_JSON, MultiPartParser]
 """For the few requests that can include a file."""
 
 
-def answers(serializer_class: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+def validated_body(serializer_class: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
     """The validated body of the request. Raises DRF's `ValidationError` with every invalid field."""
     serializer = serializer_class(data=request.data)
     serializer.is_valid(raise_exception=True)

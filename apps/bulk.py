@@ -91,8 +91,8 @@ def act_named(acts: Mapping[str, Act[Row]], name: str) -> Act[Row]:
 
 
 def chosen_rows(rows: QuerySet[Row], keys: Iterable[str], prefix: str = "") -> list[Row]:
-    """Those of `rows` whose keys were ticked, in their order. A key may stand after `prefix`; what is no key, or of a
-    row that is not among them, is left out.
+    """Those of `rows` whose keys were ticked, in their order. A key may stand after `prefix`; what is not a key, or
+    of a row that is not among them, is left out.
 
     Raises `BulkEmpty` if nothing is left, and `BulkTooMany`.
     """
@@ -107,7 +107,7 @@ def chosen_rows(rows: QuerySet[Row], keys: Iterable[str], prefix: str = "") -> l
 
 
 def _key(text: str, to_python: Callable[[str], Any]) -> int | UUID | None:
-    """Numbers that no database can hold are no keys either."""
+    """Numbers that no database can hold are not keys either."""
     try:
         key: int | UUID = to_python(text)
     except ValidationError:

@@ -53,6 +53,6 @@ class Outage:
 
 def require_queue() -> None:
     """Raises `QueueAway` if no message can be sent now. Call it before writing a row that needs a worker."""
-    answers = getattr(dramatiq.get_broker(), "answers", None)
-    if answers is not None and not answers():
+    reachable = getattr(dramatiq.get_broker(), "is_reachable", None)
+    if reachable is not None and not reachable():
         raise QueueAway()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -30,6 +31,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("lathe")
 
+LATHE = Path(__file__).parent / "lathe"
+WITH_ROWS = {"db", "transactional_db", "live_server"}
+"""Fixtures that open the database."""
+
 pytest_plugins = [
     "tests.assets.plugin",
     "tests.flushing",
@@ -49,10 +54,20 @@ def _actors() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs on real models is for the night: before `-m` selects."""
+    """Before `-m` selects: what runs on real models is for the night, and what reads no row says nothing of a database.
+
+    Tests of `lathe` may be about Redis without a row, so those that are portable say so themselves.
+    """
     for item in items:
         if item.get_closest_marker("assets"):
             item.add_marker(pytest.mark.nightly)
+        if not reads_rows(item) and item.path.parent != LATHE:
+            item.add_marker(pytest.mark.portable)
+
+
+def reads_rows(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(fixtures & WITH_ROWS) or item.get_closest_marker("django_db") is not None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

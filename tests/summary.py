@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-SHOWN = 20
+SHOWN = 30
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The test database is migrated once: processes that run tests side by side copy what the first of them has made.
 
-A hundred migrations take longer than most files of tests. On PostgreSQL each process migrates a database of its own.
+A hundred migrations take longer than most files of tests. SQLite's copy is a file; PostgreSQL has templates of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
+from pytest_django.plugin import blocking_manager_key
 
 from tests.settings import VAR_DIR
+
+TEMPLATE = VAR_DIR.parent / "template.sqlite3"
+"""With PostgreSQL, a file that contains the name of the template."""
 
 
 @pytest.fixture(scope="session")
@@ -25,15 +29,26 @@ def django_db_keepdb(
     request: pytest.FixtureRequest, django_db_modify_db_settings: None, django_db_blocker: Any
 ) -> bool:
     """Whether the database of this process is there already, which then keeps it: the folder ends with the run."""
-    if connection.vendor != "sqlite" or not hasattr(request.config, "workerinput"):
+    if not hasattr(request.config, "workerinput"):
         return bool(request.config.getvalue("reuse_db"))
-    template = VAR_DIR.parent / "template.sqlite3"
-    with _alone(template.with_suffix(".lock")):
-        if not template.exists():
+    with _alone(TEMPLATE.with_suffix(".lock")):
+        if not TEMPLATE.exists():
             with django_db_blocker.unblock():
-                _make(template)
-    _copy(template, Path(settings.DATABASES["default"]["TEST"]["NAME"]))
+                _make()
+    if connection.vendor == "postgresql":
+        connection.settings_dict["TEST"]["TEMPLATE"] = TEMPLATE.read_text()
+        return False
+    _copy(TEMPLATE, Path(settings.DATABASES["default"]["TEST"]["NAME"]))
     return True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """PostgreSQL's template goes when all processes have ended, by the one that has started them."""
+    made = VAR_DIR / TEMPLATE.name
+    if connection.vendor == "postgresql" and not hasattr(session.config, "workerinput") and made.exists():
+        with session.config.stash[blocking_manager_key].unblock(), connection._nodb_cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {connection.ops.quote_name(made.read_text())}")
 
 
 @contextmanager
@@ -44,12 +59,21 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _make(template: Path) -> None:
+def _make() -> None:
     made = setup_databases(verbosity=0, interactive=False, aliases=["default"])
-    whole = template.with_suffix(".part")
-    _copy(Path(connection.settings_dict["NAME"]), whole)
+    name, whole = str(connection.settings_dict["NAME"]), TEMPLATE.with_suffix(".part")
+    if connection.vendor == "postgresql":
+        template = f"{name.rpartition('_')[0]}_template"
+        connection.close()
+        quoted = connection.ops.quote_name
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {quoted(template)}")
+            cursor.execute(f"CREATE DATABASE {quoted(template)} TEMPLATE {quoted(name)}")
+        whole.write_text(template)
+    else:
+        _copy(Path(name), whole)
     teardown_databases(made, verbosity=0)
-    whole.rename(template)
+    whole.rename(TEMPLATE)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from apps.accounts.api_people import routes as people_routes
 from apps.accounts.models import Membership, Team
 from apps.accounts.requests import member
 from apps.accounts.serializers import MeChangeSerializer, MeSerializer, TeamSerializer
-from apps.api import answers, example
+from apps.api import example, validated_body
 
 
 @extend_schema(tags=["teams"])
@@ -48,7 +48,7 @@ class MeView(APIView):
         examples=[example("In Berlin", {"time_zone": "Europe/Berlin", "language": "de"})],
     )
     def patch(self, request: Request) -> Response:
-        asked = answers(MeChangeSerializer, request)
+        asked = validated_body(MeChangeSerializer, request)
         with transaction.atomic():
             if "time_zone" in asked:
                 services.choose_time_zone(member(request), asked["time_zone"])

@@ -24,7 +24,7 @@ from apps.accounts.serializers import (
     TokenSerializer,
 )
 from apps.accounts.teams import team_for
-from apps.api import SecretResponse, answers, example
+from apps.api import SecretResponse, example, validated_body
 
 EXAMPLE_TOKEN = {"name": "nightly pipeline", "scope": "write", "days": 1}
 
@@ -66,7 +66,7 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         """The answer has its `text`, this once. A token that is made with another one opens no other team and is
         valid for no longer.
         """
-        asked = answers(NewTokenSerializer, request)
+        asked = validated_body(NewTokenSerializer, request)
         slug = asked.pop("team", None)
         team = team_for(member(request), slug) if slug is not None else None
         asked["scope"] = TokenScope(asked["scope"])
@@ -113,14 +113,14 @@ class ServiceAccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         return row
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewServiceAccountSerializer, request)
+        asked = validated_body(NewServiceAccountSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         row = service_accounts.create(by=member(request), team=team, name=asked["name"], role=Role(asked["role"]))
         return Response(self.get_serializer(row).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self._owned()
-        asked = answers(ServiceAccountChangeSerializer, request)
+        asked = validated_body(ServiceAccountChangeSerializer, request)
         role = Role(asked["role"]) if "role" in asked else None
         service_accounts.change(row, by=member(request), role=role, disabled=asked.get("disabled"))
         return Response(self.get_serializer(row).data)
@@ -143,7 +143,7 @@ class ServiceAccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         """Its tokens, without their texts; or a new one, with its `text`, this once. Owners only."""
         row = self._owned()
         if request.method == "POST":
-            asked = answers(NewServiceTokenSerializer, request)
+            asked = validated_body(NewServiceTokenSerializer, request)
             asked["scope"] = TokenScope(asked["scope"])
             return _created(*service_accounts.create_token(row, by=member(request), **asked))
         page = self.paginate_queryset(self.filter_queryset(service_accounts.tokens_of(row)))

@@ -18,7 +18,7 @@ from apps.accounts.models import SavedFilter
 from apps.accounts.requests import member
 from apps.accounts.serializers import TeamChoice
 from apps.accounts.teams import team_for
-from apps.api import answers, example, refuse_unknown
+from apps.api import example, refuse_unknown, validated_body
 from apps.tables import choices_of
 
 LISTS = tuple(saved_filters.ADDRESSES)
@@ -74,7 +74,7 @@ class SavedFilterViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         return SavedFilter.objects.visible_to(self.request.user).select_related("team", "user")
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewSavedFilterSerializer, request)
+        asked = validated_body(NewSavedFilterSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         made = saved_filters.save_filter(member(request), team, listing=asked.pop("list"), **asked)
         return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
@@ -120,7 +120,7 @@ class ListColumnsView(APIView):
         examples=[OpenApiExample("Two", {"list": "sessions", "columns": ["status", "faster"]}, request_only=True)],
     )
     def patch(self, request: Request) -> Response:
-        asked = answers(ColumnsSerializer, request)
+        asked = validated_body(ColumnsSerializer, request)
         saved_filters.choose_columns(member(request), asked["list"], asked["columns"])
         return Response(_columns(request).model_dump(mode="json"))
 

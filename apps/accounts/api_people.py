@@ -22,7 +22,7 @@ from apps.accounts.serializers import (
     TeamMemberSerializer,
 )
 from apps.accounts.teams import team_for
-from apps.api import answers, example
+from apps.api import example, validated_body
 
 
 @extend_schema(tags=["teams"])
@@ -51,7 +51,7 @@ class MemberViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def partial_update(self, request: Request, pk: str) -> Response:
         row, by = self.get_object(), member(request)
         services.require_role(by, row.team, Role.OWNER)
-        asked = answers(MemberChangeSerializer, request)
+        asked = validated_body(MemberChangeSerializer, request)
         with transaction.atomic():
             if "role" in asked:
                 services.change_role(by=by, member=row, role=Role(asked["role"]))
@@ -99,7 +99,7 @@ class InvitationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 
     def create(self, request: Request) -> Response:
         """Sends a link that makes its reader a member. It replaces an open invitation for the same address."""
-        asked = answers(NewInvitationSerializer, request)
+        asked = validated_body(NewInvitationSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         row = services.invite(by=member(request), team=team, email=asked["email"], role=Role(asked["role"]))
         return Response(self.get_serializer(row).data, status=status.HTTP_201_CREATED)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from apps.accounts.requests import member
 from apps.accounts.services import require_writers
-from apps.api import answers, rows_of
+from apps.api import rows_of, validated_body
 from apps.bulk import Act, BulkOutcomes, Row
 
 
@@ -29,7 +29,7 @@ def bulk_answer(
     Raises DRF's `ValidationError`, `RowNotFound` if a row is missing, and `PermissionDenied` below engineer in one of
     the teams; then nothing is done.
     """
-    asked = answers(body, request)
+    asked = validated_body(body, request)
     chosen = rows_of(rows, field, asked[field])
     require_writers(member(request), {row.team for row in chosen})  # type: ignore[attr-defined]
     return Response(BulkOutcomes.of(acts[asked["act"]], chosen, member(request)).model_dump(mode="json"))

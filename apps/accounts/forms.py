@@ -61,7 +61,7 @@ class ServiceTokenForm(forms.Form):
         label=_("Expires after (days)"), min_value=1, max_value=MAX_TOKEN_DAYS, initial=90, help_text=_("At most 365.")
     )
 
-    def answers(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The arguments for the services that make tokens."""
         return {**self.cleaned_data, "scope": TokenScope(self.cleaned_data["scope"])}
 
@@ -100,7 +100,7 @@ class ServiceAccountChangeForm(forms.Form):
     role = forms.ChoiceField(label=_("Role"), choices=[(role.value, role.label) for role in ROLES], required=False)
     disabled = forms.NullBooleanField(label=_("Disabled"), required=False)
 
-    def answers(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         role, disabled = self.cleaned_data["role"], self.cleaned_data["disabled"]
         return {"role": Role(role) if role else None, "disabled": disabled}
 

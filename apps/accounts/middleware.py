@@ -62,10 +62,10 @@ class MemberTimeZone:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         user = request.user
-        told = unquote(request.COOKIES.get(COOKIE, ""))
-        if isinstance(user, User) and not user.time_zone and told in zones():
-            User.objects.filter(pk=user.pk, time_zone="").update(time_zone=told)
-            user.time_zone = told
+        named = unquote(request.COOKIES.get(COOKIE, ""))
+        if isinstance(user, User) and not user.time_zone and named in zones():
+            User.objects.filter(pk=user.pk, time_zone="").update(time_zone=named)
+            user.time_zone = named
         with timezone.override(zone_of(user)):
             return self.get_response(request)
 

@@ -36,7 +36,7 @@ def address_of(listing: str) -> str:
 def save_filter(user: User, team: Team, *, listing: str, name: str, query: str, shared: bool) -> SavedFilter:
     """Keeps the filter that `query`, the part of the list's address after the question mark, stands for.
 
-    Raises `PermissionDenied` for who is no member, or shares below engineer; `ListUnknown`, `FilterEmpty`,
+    Raises `PermissionDenied` for whoever is not a member, or shares below engineer; `ListUnknown`, `FilterEmpty`,
     `FilterNameTaken`.
     """
     require_role(user, team, Role.ENGINEER if shared else Role.VIEWER)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from apps.guide.added_techniques import TECHNIQUES, added_chapter
 from apps.guide.markdown import Section, html, parsed, sections
 
 FIRST = ("user-guide", "how-lathe-measures", "history", "notifications", "gate", "api")
@@ -71,7 +72,10 @@ def topics() -> Iterator[tuple[str, list[Document]]]:
 
 
 def _read(path: Path) -> Document:
-    tokens = parsed(path.read_text(encoding="utf-8"), _address)
+    source = path.read_text(encoding="utf-8")
+    if path.stem == TECHNIQUES:
+        source += added_chapter()
+    tokens = parsed(source, _address)
     found = tuple(sections(tokens))
     return Document(path.stem, found[0].title, found[0].text, html(tokens), found)
 

@@ -127,8 +127,8 @@ def _sections(wanted: list[str]) -> Iterator[Finding]:
     """Sections whose title has the words come before those whose text has them."""
     everything = [(document, section) for document in documents().values() for section in document.sections]
     titled = [one for one in everything if _has(one[1].title, wanted)]
-    told = [one for one in everything if one not in titled and _has(_whole(*one), wanted)]
-    for document, section in (*titled, *told):
+    mentioned = [one for one in everything if one not in titled and _has(_whole(*one), wanted)]
+    for document, section in (*titled, *mentioned):
         inside = section.text if section.title == document.title or section.level == ROW else document.title
         yield Finding(section.title, inside[:120], f"{document.address}#{section.anchor}")
 

@@ -108,7 +108,7 @@ def sections(tokens: Sequence[Token]) -> Iterator[Section]:
 
 def html(tokens: Sequence[Token]) -> str:
     """HTML without the first heading, which is the page's own. Whatever may scroll can be reached by keyboard, and
-    a corner of a table that is empty is no heading.
+    a corner of a table that is empty is not a heading.
     """
     start = next((index + 3 for index, token in enumerate(tokens) if token.type == "heading_open"), 0)
     written: str = PARSER.renderer.render(list(tokens[start:]), PARSER.options, {})

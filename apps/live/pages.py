@@ -78,7 +78,7 @@ class LivePage(AsyncWebsocketConsumer):
         """Sends the fragments that changed since the last time. Unchanged ones keep their focus and selection."""
         shown: dict[str, str] = {}
         while True:
-            await self._told()
+            await self._poked()
             self.changed.clear()
             try:
                 fragments = await self._render()
@@ -95,7 +95,7 @@ class LivePage(AsyncWebsocketConsumer):
             shown = fragments
             await asyncio.sleep(MIN_INTERVAL_S)
 
-    async def _told(self) -> None:
+    async def _poked(self) -> None:
         """Waits for a poke, or until the next poll is due."""
         look_at = time.monotonic() + (self.look_s or LOOK_S)
         while not self.changed.is_set() and time.monotonic() < look_at:

@@ -50,10 +50,10 @@ def poke(*groups: str) -> None:
 
 def _send(groups: tuple[str, ...]) -> None:
     if get_channel_layer() is not None:
-        async_to_sync(_told)(groups)
+        async_to_sync(_send_to)(groups)
 
 
-async def _told(groups: tuple[str, ...]) -> None:
+async def _send_to(groups: tuple[str, ...]) -> None:
     """One after the other over one connection: a call of its own for each would connect anew."""
     layer = get_channel_layer()
     for group in groups:

@@ -19,7 +19,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.requests import member
 from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
-from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example, row_of
+from apps.api import FILE_RESPONSE, JSON_OR_FORM, example, row_of, validated_body
 from apps.models import services
 from apps.models.api_aliases import routes as alias_routes
 from apps.models.api_bulk import BulkDataSets, BulkModels
@@ -104,14 +104,14 @@ class RegisteredModelViewSet(CardActions, mixins.ListModelMixin, mixins.Retrieve
         return RegisteredModelRowSerializer if self.action == "list" else RegisteredModelSerializer
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewModelSerializer, request)
+        asked = validated_body(NewModelSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         model = services.register_model(team, member(request), **asked)
         return Response(self.get_serializer(model).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         model = self.get_object()
-        services.describe_model(model, member(request), **answers(ModelChangeSerializer, request))
+        services.describe_model(model, member(request), **validated_body(ModelChangeSerializer, request))
         return Response(self.get_serializer(model).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -156,7 +156,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return VersionRowSerializer if self.action == "list" else VersionSerializer
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewVersionSerializer, request)
+        asked = validated_body(NewVersionSerializer, request)
         model = row_of(RegisteredModel.objects.visible_to(member(request)), "model", asked["model"])
         parent = row_of(self.get_queryset(), "parent", asked["parent"]) if "parent" in asked else None
         version = services.add_version(
@@ -172,7 +172,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def partial_update(self, request: Request, pk: str) -> Response:
         version = self.get_object()
-        services.describe_version(version, member(request), **answers(DescriptionSerializer, request))
+        services.describe_version(version, member(request), **validated_body(DescriptionSerializer, request))
         return Response(self.get_serializer(version).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -188,7 +188,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def signature(self, request: Request, pk: str) -> Response:
         """Chooses a signature of the file. The version is pending until a worker has inspected it again."""
         version = services.choose_signature(
-            self.get_object(), member(request), **answers(SignatureChoiceSerializer, request)
+            self.get_object(), member(request), **validated_body(SignatureChoiceSerializer, request)
         )
         return Response(self.get_serializer(version).data)
 
@@ -236,7 +236,7 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkDataS
         return DataSet.objects.visible_to(self.request.user).select_related("team", "blob", "created_by")
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewDataSetSerializer, request)
+        asked = validated_body(NewDataSetSerializer, request)
         team = team_for(member(request), asked.get("team"))
         dataset = services.add_dataset(
             team,
@@ -252,7 +252,7 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkDataS
 
     def partial_update(self, request: Request, pk: str) -> Response:
         dataset = self.get_object()
-        services.describe_dataset(dataset, member(request), **answers(DataSetChangeSerializer, request))
+        services.describe_dataset(dataset, member(request), **validated_body(DataSetChangeSerializer, request))
         return Response(self.get_serializer(dataset).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -304,7 +304,7 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
         return super().get_parsers()
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewUploadSerializer, request)
+        asked = validated_body(NewUploadSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         upload = services.begin_upload(team, member(request), **asked)
         return self._standing(upload, status.HTTP_201_CREATED)

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example, row_of
+from apps.api import example, row_of, validated_body
 from apps.models import approvals, services
 from apps.models.filters import AliasFilter, AliasRequestFilter
 from apps.models.models import Alias, AliasRequest, ModelVersion, RegisteredModel
@@ -72,27 +72,29 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         )
 
     def create(self, request: Request) -> Response:
-        asked = answers(AliasMoveRequestSerializer, request)
+        asked = validated_body(AliasMoveRequestSerializer, request)
         model = row_of(RegisteredModel.objects.visible_to(member(request)), "model", asked["model"])
         versions = ModelVersion.objects.visible_to(member(request)).select_related("model")
         expected = row_of(versions, "expected", asked["expected"]) if "expected" in asked else None
         version = row_of(versions, "version", asked["version"])
         done = services.move_or_ask(model, asked["name"], version, member(request), asked["reason"], expected=expected)
-        return self._told(done)
+        return self._response(done)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         """Owners only. Pending requests are out of date once it is no longer protected."""
         alias, by = self.get_object(), member(request)
-        alias = approvals.protect(alias, by, **answers(AliasChangeSerializer, request))
+        alias = approvals.protect(alias, by, **validated_body(AliasChangeSerializer, request))
         return Response(self.get_serializer(alias).data)
 
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         """Undoes the newest move that has not been undone."""
         alias = self.get_object()
-        return self._told(services.undo_or_ask(alias, member(request), **answers(AliasUndoSerializer, request)))
+        return self._response(
+            services.undo_or_ask(alias, member(request), **validated_body(AliasUndoSerializer, request))
+        )
 
-    def _told(self, done: Alias | AliasRequest) -> Response:
+    def _response(self, done: Alias | AliasRequest) -> Response:
         return asked_response(done) if isinstance(done, AliasRequest) else Response(self.get_serializer(done).data)
 
 
@@ -130,13 +132,13 @@ class AliasRequestViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     def approve(self, request: Request, pk: str) -> Response:
         """Moves the alias. Neither who asked nor a service account can approve."""
         row = self.get_object()
-        approvals.approve(row, member(request), **answers(AliasDecisionSerializer, request))
+        approvals.approve(row, member(request), **validated_body(AliasDecisionSerializer, request))
         return Response(self.get_serializer(self.get_object()).data)
 
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         """The alias stays. Neither who asked nor a service account can reject."""
-        row = approvals.reject(self.get_object(), member(request), **answers(AliasDecisionSerializer, request))
+        row = approvals.reject(self.get_object(), member(request), **validated_body(AliasDecisionSerializer, request))
         return Response(self.get_serializer(row).data)
 
     @action(detail=True, methods=["post"])

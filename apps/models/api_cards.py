@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example, refuse_unknown
+from apps.api import example, refuse_unknown, validated_body
 from apps.models import cards
 from apps.models.models import EditedCard, RegisteredModel
 
@@ -73,5 +73,5 @@ class CardActions(Base):
         if request.method == "GET":
             refuse_unknown(request, ())
             return Response(EditedCardSerializer(cards.card_of(model)).data)
-        card = cards.edit_card(model, member(request), **answers(CardChangeSerializer, request))
+        card = cards.edit_card(model, member(request), **validated_body(CardChangeSerializer, request))
         return Response(EditedCardSerializer(card).data)

@@ -100,8 +100,8 @@ class ModelForm(forms.Form):
 
     @classmethod
     def of(cls, model: RegisteredModel) -> ModelForm:
-        told = {"name": model.name, "description": model.description, "readme": model.readme}
-        return cls(initial={**told, "tags": ", ".join(model.tags)})
+        values = {"name": model.name, "description": model.description, "readme": model.readme}
+        return cls(initial={**values, "tags": ", ".join(model.tags)})
 
     def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "tags": words(self.cleaned_data["tags"])}

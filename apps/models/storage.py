@@ -43,6 +43,8 @@ CACHE_LIFETIME = timedelta(hours=24)
 """How long a copy of a remote file is kept on this machine after its last use."""
 TICK_S = 0.02
 """Two changes of a file within this time can leave the same change time."""
+QUICKLY_READ_BYTES = 4 * 2**20
+"""A file of at most this size is read and verified in less time than that."""
 MOST_STAMPS = 10_000
 _sound: dict[Path, tuple[int, ...]] = {}
 """The state of each file when this process last verified its digest. An unchanged file is not read again."""
@@ -205,11 +207,16 @@ def _is_known(path: Path) -> bool:
 
 
 def _remember(path: Path) -> None:
-    """Marks the file at `path` as correct until it changes."""
+    """Marks the file at `path` as correct until it changes. A small one that has just changed is left to the next
+    reader: an immediate further change could not be distinguished from this state.
+    """
     if len(_sound) >= MOST_STAMPS:
         _sound.clear()
-    if time.time() - path.stat().st_ctime < TICK_S:
-        time.sleep(TICK_S)  # An immediate change could not be distinguished from this state.
+    found = path.stat()
+    if time.time() - found.st_ctime < TICK_S:
+        if found.st_size <= QUICKLY_READ_BYTES:
+            return
+        time.sleep(TICK_S)
     _sound[path] = _stamp(path)
 
 

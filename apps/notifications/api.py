@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
-from apps.api import SecretResponse, answers, example
+from apps.api import SecretResponse, example, validated_body
 from apps.notifications import services
 from apps.notifications.filters import ChannelFilter, DeliveryFilter, NotificationFilter
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium
@@ -125,7 +125,7 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return super().list(request, *args, **kwargs)
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewChannelSerializer, request)
+        asked = validated_body(NewChannelSerializer, request)
         slug = asked.pop("team", None)
         team = None if asked.pop("installation") else team_for(member(request), slug)
         channel = services.add_channel(member(request), team, Medium(asked.pop("medium")), **asked)
@@ -134,7 +134,7 @@ class ChannelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def partial_update(self, request: Request, pk: str) -> Response:
         channel = self.get_object()
         services.require_change(member(request), channel)
-        changed = services.change_channel(member(request), channel, **answers(ChannelChangeSerializer, request))
+        changed = services.change_channel(member(request), channel, **validated_body(ChannelChangeSerializer, request))
         return Response(self.get_serializer(changed).data)
 
     def destroy(self, request: Request, pk: str) -> Response:

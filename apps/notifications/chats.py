@@ -74,13 +74,13 @@ def send(channel: Channel, deliveries: Sequence[Delivery]) -> None:
 
 
 def _words(deliveries: Sequence[Delivery]) -> tuple[str, str]:
-    told = [delivery.notification for delivery in deliveries if delivery.notification]
-    if not told:
+    notifications = [delivery.notification for delivery in deliveries if delivery.notification]
+    if not notifications:
         return "Lathe", "This is a test message. The channel works."
-    parts = ["\n".join(part for part in (one.title, one.text, one.url) if part) for one in told]
-    if len(told) > 1:
-        return f"{len(told)} notifications from {told[0].team or 'Lathe'}", "\n\n".join(parts)
-    only = told[0]
+    parts = ["\n".join(part for part in (one.title, one.text, one.url) if part) for one in notifications]
+    if len(notifications) > 1:
+        return f"{len(notifications)} notifications from {notifications[0].team or 'Lathe'}", "\n\n".join(parts)
+    only = notifications[0]
     return only.title, "\n".join(part for part in (only.text, only.url) if part) or settings.LATHE.base_url
 
 

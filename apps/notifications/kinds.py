@@ -209,7 +209,7 @@ KINDS = {
 CHOICES = [(kind.name, kind.label) for kind in KINDS.values()]
 MAILED = tuple(kind.name for kind in KINDS.values() if kind.mailed)
 TEST = "channel.test"
-"""The type of the message that the test button sends. It is no kind: nobody can switch it off."""
+"""The type of the message that the test button sends. It is not a kind: nobody can switch it off."""
 
 
 def offered(*, installation: bool, bell: bool = False) -> tuple[str, ...]:

@@ -45,12 +45,12 @@ def _unsubscribe_url(channel: Channel, names: Sequence[str]) -> str:
 
 def message_of(channel: Channel, deliveries: Sequence[Delivery]) -> EmailMultiAlternatives:
     """The mail that carries these deliveries."""
-    told = [delivery.notification for delivery in deliveries if delivery.notification]
-    names = list(dict.fromkeys(one.kind for one in told))
+    notifications = [delivery.notification for delivery in deliveries if delivery.notification]
+    names = list(dict.fromkeys(one.kind for one in notifications))
     links = [(kinds.KINDS[name].label, _unsubscribe_url(channel, [name])) for name in names if name in kinds.KINDS]
     context = {
         "channel": channel,
-        "notifications": told,
+        "notifications": notifications,
         "links": links,
         "settings_url": f"{settings.LATHE.base_url}{channel.settings_path}",
         "base_url": settings.LATHE.base_url,

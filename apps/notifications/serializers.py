@@ -73,7 +73,7 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
 
 
 class SecretSerializer(ChannelSerializer):
-    """The channel with its secret; null if it is no webhook. Only adding it and rotating the secret return this."""
+    """The channel with its secret; null if it is not a webhook. Only adding it and rotating the secret return this."""
 
     secret = serializers.SerializerMethodField()
 

@@ -137,7 +137,7 @@ def add_channel(by: User, team: Team | None, medium: Medium, *, for_team: bool, 
         channel.secret = webhooks.new_secret()
     _fill(channel, answers)
     channel.save()
-    trail.record("channel.added", actor=by, team=team, subject=str(channel), data=_told(channel))
+    trail.record("channel.added", actor=by, team=team, subject=str(channel), data=_recorded(channel))
     return channel
 
 
@@ -146,10 +146,10 @@ def change_channel(by: User, channel: Channel, **answers: Any) -> Channel:
     """Changes the given fields of the channel. Raises `PermissionDenied`, and the errors of wrong answers."""
     require_change(by, channel)
     row = _locked(channel)
-    before = _told(row) | {"address": row.address}
+    before = _recorded(row) | {"address": row.address}
     _fill(row, answers)
     row.save()
-    after = _told(row) | {"address": row.address}
+    after = _recorded(row) | {"address": row.address}
     changed: dict[str, Any] = {name: [before[name], value] for name, value in after.items() if before[name] != value}
     if "address" in changed:
         changed["address"] = []  # an address may hold a key, so the trail only says that it changed
@@ -190,7 +190,7 @@ def _locked(channel: Channel) -> Channel:
     return Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
 
 
-def _told(channel: Channel) -> dict[str, Any]:
+def _recorded(channel: Channel) -> dict[str, Any]:
     """What the audit trail keeps of a channel: neither address nor secret."""
     times = {name: str(getattr(channel, name) or "") for name in ("quiet_from", "quiet_until")}
     plain = ("name", "kinds", "mine_only", "enabled", "digest", "time_zone")

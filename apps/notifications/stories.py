@@ -48,7 +48,7 @@ class Story:
 
     @property
     def title(self) -> str:
-        """In English, for whoever is no reader: webhooks, chats, the API."""
+        """In English, for whoever is not a reader: webhooks, chats, the API."""
         return self.form.format(**self.values)
 
 

@@ -46,7 +46,7 @@ class Link(Value):
     error: str | None = None
     """Why that step failed, in a sentence."""
     had_nothing_to_change: bool = False
-    """Whether it made no file because the technique has nothing to do here, which is no fault."""
+    """Whether it made no file because the technique has nothing to do here, which is not a fault."""
     collected_at: datetime | None = None
     """When the session let the file go, because nothing read it any more. Its recipe makes it again."""
 

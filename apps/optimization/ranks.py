@@ -1,4 +1,4 @@
-"""What a decomposition told of each layer, ready to be shown: form, rank, energy kept, work and time."""
+"""What a decomposition rows of each layer, ready to be shown: form, rank, energy kept, work and time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_ROWS = 40
 """The most layers shown: those that save most work. The API has everything that the technique reported."""
 
 
-class _Told(TypedDict):
+class _RankRow(TypedDict):
     name: str
     form: str
     rank: int
@@ -25,7 +25,7 @@ class _Told(TypedDict):
     ms_after: NotRequired[float | None]
 
 
-_ROWS: TypeAdapter[list[_Told]] = TypeAdapter(list[_Told])
+_ROWS: TypeAdapter[list[_RankRow]] = TypeAdapter(list[_RankRow])
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Ranks:
 def ranks_of(evidence: Mapping[str, Any]) -> Ranks:
     """The factors described by `evidence`. Techniques write it, so unexpected values are left out."""
     try:
-        told = _ROWS.validate_python(evidence.get(RANKS))
+        rows = _ROWS.validate_python(evidence.get(RANKS))
     except ValidationError:
-        told = []
-    saving = sorted(told, key=lambda row: row["macs_after"] - row["macs_before"])[:MOST_ROWS]
-    return Ranks(tuple(_row(row) for row in told if row in saving), len(told) - len(saving))
+        rows = []
+    saving = sorted(rows, key=lambda row: row["macs_after"] - row["macs_before"])[:MOST_ROWS]
+    return Ranks(tuple(_row(row) for row in rows if row in saving), len(rows) - len(saving))
 
 
 def beside_ranks(evidence: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,9 +65,9 @@ def beside_ranks(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in evidence.items() if name != RANKS or not shown}
 
 
-def _row(told: _Told) -> LayerRank:
-    before, after = told.get("ms_before"), told.get("ms_after")
+def _row(row: _RankRow) -> LayerRank:
+    before, after = row.get("ms_before"), row.get("ms_after")
     faster = before / after if before and after else None
     return LayerRank(
-        told["name"], told["form"], told["rank"], told["energy_kept"], told["macs_before"], told["macs_after"], faster
+        row["name"], row["form"], row["rank"], row["energy_kept"], row["macs_before"], row["macs_after"], faster
     )

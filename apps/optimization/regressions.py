@@ -65,7 +65,7 @@ def tell_of_decay(session: OptimizationSession, evaluation: Evaluation) -> int:
     """Records each version behind an alias that `evaluation`, a judgement of `session`, finds worse than the session
     that made it did. Returns how many.
 
-    The version is the session's original, or the compared one of a comparison. Each is told of once in a session.
+    The version is the session's original, or the compared one of a comparison. Each is reported once in a session.
     """
     if evaluation.part is not Part.EVALUATION:
         return 0

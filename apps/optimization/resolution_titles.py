@@ -76,8 +76,8 @@ def _say(name: str, value: str) -> str:
 
 def _amount(limit: str) -> str:
     """`1 point`, `0.5 °C`, or one of `AMOUNTS`."""
-    if said := translation_of(limit, AMOUNTS, _say):
-        return said
+    if translated := translation_of(limit, AMOUNTS, _say):
+        return translated
     number, space, unit = limit.partition(" ")
     return f"{number}{space}{gettext(unit) if unit else ''}"
 
@@ -94,4 +94,4 @@ _SAID: dict[str, Callable[[str], str]] = {
     "objective": gettext,
     "labels": _list,
 }
-"""How values are said. Others are names and numbers, which stay as they are."""
+"""How values are worded. Others are names and numbers, which stay as they are."""

@@ -24,7 +24,7 @@ from apps.optimization.localized import localized, number
 SEARCH = "search"
 
 
-class _Told(TypedDict):
+class _Trial(TypedDict):
     number: int
     network: NotRequired[list[str]]
     loss: float
@@ -54,7 +54,7 @@ class _Table(TypedDict):
 class _Whole(TypedDict):
     sampler: str
     sub_networks: int
-    trials: list[_Told]
+    trials: list[_Trial]
     trials_made: int
     limit_ms: float
     original_ms: float
@@ -98,26 +98,26 @@ class Point:
 class Trials:
     """Trials as a picture: latency across, loss down, so up and left is better."""
 
-    told: tuple[tuple[int, float, float, int, str], ...]
+    trials: tuple[tuple[int, float, float, int, str], ...]
     """Number, loss, latency in ms, parameters and network of each."""
     limit_ms: float | None = None
 
     @cached_property
     def across(self) -> Axis:
         limit = [] if self.limit_ms is None else [self.limit_ms]
-        return Axis.of([*(one[2] for one in self.told), *limit], LEFT, WIDTH)
+        return Axis.of([*(one[2] for one in self.trials), *limit], LEFT, WIDTH)
 
     @cached_property
     def down(self) -> Axis:
-        return Axis.of([one[1] for one in self.told], TOP, HEIGHT)
+        return Axis.of([one[1] for one in self.trials], TOP, HEIGHT)
 
     @cached_property
     def points(self) -> list[Point]:
         """The beaten ones first, so that the front is drawn above them."""
-        best = {one[0] for one in _front(self.told)}
+        best = {one[0] for one in _front(self.trials)}
         made = [
             Point(place, loss, ms, size, place in best, self.across.at(ms), self._y(loss), network)
-            for place, loss, ms, size, network in self.told
+            for place, loss, ms, size, network in self.trials
         ]
         return sorted(made, key=lambda one: (one.on_front, one.number))
 
@@ -152,7 +152,7 @@ class Search:
     whole: _Whole
 
     @property
-    def best(self) -> list[tuple[Point, _Told]]:
+    def best(self) -> list[tuple[Point, _Trial]]:
         """The front with all that is known of each trial, the fastest first."""
         cards = {one["number"]: one for one in self.whole["trials"]}
         front = sorted((one for one in self.trials.points if one.on_front), key=lambda one: one.latency_ms)
@@ -167,7 +167,7 @@ def trials_of_curves(curves: Curves) -> Trials:
 
 
 def beside_trials(curves: Curves) -> Curves:
-    """The curves that are no trials."""
+    """The curves that are not trials."""
     return {name: pairs for name, pairs in curves.items() if name not in TRIAL_CURVES}
 
 
@@ -179,11 +179,11 @@ def search_of(evidence: Mapping[str, Any]) -> Search | None:
         return None
     if not whole["trials"]:
         return None
-    told = tuple(
+    trials = tuple(
         (one["number"], one["loss"], one["latency_ms"], one["parameters"], ", ".join(one.get("network", [])))
         for one in whole["trials"]
     )
-    return Search(Trials(told, whole["limit_ms"]), whole)
+    return Search(Trials(trials, whole["limit_ms"]), whole)
 
 
 def beside_search(evidence: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,11 +192,11 @@ def beside_search(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in evidence.items() if name != SEARCH or not shown}
 
 
-def _front(told: Sequence[tuple[int, float, float, int, str]]) -> list[tuple[int, float, float, int, str]]:
+def _front(trials: Sequence[tuple[int, float, float, int, str]]) -> list[tuple[int, float, float, int, str]]:
     """Those that no other one beats in loss and latency: what the picture shows."""
     found = []
     least = float("inf")
-    for one in sorted(told, key=lambda one: (one[2], one[1])):
+    for one in sorted(trials, key=lambda one: (one[2], one[1])):
         if one[1] < least:
             least = one[1]
             found.append(one)

@@ -58,7 +58,7 @@ class Cut:
 
 def cut_of(evidence: Mapping[str, Any]) -> Cut:
     """The cut described by `evidence`. Techniques write it, so unexpected values are left out."""
-    layers = _told(evidence)
+    layers = _recorded(evidence)
     lost = sorted(layers, key=lambda layer: layer[2] - layer[1])[:MOST_BARS]
     shown = [layer for layer in layers if layer in lost][:MOST_BARS]
     widest = max((before for _, before, _ in shown), default=0) or 1
@@ -76,12 +76,12 @@ def beside_cut(evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in evidence.items() if name not in drawn}
 
 
-def _told(evidence: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    told = evidence.get(CHANNELS)
-    if isinstance(told, Mapping):
-        told = [[name, *pair] for name, pair in told.items() if isinstance(pair, (list, tuple))]
+def _recorded(evidence: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    recorded = evidence.get(CHANNELS)
+    if isinstance(recorded, Mapping):
+        recorded = [[name, *pair] for name, pair in recorded.items() if isinstance(pair, (list, tuple))]
     try:
-        return _LAYERS.validate_python(told)
+        return _LAYERS.validate_python(recorded)
     except ValidationError:
         return []
 

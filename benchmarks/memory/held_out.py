@@ -15,8 +15,8 @@ from typing import Any
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.experience import Experience, Fingerprint, Learned, Provenance
 from apps.agents.contracts.state import Prediction
+from apps.agents.memory.corrections import learned
 from apps.agents.memory.fingerprints import fingerprint_of
-from apps.agents.memory.learning import learned
 from apps.agents.memory.recording import experience_of
 from apps.agents.planning.bases import bases_of_analyses
 from apps.agents.planning.prediction import predict

@@ -24,10 +24,10 @@ from apps.agents.evaluation.quality import OutputsComparison, Question
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.engine import Engine, fixed_batch, open_engine
 from apps.agents.measuring.interleaving import take_turns
-from apps.agents.measuring.intervals import of_rounds
 from apps.agents.measuring.record import CONTROL, ORIGINAL, Record
 from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.measuring.stopwatch import Run, stopwatch_for
+from apps.agents.measuring.timing_intervals import of_rounds
 from benchmarks.links import Teller
 from benchmarks.own_portal import SEED
 from benchmarks.peers.parts import whole

@@ -15,9 +15,9 @@ from apps.agents.evaluation.agent import EvaluationAgent
 from apps.agents.evaluation.selection import noise_ratio
 from apps.agents.measuring.effort import Effort, Question
 from apps.agents.measuring.fresh_processes import PRECISION, confidence_left
-from apps.agents.measuring.intervals import LogInterval, of_processes, of_rounds
 from apps.agents.measuring.machine import describe_machine
 from apps.agents.measuring.timer import InProcessTimer, Timer, settled
+from apps.agents.measuring.timing_intervals import LogInterval, of_processes, of_rounds
 from benchmarks.truth.form import Form
 from benchmarks.truth.material import Material, Unheard
 from benchmarks.truth.rows import Row, at_least, at_most

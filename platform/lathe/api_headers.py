@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # The framework's views import the limits.
 API = "/api/v1/"
 
 
-class _Told(SimpleRateThrottle):
+class _Counted(SimpleRateThrottle):
     """A limit that notes on the request what is left of it."""
 
     name: str
@@ -43,11 +43,11 @@ class _Told(SimpleRateThrottle):
         return allowed
 
 
-class AnonymousLimit(_Told, AnonRateThrottle):
+class AnonymousLimit(_Counted, AnonRateThrottle):
     name = "anonymous"
 
 
-class MemberLimit(_Told, UserRateThrottle):
+class MemberLimit(_Counted, UserRateThrottle):
     name = "member"
 
 

@@ -141,7 +141,7 @@ class Broker(RedisBroker):
         age_s = max(0.0, time.time() - sent_ms / 1000) if sent_ms else 0.0
         return Backlog(messages=messages, delayed=delayed, oldest_age_s=age_s)
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         """Whether Redis is available for sending."""
         try:
             return bool(self.client.ping())

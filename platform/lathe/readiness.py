@@ -59,8 +59,8 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    answers = getattr(dramatiq.get_broker(), "answers", None)
-    if answers is not None and not answers():
+    reachable = getattr(dramatiq.get_broker(), "is_reachable", None)
+    if reachable is not None and not reachable():
         raise NotReady("Redis does not answer, so no work can be sent to workers.")
     return "Redis answers."
 

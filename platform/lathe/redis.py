@@ -42,7 +42,7 @@ def start_embedded(supervisor: Supervisor, socket: Path, data: Path, log: Path) 
     child = supervisor.start(embedded(socket, data, log))
     client = redis.Redis(unix_socket_path=str(socket))
     try:
-        supervisor.wait_until(lambda: _answers(client), "The bundled Redis", timeout_s=30)
+        supervisor.wait_until(lambda: _responds(client), "The bundled Redis", timeout_s=30)
     finally:
         client.close()
     return child
@@ -57,7 +57,7 @@ def own_folder(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _answers(client: redis.Redis) -> bool:
+def _responds(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
     except redis.ConnectionError:  # not started yet, or still loading

@@ -148,7 +148,7 @@ CACHES = {
 }
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "lathe.layer.PatientLayer",
+        "BACKEND": "lathe.channel_layer.PatientLayer",
         "CONFIG": {
             # An open page waits for its next poke in reads of five seconds. With a client that itself gives up after
             # five, every page that saw no change for so long would lose its socket.

@@ -22,7 +22,7 @@ from lathe.doctor.findings import State
 from lathe.env import Environment, SingleSignOn, WrongVariable
 from tests.accounts.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 NEWCOMER = "ada@example.org"
 

@@ -20,7 +20,7 @@ from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.loading import Dataset, load_dataset
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from tests.agents.told import Told
 from tests.agents.torch_models import Convolutional, model_of
 
@@ -64,7 +64,7 @@ class Clock:
 def trainer(
     folder: Path,
     module: nn.Module,
-    recipe: Recipe,
+    hyperparameters: Hyperparameters,
     *,
     told: Told | None = None,
     clock: Clock | None = None,
@@ -76,9 +76,9 @@ def trainer(
     """A trainer of `module` that has done nothing yet."""
     model = model_of(module)
     dataset = dataset or data(folder)
-    examples = examples_of(dataset, model, recipe.batch_size, recipe.seed, device, "Training")
-    loss = Loss(Task(dataset.spec.task), 0, recipe.distill if teacher else 0.0, recipe.temperature)
-    stepper = Stepper(model, teacher, examples, loss, optimizer_of(module, recipe), recipe, hold)
+    examples = examples_of(dataset, model, hyperparameters.batch_size, hyperparameters.seed, device, "Training")
+    loss = Loss(Task(dataset.spec.task), 0, hyperparameters.distill if teacher else 0.0, hyperparameters.temperature)
+    stepper = Stepper(model, teacher, examples, loss, optimizer_of(module, hyperparameters), hyperparameters, hold)
     return Trainer(stepper, told or Told(), folder, "Training", clock or Clock())
 
 

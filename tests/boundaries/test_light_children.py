@@ -28,7 +28,7 @@ from apps.agents.handlers import analysis, evaluate, inspection, optimize, packa
 from apps.agents.contracts.criteria import Target
 from apps.agents.analysis.engine import open_analysis_engine
 from apps.agents.measuring.engine import open_engine
-from apps.agents.measuring.intervals import student
+from apps.agents.measuring.timing_intervals import student
 from apps.agents.measuring.statistics.group_sequential import critical_values
 from apps.agents.measuring.statistics.intervals import mcnemar_p, share, share_difference
 

@@ -21,7 +21,7 @@ from tests.browser.chromium import new_browser, picture_of, set_theme, set_width
 from tests.browser.conftest import Portal, click, wait, wait_for_text
 from tests.browser.conftest import press as press_button
 from tests.browser.keyboard import press, tab_into_content, tab_to
-from tests.browser.page_rules import troubles, troubles_of_width
+from tests.browser.page_rules import OF_COLOURS, troubles, troubles_of_width
 
 SHOTS = os.environ.get("LATHE_TEST_SCREENSHOTS")
 
@@ -91,8 +91,11 @@ DRAWN = {
     "reference": "#reference .opblock",
 }
 """By page: what is seen once it is drawn."""
-WIDE = 1440
-"""The width at which axe looks at a page too: what it finds depends on the theme, and hardly on the width."""
+WIDE, NARROW = 1440, 390
+"""Axe looks at a page at the wide one: what it finds hardly depends on the width. `test_widths` has it look at all
+pages where they are narrowest, in the dark."""
+LOOKED_AT = {"light": "", "dark": OF_COLOURS}
+"""By theme, the category of axe's rules; all of them once."""
 COMPARE = "#compare-form button:not([name])"
 HEAVIEST = {"report": 600_000}
 """Bytes, by page; of any other page 100 kB."""
@@ -119,26 +122,35 @@ def hosts_asked(browser: Chrome) -> set[str]:
     return {host for host in hosts if host}
 
 
-@pytest.mark.parametrize("width", [WIDE, 390])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_is_readable_and_stands_alone(
-    logged_in: Chrome, portal: Portal, won_session: str, name: str, width: int
+    logged_in: Chrome, portal: Portal, won_session: str, name: str
 ) -> None:
     browser = logged_in
-    set_width(browser, width)
+    set_width(browser, WIDE)
     console_errors(browser), hosts_asked(browser)
     browser.get(portal.url + PAGES[name].format(session=won_session))
     if name in DRAWN:
         wait(browser, DRAWN[name])
-    for tone in ("light", "dark"):
-        set_theme(browser, tone)
-        if SHOTS:
-            _keep_picture(browser, f"{name}-{width}-{tone}")
-        found = troubles(browser) if width == WIDE else troubles_of_width(browser)
-        assert found == [], f"{name} at {width} px, {tone}"
+    found = {f"{width} px, {tone}": lines for width, tone, lines in _looked_at(browser, name)}
+    assert {place: lines for place, lines in found.items() if lines} == {}
     assert hosts_asked(browser) <= {urlsplit(portal.url).netloc}
     errors = [error for error in console_errors(browser) if not (name == "not-found" and "404" in error)]
     assert not errors
+
+
+def _looked_at(browser: Chrome, name: str) -> Iterator[tuple[int, str, list[str]]]:
+    """What the open page does not keep to at each width, in light and dark. The style sheet alone decides what a width
+    changes, so it is not loaded again.
+    """
+    for width in (WIDE, NARROW):
+        set_width(browser, width)
+        for tone in LOOKED_AT:
+            set_theme(browser, tone)
+            if SHOTS:
+                _keep_picture(browser, f"{name}-{width}-{tone}")
+            found = troubles_of_width(browser) if width == NARROW else troubles(browser, LOOKED_AT[tone])
+            yield width, tone, found
 
 
 @pytest.fixture(scope="module")
@@ -161,9 +173,9 @@ def test_a_page_of_visitors_is_readable(visitor: Chrome, portal: Portal, shared:
     console_errors(visitor), hosts_asked(visitor)
     visitor.get(portal.url + VISITED[name].format(shared=shared))
     assert visitor.current_url.endswith(VISITED[name].format(shared=shared)), "no page of visitors"
-    for tone in ("light", "dark"):
+    for tone, category in LOOKED_AT.items():
         set_theme(visitor, tone)
-        assert troubles(visitor) == [], f"{name}, {tone}"
+        assert troubles(visitor, category) == [], f"{name}, {tone}"
     assert hosts_asked(visitor) <= {urlsplit(portal.url).netloc}
     assert not console_errors(visitor)
 
@@ -277,7 +289,7 @@ def test_two_sessions_are_chosen_and_compared(logged_in: Chrome, portal: Portal,
 
 
 def test_the_menu_of_a_narrow_screen_opens_by_keyboard(logged_in: Chrome, portal: Portal) -> None:
-    set_width(logged_in, 390)
+    set_width(logged_in, NARROW)
     logged_in.get(portal.url)
     button = logged_in.find_element(By.CSS_SELECTOR, ".menu-toggle")
     assert not logged_in.find_element(By.ID, "nav").is_displayed()

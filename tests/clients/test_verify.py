@@ -198,7 +198,7 @@ def hidden(package: Path, out: Path, *, listed: bool) -> Path:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_file_that_the_directory_does_not_list_is_refused(unsigned: Path, tmp_path: Path, listed: bool) -> None:
-    with pytest.raises(Refused, match="belong to no file"):
+    with pytest.raises(Refused, match="do not belong to a file"):
         verify(hidden(unsigned, tmp_path / "changed.zip", listed=listed))
 
 

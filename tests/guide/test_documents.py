@@ -11,6 +11,8 @@ from django.urls import get_resolver, reverse
 
 from apps.accounts.errors import NoTeam
 from apps.accounts.models import User
+from apps.agents.techniques.catalogue import BUILTIN, AddedTechnique, ParameterSpec
+from apps.guide.added_techniques import added_chapter
 from apps.guide.documents import attachments, documents, folder, topics
 from apps.guide.help import CHAPTERS, help_address
 from apps.guide.markdown import html, parsed, sections
@@ -18,7 +20,7 @@ from apps.guide.templatetags.guide import error_code
 from lathe.management.commands.errors import catalogue
 from tests.portal.test_access import PAGE_DOORS
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 def ids(body: str) -> list[str]:
@@ -43,6 +45,15 @@ def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
             continue
         aim = documents()[address.removeprefix("/docs/").strip("/")] if address else documents()[name]
         assert not anchor or anchor in ids(aim.body), target
+
+
+def test_no_anchor_of_a_document_is_an_id_of_the_page_around_it(client: Client, viewer: User) -> None:
+    client.force_login(viewer)
+    for name, document in documents().items():
+        page = client.get(reverse("guide:document", args=[name])).content.decode()
+        around = ids(page.replace(document.body, ""))
+        assert {"content", "palette"} <= set(around)
+        assert not {*around} & {*ids(document.body)}, name
 
 
 def test_what_is_only_in_the_repository_is_no_link() -> None:
@@ -138,3 +149,26 @@ def test_a_page_has_a_link_to_its_help(client: Client, viewer: User) -> None:
         "operations",
         "optimization",
     }
+
+
+def test_a_chapter_describes_the_techniques_of_installed_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert added_chapter() == ""
+    spec = BUILTIN[0].model_copy(
+        update={
+            "label": "Twin *one*",
+            "summary": "Less <b>than</b> half | of it.",
+            "reference": "See (https://a.example/b_c), page 2.",
+            "parameters": (
+                ParameterSpec(name="rate", kind="number", default=0.5, minimum=0.0, search=(0.25, 0.5), help="A | B."),
+                ParameterSpec(name="fast", kind="boolean", default=True, help="Or not."),
+            ),
+        }
+    )
+    added = AddedTechnique(package="acme_twin", version="2.0", spec=spec)
+    monkeypatch.setattr("apps.guide.added_techniques.added_techniques", lambda: (added,))
+    body = html(parsed(f"# Title{added_chapter()}", str))
+    assert f">Twin *one* (<code>{spec.name}</code>)</h3>" in body
+    assert "Less &lt;b&gt;than&lt;/b&gt; half | of it." in body
+    assert 'See (<a href="https://a.example/b_c">https://a.example/b_c</a>), page 2.' in body
+    assert "<td>a number from 0.0</td>\n<td>0.5</td>\n<td>0.25, 0.5</td>\n<td>A | B.</td>" in body
+    assert "<td>yes or no</td>\n<td>yes</td>\n<td>only the default</td>" in body

@@ -17,7 +17,7 @@ from dramatiq import JSONEncoder, get_encoder
 
 from apps.accounts.models import User
 from lathe import cache as shared
-from lathe.layer import PatientLayer
+from lathe.channel_layer import PatientLayer
 from lathe.processes import Supervisor
 from lathe.redis import start_embedded
 from lathe.settings import CACHES, CHANNEL_LAYERS

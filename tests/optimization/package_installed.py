@@ -5,7 +5,9 @@ No suite collects this file: tests/agents/techniques/test_third_party_technique.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status
 from apps.agents.techniques.catalogue import catalogue
+from apps.guide.finding import find
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.admin import PipelineSettingsForm
@@ -53,6 +56,27 @@ def test_the_api_and_the_page_of_workers_say_who_can_run_it(team: Team, engineer
     assert [one["search"] for one in told["spec"]["parameters"]] == [[256, 64], ["even", "quantiles"], []]
     client.force_login(engineer)
     assert PALETTE in client.get(reverse("optimization:workers")).content.decode()
+
+
+@pytest.mark.django_db
+def test_the_documentation_has_a_section_about_it_that_the_search_finds(viewer: User, client: Client) -> None:
+    client.force_login(viewer)
+    page = client.get(reverse("guide:document", args=["techniques"])).content.decode()
+    _, chapter = page.split('<h2 id="techniques-of-installed-packages">')
+    spec = catalogue()[PALETTE]
+    assert f'<h3 id="palette-{PALETTE}">Palette (<code>{PALETTE}</code>)</h3>' in chapter
+    assert "From the package <code>acme-lathe</code> 1.0, for ONNX." in chapter
+    assert escape(spec.summary, quote=False) in chapter
+    assert 'Han et al. 2016, <a href="https://arxiv.org/abs/1510.00149">' in chapter
+    rows = [re.findall("<td>(.*?)</td>", row) for row in chapter.split("<tr")[2:]]
+    assert [row[1:4] for row in rows] == [
+        ["16, 64, 256", "256", "256, 64"],
+        ["even, quantiles", "even", "even, quantiles"],
+        ["names of nodes or operators", "none", "only the default"],
+    ]
+    assert [row[4] for row in rows] == [escape(one.help, quote=False) for one in spec.parameters]
+    (found,) = find(viewer, "Palette acme-lathe")
+    assert f"/docs/techniques/#palette-{PALETTE}" in [one.address for one in found.findings]
 
 
 @pytest.mark.django_db

@@ -18,7 +18,7 @@ from apps.optimization.rendering import report_html
 from apps.optimization.services import report
 from tests.optimization import exported, material
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 LAST = "c02/optimize"
 FOUND = {"left_in_float": ["/head/MatMul"], "smoothing": {"alpha": 0.55, "sites": 12}, "nothing": []}

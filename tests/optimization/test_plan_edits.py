@@ -27,7 +27,7 @@ from apps.optimization.recipe import recipe_of
 from apps.optimization.snapshot import session_state
 from tests.optimization import material
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 SESSIONS = "/api/v1/sessions/"
 STATIC, DYNAMIC, GRAPH, FLOAT16 = "onnx-static-int8", "onnx-dynamic-int8", "onnx-graph", "onnx-float16"

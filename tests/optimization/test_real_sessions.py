@@ -28,7 +28,7 @@ from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
 from apps.agents.contracts.state import Outcome, Status
 from apps.agents.files.digest import digest_of
-from apps.agents.packaging import recipe
+from apps.agents.packaging import reproducing
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import open_blob
@@ -158,15 +158,15 @@ def uploaded(team: Team, user: User, case: Case) -> tuple[ModelVersion, DataSet]
     return version, dataset
 
 
-def made_again(session: OptimizationSession, case: Case, folder: Path) -> recipe.Reproduction:
+def made_again(session: OptimizationSession, case: Case, folder: Path) -> reproducing.Reproduction:
     """What comes of the recipe in the session's own package, with the files that were uploaded."""
     with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         archive.extractall(folder)
     (folder / "original").write_bytes(case.model)
     (folder / "data").write_bytes(case.data)
     (written,) = folder.rglob("recipe.json")
-    followed = recipe.follow(
-        recipe.read_recipe(written), folder / "original", folder / "data", folder / "again", lambda event: None
+    followed = reproducing.follow(
+        reproducing.read_recipe(written), folder / "original", folder / "data", folder / "again", lambda event: None
     )
     record = json.loads(written.read_text())["artifact"]
     (packaged,) = folder.rglob(record["filename"])

@@ -30,7 +30,7 @@ from tests.optimization import material
 from tests.optimization.conftest import make_version
 from tests.optimization.standing import standing
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 SESSIONS = "/api/v1/sessions/"
 TORCH = material.STATE_DICT

@@ -26,7 +26,7 @@ from apps.live.pages import NOT_FOUND
 from apps.optimization import live
 from apps.optimization.models import LogEntry, OptimizationSession
 from apps.optimization.routing import websocket_urlpatterns
-from lathe.layer import PatientLayer
+from lathe.channel_layer import PatientLayer
 from tests.portal import world
 
 pytestmark = pytest.mark.django_db(transaction=True)

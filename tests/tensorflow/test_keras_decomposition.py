@@ -124,17 +124,17 @@ def test_layers_are_timed_and_left_alone_where_factors_are_not_faster(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stopwatch runs as it is; that what it finds decides is shown by times that are given."""
-    from apps.agents.backends.tensorflow.decomposition.look import KerasLook
+    from apps.agents.backends.tensorflow.decomposition.measuring import KerasMeasurer
 
     measured: dict[str, list[float]] = {}
-    really = KerasLook.times_ms
+    really = KerasMeasurer.times_ms
 
-    def slower(self: KerasLook, bench: Any, factors: Any) -> list[float]:
-        measured[bench.layer.name] = really(self, bench, factors)
-        slow = 5.0 if bench.layer.name != "hidden" else 0.1
+    def slower(self: KerasMeasurer, factorizer: Any, factors: Any) -> list[float]:
+        measured[factorizer.layer.name] = really(self, factorizer, factors)
+        slow = 5.0 if factorizer.layer.name != "hidden" else 0.1
         return [1.0, *(slow for _ in factors)]
 
-    monkeypatch.setattr(KerasLook, "times_ms", slower)
+    monkeypatch.setattr(KerasMeasurer, "times_ms", slower)
     with pytest.raises(TechniqueNotApplicable, match="too little time saved"):
         decomposed(small(), pictures, tmp_path / "work", removed=0.5, timed=True)
     assert measured.keys() == {"stem", "body", "hidden", "out"}

@@ -23,13 +23,13 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Optimized
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.state import State
 from apps.agents.techniques.training.trainer import CHECKPOINT_EVERY_S, Trainer
 from tests.agents.told import Told
 from tests.tensorflow.keras_lessons import accuracy, applied, assignment_of, made
 
-RECIPE = Recipe(steps=16, batch_size=16)
+HYPERPARAMETERS = Hyperparameters(steps=16, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +101,12 @@ def learner_of(cut: Path, trained: Path, data: Path, folder: Path) -> KerasLearn
     model = trainable(keras.models.load_model(cut, compile=False), "Training")
     original = keras_model(keras.models.load_model(trained, compile=False), Format.KERAS, "")
     dataset = assignment_of(cut, data, folder, "keras-recover").dataset
-    examples = examples_of(dataset, model, RECIPE.batch_size, RECIPE.seed, "Training")
+    examples = examples_of(dataset, model, HYPERPARAMETERS.batch_size, HYPERPARAMETERS.seed, "Training")
     loss = Loss(Task.CLASSIFICATION, "logits", 0.5, 4.0, reads_labels=True)
     teacher = Teacher(
         lambda arrays: {name: np.asarray(one) for name, one in original.call(arrays).items()}, 2000, keeps=True
     )
-    return KerasLearner(model, teacher, examples, loss, RECIPE)
+    return KerasLearner(model, teacher, examples, loss, HYPERPARAMETERS)
 
 
 def test_a_killed_training_ends_with_the_same_weights(cut: Path, trained: Path, data: Path, tmp_path: Path):

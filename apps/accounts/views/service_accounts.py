@@ -83,7 +83,7 @@ def change(request: MemberRequest, pk: int) -> HttpResponse:
     services.require_role(request.user, account.team, Role.OWNER)
     form = ServiceAccountChangeForm(request.POST)
     if form.is_valid():
-        service_accounts.change(account, by=request.user, **form.answers())
+        service_accounts.change(account, by=request.user, **form.arguments())
     else:
         messages.error(request, " ".join(str(one) for errors in form.errors.values() for one in errors))
     return redirect("accounts:service-account", pk)
@@ -98,7 +98,7 @@ def create_token(request: MemberRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return _page(request, account, form, status=422)
     try:
-        _token, text = service_accounts.create_token(account, by=request.user, **form.answers())
+        _token, text = service_accounts.create_token(account, by=request.user, **form.arguments())
     except UserError as error:
         show_error(form, error)
         return _page(request, account, form, status=error.status)

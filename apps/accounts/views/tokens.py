@@ -37,7 +37,7 @@ def create_token(request: MemberRequest) -> HttpResponse:
     form = TokenForm(request.POST, user=request.user)
     if not form.is_valid():
         return _tokens_page(request, form, status=422)
-    _token, text = services.create_token(request.user, **form.answers())
+    _token, text = services.create_token(request.user, **form.arguments())
     return _tokens_page(request, _token_form(request), text, status=201)
 
 

@@ -45,7 +45,7 @@ STUDENT = "student"
 expected."""
 COMPARED = "compared"
 """Stands for the version that a comparison compares with the original, where a step's key is expected. It is also the
-name of the only link of that candidate's chain, which is no technique."""
+name of the only link of that candidate's chain, which is not a technique."""
 _NAME_LENGTH = 40
 _DIGEST_LENGTH = 10
 

@@ -52,6 +52,8 @@ class FormatSpec(Value):
     """What a member uploads, with its file types: `a SavedModel folder (.zip)`."""
     origin: str
     """Where such a file comes from, in a sentence."""
+    written_by: str
+    """How such a file is written, as Markdown for the documentation."""
     engine: str
     """`apps.agents.measuring.engine.Engine`."""
     analysis_engine: str
@@ -73,6 +75,7 @@ def _torch(
     suffix: str,
     upload: str,
     origin: str,
+    written_by: str,
     libraries: tuple[str, ...],
 ) -> FormatSpec:
     return FormatSpec(
@@ -83,6 +86,7 @@ def _torch(
         suffix=suffix,
         upload=upload,
         origin=origin,
+        written_by=written_by,
         engine="apps.agents.backends.torch.engine:TorchEngine",
         analysis_engine="apps.agents.backends.torch.analysis:TorchAnalysisEngine",
         inspector="apps.agents.backends.torch.inspection:inspect",
@@ -91,7 +95,14 @@ def _torch(
     )
 
 
-def _tensorflow(format: Format, label: str, suffix: str, upload: str, origin: str) -> FormatSpec:  # noqa: A002
+def _tensorflow(
+    format: Format,  # noqa: A002
+    label: str,
+    suffix: str,
+    upload: str,
+    origin: str,
+    written_by: str,
+) -> FormatSpec:
     return FormatSpec(
         format=format,
         framework=Framework.TENSORFLOW,
@@ -100,6 +111,7 @@ def _tensorflow(format: Format, label: str, suffix: str, upload: str, origin: st
         suffix=suffix,
         upload=upload,
         origin=origin,
+        written_by=written_by,
         engine="apps.agents.backends.tensorflow.engine:TensorFlowEngine",
         analysis_engine="apps.agents.backends.tensorflow.analysis:TensorFlowAnalysisEngine",
         inspector="apps.agents.backends.tensorflow.inspection:inspect",
@@ -120,6 +132,7 @@ FORMATS: dict[Format, FormatSpec] = {
             suffix=".onnx",
             upload="an ONNX model (.onnx, or a .zip of it and its external data)",
             origin="From any exporter: the file alone, or in an archive with its external data.",
+            written_by="`torch.onnx.export`, or any other exporter",
             engine="apps.agents.backends.onnx.engine:OnnxEngine",
             analysis_engine="apps.agents.backends.onnx.analysis:OnnxAnalysisEngine",
             inspector="apps.agents.backends.onnx.inspection:inspect",
@@ -132,6 +145,7 @@ FORMATS: dict[Format, FormatSpec] = {
             ".pt2",
             "a PyTorch exported program (.pt2)",
             "From torch.export.save.",
+            '`torch.export.save(torch.export.export(model, example), "model.pt2")`',
             ("numpy", "torch"),
         ),
         _torch(
@@ -140,6 +154,7 @@ FORMATS: dict[Format, FormatSpec] = {
             ".pt",
             "a TorchScript archive (.pt)",
             "From torch.jit.save.",
+            '`torch.jit.save(torch.jit.trace(model, example), "model.pt")`',
             ("numpy", "torch"),
         ),
         _torch(
@@ -148,6 +163,7 @@ FORMATS: dict[Format, FormatSpec] = {
             ".zip",
             "a transformers folder (.zip)",
             "From save_pretrained: config.json, weights, and the tokenizer's files if it reads texts.",
+            "`model.save_pretrained(folder)` and `tokenizer.save_pretrained(folder)`, then zip the folder",
             ("numpy", "torch", "transformers"),
         ),
         _torch(
@@ -156,16 +172,27 @@ FORMATS: dict[Format, FormatSpec] = {
             ".zip",
             "weights with a lathe.toml (.zip)",
             "A state dict with a lathe.toml that names its architecture, or the Python file that builds it.",
+            "a state dict (`.safetensors`, or `.pt` of `model.state_dict()`) and a `lathe.toml`, zipped",
             ("numpy", "torch"),
         ),
-        _tensorflow(Format.KERAS, "Keras", ".keras", "a Keras model (.keras)", "From model.save."),
-        _tensorflow(Format.KERAS_H5, "Keras HDF5", ".h5", "a Keras HDF5 model (.h5)", "From older Keras."),
+        _tensorflow(
+            Format.KERAS, "Keras", ".keras", "a Keras model (.keras)", "From model.save.", '`model.save("model.keras")`'
+        ),
+        _tensorflow(
+            Format.KERAS_H5,
+            "Keras HDF5",
+            ".h5",
+            "a Keras HDF5 model (.h5)",
+            "From older Keras.",
+            '`model.save("model.h5")` of older Keras; what Keras 3 cannot read is read with tf_keras',
+        ),
         _tensorflow(
             Format.SAVED_MODEL,
             "TensorFlow SavedModel",
             ".zip",
             "a SavedModel folder (.zip)",
             "From model.export or tf.saved_model.save: the whole folder, with its variables.",
+            '`model.export("folder")`, or `tf.saved_model.save(module, "folder", signatures=…)`, then zip the folder',
         ),
         FormatSpec(
             format=Format.TFLITE,
@@ -175,6 +202,8 @@ FORMATS: dict[Format, FormatSpec] = {
             suffix=".tflite",
             upload="a TensorFlow Lite model (.tflite)",
             origin="From any converter, with one signature, several or none.",
+            written_by="any converter; TensorFlow's own operators (`SELECT_TF_OPS`) are refused by name, because "
+            "LiteRT does not have them",
             engine="apps.agents.backends.litert.engine:LiteRtEngine",
             analysis_engine="apps.agents.backends.litert.analysis:LiteRtAnalysisEngine",
             inspector="apps.agents.backends.litert.inspection:inspect",

@@ -96,16 +96,16 @@ def bind(
 
     Raises `InputMissing`, `InputExtra`, `InputReadingUnknown`, `InputUnfilled`.
     """
-    said = readings or {}
-    for name in said:
+    given = readings or {}
+    for name in given:
         if name not in {spec.name for spec in inputs}:
             raise InputReadingUnknown(name=name, wanted="; ".join(map(str, inputs)), field="inputs")
     shared = {
-        spec.name: _shared(spec, said[spec.name]) for spec in inputs if spec.name in said and said[spec.name].shared
+        spec.name: _shared(spec, given[spec.name]) for spec in inputs if spec.name in given and given[spec.name].shared
     }
     offered = iter(_bind_offered([spec for spec in inputs if spec.name not in shared], dataset, pairs=pairs))
     bindings = (shared[spec.name] if spec.name in shared else next(offered) for spec in inputs)
-    return tuple(_laid_out(binding, said.get(binding.wanted.name)) for binding in bindings)
+    return tuple(_laid_out(binding, given.get(binding.wanted.name)) for binding in bindings)
 
 
 def _bind_offered(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool) -> tuple[Binding, ...]:
@@ -310,11 +310,11 @@ def _laid_out(binding: Binding, reading: InputReading | None) -> Binding:
     """The binding with its batch axis: as declared, otherwise by the shape and the names of the input's axes."""
     if not binding.sources:
         return binding
-    rank, said = len(binding.wanted.shape), reading.batch_axis if reading else None
-    if said is not None and said >= max(1, rank):
-        reason = f"it does not have the axis {said} that is set as its batch axis"
+    rank, chosen = len(binding.wanted.shape), reading.batch_axis if reading else None
+    if chosen is not None and chosen >= max(1, rank):
+        reason = f"it does not have the axis {chosen} that is set as its batch axis"
         raise InputUnfilled(wanted=str(binding.wanted), reason=reason, field="inputs")
-    return binding.model_copy(update={"batch_axis": _batch_axis(binding) if said is None else said})
+    return binding.model_copy(update={"batch_axis": _batch_axis(binding) if chosen is None else chosen})
 
 
 def _batch_axis(binding: Binding) -> int:

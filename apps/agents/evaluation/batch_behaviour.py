@@ -216,11 +216,12 @@ class _Examination:
 
     def _other_axes(self) -> Iterable[dict[str, int]]:
         """Each axis that could be the batch axis of the inputs whose batch axis the member did not set."""
-        said = self.dataset.spec.inputs
+        specified = self.dataset.spec.inputs
         free = [
             binding
             for binding in self.dataset.bindings
-            if binding.sources and (binding.wanted.name not in said or said[binding.wanted.name].batch_axis is None)
+            if binding.sources
+            and (binding.wanted.name not in specified or specified[binding.wanted.name].batch_axis is None)
         ]
         if not isinstance(self.dataset, ArrayDataset) or not free:
             return

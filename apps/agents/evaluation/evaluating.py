@@ -21,8 +21,8 @@ from apps.agents.evaluation.quality import Outputs, Question
 from apps.agents.evaluation.speed import Speed, Timed, timing_target
 from apps.agents.evaluation.verdicts import judge, overall
 from apps.agents.measuring.engine import Engine
-from apps.agents.measuring.intervals import unknown
 from apps.agents.measuring.timer import Timer
+from apps.agents.measuring.timing_intervals import unknown
 
 MEMORY_S = 2.0
 """What it takes to measure the peak memory of one model, in a process of its own."""

@@ -33,5 +33,5 @@ class Pace:
         self._context.progress(self.share, doing, left_s)
 
     def paused(self, all_in_all_s: float) -> None:
-        """The job has waited so long up to now, which is no work."""
+        """The job has waited so long up to now, which is not work."""
         self._paused_s = all_in_all_s

@@ -11,10 +11,10 @@ from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison
 from apps.agents.contracts.reports.pressure import Pressure
 from apps.agents.measuring.effort import ENOUGH_ROUNDS, FEWEST_PROCESSES, FEWEST_ROUNDS, Question
-from apps.agents.measuring.intervals import LogInterval, of_processes, of_rounds, unknown
 from apps.agents.measuring.record import CANDIDATE, CONTROL, ORIGINAL, Record
 from apps.agents.measuring.single_model import summarize
 from apps.agents.measuring.stopwatch import Floats
+from apps.agents.measuring.timing_intervals import LogInterval, of_processes, of_rounds, unknown
 
 
 def speedup_of(records: Sequence[Record], question: Question, confidence: float | None = None) -> LogInterval:

@@ -52,10 +52,10 @@ def _asked(fields: Sequence[str], uuid: str = "") -> list[list[str]]:
     if uuid:
         command.append(f"--id={uuid}")
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = [[part.strip() for part in line.split(",")] for line in told.splitlines()]
+    rows = [[part.strip() for part in line.split(",")] for line in output.splitlines()]
     return [row for row in rows if len(row) == len(fields)]
 
 
@@ -79,5 +79,5 @@ def _of_word(found: Sequence[AcceleratorDevice], word: str) -> AcceleratorDevice
 
 
 def _mebibytes(text: str) -> int | None:
-    """In bytes. `None` for what is no number: a device that shares the CPU's memory says `[N/A]`."""
+    """In bytes. `None` for what is not a number: a device that shares the CPU's memory says `[N/A]`."""
     return int(text) * MIB if text.isdecimal() else None

@@ -30,7 +30,7 @@ TOO_LATE = f"The time of {LONGEST_S:.0f} s was used up before this cell."
 FIXED = "The model was exported with a batch size of {fixed}."
 TOO_FEW_CORES = "The machine that measured has {cores} core{s}."
 TOO_LARGE = "A batch of this size takes more memory than Lathe gives one batch."
-Told = Callable[[float, str, float | None], None]
+Tell = Callable[[float, str, float | None], None]
 """Receives the share that is done, what is being done, and the seconds that are left."""
 
 
@@ -50,7 +50,7 @@ class Surveyor:
     effort: Effort = CELL
     clock: Callable[[], float] = time.monotonic
 
-    def cells(self, grid: SpeedGrid, tell: Told) -> Iterator[MatrixCell]:
+    def cells(self, grid: SpeedGrid, tell: Tell) -> Iterator[MatrixCell]:
         """Every cell, batch by batch."""
         start, threads = self.clock(), threads_of(grid, self.cores)
         places = [(batch_size, number) for batch_size in grid.batch_sizes for number in threads]

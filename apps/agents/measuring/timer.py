@@ -13,10 +13,10 @@ from apps.agents.measuring.comparison import compare, speedup_of
 from apps.agents.measuring.effort import Effort, Question, Watcher
 from apps.agents.measuring.engine import Engine, Feeds
 from apps.agents.measuring.interleaving import Enough, take_turns
-from apps.agents.measuring.intervals import LogInterval
 from apps.agents.measuring.record import CANDIDATE, CONTROL, ORIGINAL, Record
 from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.measuring.stopwatch import Run, stopwatch_for
+from apps.agents.measuring.timing_intervals import LogInterval
 
 DECIDED_PRECISION = 2.5
 """How many times `Effort.precision` the interval may reach if it already decides."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from apps.agents.contracts.experience import Experience, Fingerprint, Learned
-from apps.agents.memory.learning import learned
+from apps.agents.memory.corrections import learned
 
 
 class History(Protocol):

@@ -19,6 +19,7 @@ from apps.agents.contracts.phrasing import (
     signed,
     with_full_stop,
 )
+from apps.agents.contracts.plain_markdown import plain
 from apps.agents.contracts.reports.card import CardFile, CardMetric, CardTexts, ModelCard
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.packaging.nested_markdown import nested
@@ -27,7 +28,6 @@ FILENAME = "MODEL_CARD.md"
 UNSIGNED = "The package is not signed: its digests show damage, and not who made it."
 RATIO = "×"
 BYTES = "bytes"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 _HOLDS = {"holds": "holds", "violated": "does not hold", "inconclusive": "is not decided"}
 TITLES = {
     "intended_use": "Intended use",
@@ -63,11 +63,6 @@ def model_card(card: ModelCard, finding: str | None = None) -> str:
         *_how_to_load(card),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def plain(text: str) -> str:
-    """`text` for one line of Markdown, without any markup of its own."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _code(text: str) -> str:
@@ -118,10 +113,10 @@ def _how_it_was_made(card: ModelCard) -> list[str]:
             f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in step.parameters.items()
         )
         libraries = ", ".join(f"{name} {version}" for name, version in sorted(step.libraries.items()))
-        told = [f"{place}. **{plain(step.title)}** ({_code(step.technique)})"]
-        told += [f"   - Parameters: {_code(given)}"] if given else []
-        told += [f"   - Libraries: {plain(libraries)}"] if libraries else []
-        lines.append("\n".join(told))
+        text = [f"{place}. **{plain(step.title)}** ({_code(step.technique)})"]
+        text += [f"   - Parameters: {_code(given)}"] if given else []
+        text += [f"   - Libraries: {plain(libraries)}"] if libraries else []
+        lines.append("\n".join(text))
     return ["## How it was made", "\n".join(lines), "`recipe.json` of the package makes it again."]
 
 
@@ -160,8 +155,8 @@ def _change(metric: CardMetric, confidence: float) -> str:
     change, unit = metric.change, metric.change_unit
     if change is None:
         return "–"
-    told = f"{number(change.value)}{RATIO}" if unit == RATIO else plain(signed(change.value, unit))
-    return told + _range(change, unit, confidence)
+    text = f"{number(change.value)}{RATIO}" if unit == RATIO else plain(signed(change.value, unit))
+    return text + _range(change, unit, confidence)
 
 
 def _range(value: Estimate, unit: str, confidence: float) -> str:
@@ -177,11 +172,11 @@ def _where(card: ModelCard) -> str:
     assert machine is not None
     on = f"{machine.cpu}, {machine.cores} cores, {number_of_bytes(machine.memory_bytes)} of memory, {machine.system}"
     on += "".join(f", {name}" for name in machine.accelerators)
-    told = f"Measured on {plain(on)}, Python {plain(machine.python)}."
+    text = f"Measured on {plain(on)}, Python {plain(machine.python)}."
     if timing is not None:
-        told += f" Timed with batches of {timing.batch_size} and {timing.threads} "
-        told += f"thread{'s' * (timing.threads != 1)}, in {timing.runs:,} runs."
-    return told
+        text += f" Timed with batches of {timing.batch_size} and {timing.threads} "
+        text += f"thread{'s' * (timing.threads != 1)}, in {timing.runs:,} runs."
+    return text
 
 
 def _data(card: ModelCard) -> list[str]:
@@ -223,14 +218,14 @@ def _from_the_team(card: ModelCard) -> list[str]:
 def _how_to_load(card: ModelCard) -> list[str]:
     signature = "" if card.signed_by is None else " --key KEY.pem"
     commands = f"pip install -r requirements.txt\npython run.py\nlathe verify PACKAGE.zip{signature}"
-    told = (
+    text = (
         "In the folder of the unpacked package, the first command installs what the model needs, and the second runs "
         "it on the package's examples, if it has any. `run.py` and `runtime.py` show how to load the model in your own "
         "program. The last one, of `lathe-client`, checks that the package is the one that Lathe delivered."
     )
     if card.signed_by is not None:
-        told += f" It is signed by the key whose public half has the SHA-256 {_code(card.signed_by)}."
-    return ["## How to load it", f"```sh\n{commands}\n```", told]
+        text += f" It is signed by the key whose public half has the SHA-256 {_code(card.signed_by)}."
+    return ["## How to load it", f"```sh\n{commands}\n```", text]
 
 
 def _bullets(lines: Iterable[str]) -> str:

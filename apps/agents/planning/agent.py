@@ -170,8 +170,8 @@ class PlanningAgent:
         omitted += not_tried(chosen)
         candidates = tuple(record_of(number, item, criteria) for number, item in enumerate(chosen, start=1))
         nearest = nearest_of(chosen, weighed, bases, criteria)
-        said = f"{summary(bases, candidates, criteria)}{f' {nearest.sentence}' if nearest else ''}"
-        return Plan(summary=said, candidates=candidates, omitted=tuple(omitted), nearest=nearest)
+        text = f"{summary(bases, candidates, criteria)}{f' {nearest.sentence}' if nearest else ''}"
+        return Plan(summary=text, candidates=candidates, omitted=tuple(omitted), nearest=nearest)
 
     def _paced(self, weighed: Sequence[Weighed], bases: Bases, criteria: Criteria) -> list[Weighed]:
         """Variants that are cut until they meet the limits on speed, alone and with the best technique after them.

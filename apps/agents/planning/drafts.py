@@ -101,10 +101,10 @@ class Drafts:
         telling = [link for link in chain if not self._changes_nothing(link)] or [chain[-1]]
         criteria = self.sorting.criteria
         first = self.profile(telling[0])
-        told = reduce(lambda one, other: in_turn(one, other, first, criteria), map(self._predicted, telling))
+        predicted = reduce(lambda one, other: in_turn(one, other, first, criteria), map(self._predicted, telling))
         spec = self.specs[chain[-1].technique]
         applied, basis = self._own(chain), self.bases.of(spec) or self.bases.original
-        return self.minutes.foreseen(applied, basis, with_room(told, [one for one, _ in applied], basis))
+        return self.minutes.foreseen(applied, basis, with_room(predicted, [one for one, _ in applied], basis))
 
     def in_words(self, chain: Chain, prediction: Prediction) -> str:
         return describe(prediction, self.profile(chain[-1]))

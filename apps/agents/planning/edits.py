@@ -95,7 +95,7 @@ class _Table:
     drafts: Drafts
     entries: list[_Entry]
     omitted: list[Omission] = field(default_factory=list)
-    told: list[tuple[EditOutcome, tuple[_Entry, ...]]] = field(default_factory=list)
+    recorded: list[tuple[EditOutcome, tuple[_Entry, ...]]] = field(default_factory=list)
 
     # --- one edit ----------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class _Table:
             self._omit(entry, sentence)
         subject = found[0].record.title if found else self._title(name)
         reason = sentence if found else "The plan does not contain it anyway, so there is nothing to remove."
-        self.told.append((_outcome(EditKind.REMOVED, place, subject, reason, applied=True), ()))
+        self.recorded.append((_outcome(EditKind.REMOVED, place, subject, reason, applied=True), ()))
 
     def add(self, place: str, name: ChainName) -> None:
         """A chain that the plan contains already is only marked as asked for."""
@@ -176,7 +176,7 @@ class _Table:
         self, layers: Sequence[str], reason: str, entries: tuple[_Entry, ...], *, applied: bool
     ) -> None:
         outcome = _outcome(EditKind.KEPT_LAYERS, _KEPT, layers_in_words(layers), reason, applied=applied)
-        self.told.append((outcome, entries))
+        self.recorded.append((outcome, entries))
 
     # --- candidates --------------------------------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class _Table:
     def outcomes(self, candidates: Sequence[CandidateRecord]) -> tuple[EditOutcome, ...]:
         keys = {key_of(one.steps): one.key for one in candidates}
         found = []
-        for outcome, entries in self.told:
+        for outcome, entries in self.recorded:
             touched = {keys[made] for one in entries if (made := key_of(one.record.steps)) in keys}
             in_order = tuple(one.key for one in candidates if one.key in touched)
             found.append(outcome.model_copy(update={"candidates": in_order}))
@@ -250,7 +250,7 @@ class _Table:
 
     def _tell(self, kind: EditKind, place: str, subject: str, reason: str, entry: _Entry | None = None) -> None:
         outcome = _outcome(kind, place, subject, reason, applied=entry is not None)
-        self.told.append((outcome, (entry,) if entry else ()))
+        self.recorded.append((outcome, (entry,) if entry else ()))
 
     def _title(self, name: ChainName) -> str:
         labels = [spec.label if (spec := self.drafts.specs.get(one.technique)) else one.technique for one in name]

@@ -52,8 +52,8 @@ def with_experienced_minutes(prediction: Prediction, kinds: Sequence[str], learn
     if lesson.minutes == 1.0:
         return prediction.model_copy(update=moved)
     times = f"{capitalized(_sessions(lesson))} took {lesson.minutes:.2g} times as long as the tables expect."
-    told = {"minutes_basis": f"{prediction.minutes_basis} {times}"}
-    return prediction.model_copy(update={**moved, **told, "minutes": round(prediction.minutes * lesson.minutes, 3)})
+    basis = {"minutes_basis": f"{prediction.minutes_basis} {times}"}
+    return prediction.model_copy(update={**moved, **basis, "minutes": round(prediction.minutes * lesson.minutes, 3)})
 
 
 def expected_of(prediction: Prediction) -> Expected:

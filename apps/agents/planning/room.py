@@ -65,7 +65,7 @@ def against_the_workers(plan: Plan, workers: WorkersRoom | None) -> Plan:
 def _does_not_fit(candidates: Sequence[CandidateRecord], workers: WorkersRoom) -> str | None:
     memory = _largest(candidates, "memory_bytes", workers.memory_bytes)
     disk = _largest(candidates, "disk_bytes", workers.disk_bytes)
-    said = [
+    sentences = [
         f"{_whom(many, candidates)} at least {number_of_bytes(needed)} of {what}, and {has} {number_of_bytes(given)}."
         for many, needed, given, what, has in (
             (*memory, workers.memory_bytes or 0, "memory", "a step on the largest worker may take"),
@@ -73,7 +73,7 @@ def _does_not_fit(candidates: Sequence[CandidateRecord], workers: WorkersRoom) -
         )
         if many
     ]
-    return f"{' '.join(said)} Such a step fails unless a larger worker joins." if said else None
+    return f"{' '.join(sentences)} Such a step fails unless a larger worker joins." if sentences else None
 
 
 def _largest(candidates: Sequence[CandidateRecord], need: str, given: int | None) -> tuple[int, int]:

@@ -63,8 +63,8 @@ def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Cri
         f"{tries} to be measured; first {first.title}, predicted {describe(first.predicted, bases.original.profile)}."
     )
     time = against_the_budget(candidates, criteria)
-    said = [*known, start, *([time] if time else []), *_later(bases, candidates)]
-    return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *said])
+    sentences = [*known, start, *([time] if time else []), *_later(bases, candidates)]
+    return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *sentences])
 
 
 def _later(bases: Bases, candidates: tuple[CandidateRecord, ...]) -> list[str]:

@@ -55,8 +55,8 @@ class Ended:
         """Why it failed, as the end of a sentence."""
         if self.overdue:
             return f"took more than {self.limit_s:.0f} s"
-        said = self.last_words[-1][:_LONGEST_REASON] if self.last_words else f"exit status {self.exit_code}"
-        return f"ended: {said}"
+        reason = self.last_words[-1][:_LONGEST_REASON] if self.last_words else f"exit status {self.exit_code}"
+        return f"ended: {reason}"
 
 
 class Program:

@@ -260,8 +260,8 @@ def _resident_bytes(process: psutil.Process) -> int:
     both count: otherwise no limit would hold for shared memory.
     """
     try:
-        told = _without_file_pages(process.pid)
-        return int(process.memory_info().rss) if told is None else told
+        own_bytes = _without_file_pages(process.pid)
+        return int(process.memory_info().rss) if own_bytes is None else own_bytes
     except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return 0
 
@@ -273,10 +273,10 @@ def _without_file_pages(pid: int) -> int | None:
     """
     if not sys.platform.startswith("linux"):
         return None
-    told = dict(line.split(b":", 1) for line in Path(f"/proc/{pid}/status").read_bytes().splitlines())
-    if not told.keys() >= set(_NOT_OF_FILES):
+    fields = dict(line.split(b":", 1) for line in Path(f"/proc/{pid}/status").read_bytes().splitlines())
+    if not fields.keys() >= set(_NOT_OF_FILES):
         return None
-    return sum(int(told[name].split()[0]) * 1024 for name in _NOT_OF_FILES)
+    return sum(int(fields[name].split()[0]) * 1024 for name in _NOT_OF_FILES)
 
 
 def parse_event(line: bytes) -> Event:

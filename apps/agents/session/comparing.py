@@ -143,18 +143,18 @@ def verdict_on(report: EvaluationReport) -> Verdict:
 
 
 def _reason(report: EvaluationReport, misses: list[ConstraintVerdict]) -> str:
-    told = misses or list(report.constraints)
-    if not told:
+    shown = misses or list(report.constraints)
+    if not shown:
         return "No limit of the criteria applies to this model and data set, so nothing could be proven."
-    return " ".join(_open_sentence(one) for one in told)
+    return " ".join(_open_sentence(one) for one in shown)
 
 
 def _open_sentence(verdict: ConstraintVerdict) -> str:
     """One limit in a sentence, with what would decide it if it is open."""
-    said = with_full_stop(verdict.sentence)
+    sentence = with_full_stop(verdict.sentence)
     if verdict.status is not Holds.INCONCLUSIVE or not verdict.to_decide:
-        return said
-    return f"{said} {with_full_stop(verdict.to_decide)}"
+        return sentence
+    return f"{sentence} {with_full_stop(verdict.to_decide)}"
 
 
 def _headline(outcome: Outcome, report: EvaluationReport) -> str:
@@ -170,10 +170,10 @@ def _headline(outcome: Outcome, report: EvaluationReport) -> str:
 
 def _advice(open_ones: list[ConstraintVerdict], *, busy: bool) -> str:
     needed = [one.to_decide for one in open_ones if one.to_decide]
-    said = [with_full_stop(capitalized(one)) for one in dict.fromkeys(needed)]
+    sentences = [with_full_stop(capitalized(one)) for one in dict.fromkeys(needed)]
     if busy and any(one.constraint in SPEED_CONSTRAINTS for one in open_ones):
-        said.append(WHEN_BUSY)
-    if not said:
+        sentences.append(WHEN_BUSY)
+    if not sentences:
         names = listed(sorted({one.constraint for one in open_ones}))
-        said.append(f"Compare on more examples, or choose other limits{f' than {names}' if names else ''}.")
-    return " ".join(said)
+        sentences.append(f"Compare on more examples, or choose other limits{f' than {names}' if names else ''}.")
+    return " ".join(sentences)

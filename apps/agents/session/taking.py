@@ -422,8 +422,8 @@ def trade(
     against = chosen if instead else "the original"
     if not gives and not gains:
         return f"It measures the same as {against}."
-    said = [f"it gives up {listed(gives) or 'nothing'}", f"it gains {listed(gains) or 'nothing'}"]
-    return f"Against {against}, {' and '.join(said)}."
+    parts = [f"it gives up {listed(gives) or 'nothing'}", f"it gains {listed(gains) or 'nothing'}"]
+    return f"Against {against}, {' and '.join(parts)}."
 
 
 def _range(measured: Estimate, unit: str) -> str:

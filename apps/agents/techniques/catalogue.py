@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
+from typing import NamedTuple
 
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.clustering.specs import KERAS_CLUSTERING, ONNX_CLUSTERING, TORCH_CLUSTERING
@@ -37,12 +38,14 @@ from apps.agents.techniques.torch_width import TORCH_WIDTH
 
 __all__ = [
     "BUILTIN",
+    "AddedTechnique",
     "BrokenTechnique",
     "Expectation",
     "Family",
     "ParameterSpec",
     "Risk",
     "TechniqueSpec",
+    "added_techniques",
     "broken_techniques",
     "catalogue",
     "missing_libraries",
@@ -75,6 +78,16 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
 )
 
 
+class AddedTechnique(Value):
+    """A technique of an installed package."""
+
+    package: str
+    """The distribution that declares it."""
+    version: str
+    """The distribution's."""
+    spec: TechniqueSpec
+
+
 class BrokenTechnique(Value):
     """An entry point whose technique cannot be added, and why."""
 
@@ -87,31 +100,44 @@ class BrokenTechnique(Value):
     reason: str
 
 
+class _Loaded(NamedTuple):
+    by_name: Mapping[str, TechniqueSpec]
+    added: tuple[AddedTechnique, ...]
+    broken: tuple[BrokenTechnique, ...]
+
+
 def catalogue() -> Mapping[str, TechniqueSpec]:
     """All known techniques by name: the built-in ones and those that installed packages add."""
-    return _loaded()[0]
+    return _loaded().by_name
+
+
+def added_techniques() -> tuple[AddedTechnique, ...]:
+    """The techniques that installed packages add."""
+    return _loaded().added
 
 
 def broken_techniques() -> tuple[BrokenTechnique, ...]:
     """The techniques of installed packages that could not be added."""
-    return _loaded()[1]
+    return _loaded().broken
 
 
 @cache
-def _loaded() -> tuple[Mapping[str, TechniqueSpec], tuple[BrokenTechnique, ...]]:
-    found = {spec.name: spec for spec in BUILTIN}
+def _loaded() -> _Loaded:
+    known = {spec.name: spec for spec in BUILTIN}
+    added: list[AddedTechnique] = []
     broken: list[BrokenTechnique] = []
     for entry in metadata.entry_points(group="lathe.techniques"):
+        package, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
         try:
-            spec = _added(entry, found)
+            spec = _added(entry, known)
         except (Exception, SystemExit) as error:  # The import of another package's module may raise anything.
             reason = str(error) if isinstance(error, _NotAdded) else words_of(error)
-            package = entry.dist.name if entry.dist else "unknown"
             broken.append(BrokenTechnique(entry=entry.name, package=package, target=entry.value, reason=f"{reason}."))
             logger.error("The technique %s from %s is left out: %s.", entry.name, package, reason)
             continue
-        found[spec.name] = spec
-    return found, tuple(broken)
+        known[spec.name] = spec
+        added.append(AddedTechnique(package=package, version=version, spec=spec))
+    return _Loaded(known, tuple(added), tuple(broken))
 
 
 class _NotAdded(Exception):

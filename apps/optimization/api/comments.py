@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example, row_of
+from apps.api import example, row_of, validated_body
 from apps.optimization import services
 from apps.optimization.models import LONGEST_COMMENT, OptimizationSession, SessionComment
 
@@ -81,13 +81,13 @@ class CommentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return rows.select_related("author", "session__team", "session__version__model")
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewCommentSerializer, request)
+        asked = validated_body(NewCommentSerializer, request)
         session = row_of(OptimizationSession.objects.visible_to(request.user), "session", asked["session"])
         comment = services.comment_write(session, member(request), asked["text"])
         return Response(self.get_serializer(comment).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
-        comment, asked = self.get_object(), answers(CommentTextSerializer, request)
+        comment, asked = self.get_object(), validated_body(CommentTextSerializer, request)
         return Response(self.get_serializer(services.comment_edit(comment, member(request), asked["text"])).data)
 
     def destroy(self, request: Request, pk: str) -> Response:

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.agents.contracts.criteria import merged
-from apps.api import answers, example, row_of
+from apps.api import example, row_of, validated_body
 from apps.models.filters import id_of
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
@@ -89,7 +89,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return CriteriaSet.objects.visible_to(self.request.user).select_related("team", "created_by")
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewCriteriaSerializer, request)
+        asked = validated_body(NewCriteriaSerializer, request)
         row = criteria_service.create(
             user=member(request),
             team=team_for(member(request), asked.get("team")),
@@ -101,7 +101,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.get_object()
-        asked = answers(CriteriaChangeSerializer, request)
+        asked = validated_body(CriteriaChangeSerializer, request)
         changed = criteria_service.change(
             row,
             user=member(request),
@@ -116,7 +116,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """Lists the conflicts within criteria, and with workers, model and data set, each with resolutions to choose
         from. Nothing is stored.
         """
-        asked = answers(CriteriaCheckSerializer, request)
+        asked = validated_body(CriteriaCheckSerializer, request)
         rows = named_rows(request, asked)
         named, given = rows.pop("criteria_set"), asked.get("criteria")
         overrules = None
@@ -135,7 +135,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         """Applies resolutions to named criteria, which creates a new version."""
         row = self.get_object()
         criteria_service.require_editor(member(request), row)
-        asked = answers(CriteriaResolutionSerializer, request)
+        asked = validated_body(CriteriaResolutionSerializer, request)
         rows = named_rows(request, asked)
         result = services.checked_with_rows(row.criteria, rows["version"], rows["dataset"], None, asked["resolutions"])
         titles = "; ".join(one.title for one in result.applied)
@@ -182,7 +182,7 @@ class DefaultCriteriaView(APIView):
     )
     def patch(self, request: Request) -> Response:
         """A session freezes the criteria it starts with, so a change affects new sessions only."""
-        asked, user = answers(DefaultsChangeSerializer, request), member(request)
+        asked, user = validated_body(DefaultsChangeSerializer, request), member(request)
         team = team_for(user, asked.get("team"))
         for name, personal in (("team_default", False), ("member_default", True)):
             if name in asked:

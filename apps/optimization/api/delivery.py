@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example
+from apps.api import example, validated_body
 from apps.models.api_aliases import asked_response
 from apps.models.models import AliasRequest
 from apps.models.serializers import AliasRequestSerializer
@@ -42,7 +42,7 @@ class DeliveryActions(viewsets.GenericViewSet[OptimizationSession]):
         until the new package is made; earlier reports stay readable, and promotions do not change.
         """
         session = self.get_object()
-        candidate = answers(TakeSerializer, request)["candidate"]
+        candidate = validated_body(TakeSerializer, request)["candidate"]
         session = services.session_take(session, member(request), candidate)
         return Response(self.get_serializer(session).data, status=status.HTTP_202_ACCEPTED)
 
@@ -58,7 +58,7 @@ class DeliveryActions(viewsets.GenericViewSet[OptimizationSession]):
         the answer is 202, and a second member has to approve the request in it.
         """
         session = self.get_object()
-        alias = answers(PromotionSerializer, request)["alias"]
+        alias = validated_body(PromotionSerializer, request)["alias"]
         done = services.promote(session, member(request), alias)
         if done.asked:
             return asked_response(done.asked)
@@ -76,7 +76,7 @@ class DeliveryActions(viewsets.GenericViewSet[OptimizationSession]):
         second member has to approve the request in it.
         """
         session = self.get_object()
-        asked = answers(PromotionRollbackSerializer, request)
+        asked = validated_body(PromotionRollbackSerializer, request)
         alias = services.promotion_rollback(session, member(request), **asked)
         if isinstance(alias, AliasRequest):
             return asked_response(alias)

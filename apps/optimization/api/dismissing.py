@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example, row_of
+from apps.api import example, row_of, validated_body
 from apps.optimization import services
 
 
@@ -44,7 +44,7 @@ class DismissalViewSet(viewsets.ViewSet):
     )
     def create(self, request: Request) -> Response:
         """Takes it off your dashboard, and no one else's. It comes back if something new happens to it."""
-        ((field, pk),) = answers(DismissalSerializer, request).items()
+        ((field, pk),) = validated_body(DismissalSerializer, request).items()
         user = member(request)
         rows = services.DISMISSIBLE[field].objects.visible_to(user)
         services.dismiss(user, row_of(rows, field, pk))

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
+from apps.api import FILE_RESPONSE, example, refuse_unknown, validated_body
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession
 from apps.optimization.pictures import picture_response
@@ -108,7 +108,7 @@ class EvidenceActions(viewsets.GenericViewSet[OptimizationSession]):
             refuse_unknown(request, ())
             found = services.SessionSpeed(measurements=services.matrices_of(session))
             return Response(found.model_dump(mode="json"))
-        asked = answers(MeasureSerializer, request)
+        asked = validated_body(MeasureSerializer, request)
         grid = services.speed_grid(asked.get("batch_sizes", ()), asked.get("threads", ()))
         session = services.session_measure(session, member(request), grid, asked.get("candidate", ""))
         return Response(self.get_serializer(session).data, status=status.HTTP_202_ACCEPTED)

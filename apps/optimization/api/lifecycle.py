@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import answers, example, row_of
+from apps.api import example, row_of, validated_body
 from apps.optimization import services
 from apps.optimization.api.rows import EXAMPLE_QUESTION, named_rows, version_behind
 from apps.optimization.default_criteria import named_or_default, precedence
@@ -46,7 +46,7 @@ class LifecycleActions(viewsets.GenericViewSet[OptimizationSession]):
         ],
     )
     def create(self, request: Request) -> Response:
-        asked = answers(NewSessionSerializer, request)
+        asked = validated_body(NewSessionSerializer, request)
         session = services.session_start(
             user=member(request),
             **named_rows(request, asked),
@@ -93,7 +93,7 @@ class LifecycleActions(viewsets.GenericViewSet[OptimizationSession]):
         It ends with the outcome `proven`, `violated` or `inconclusive`. Read it as any other session; its report has
         the measurement of every limit with its interval, as the evaluation of the only candidate.
         """
-        asked = answers(ComparisonSerializer, request)
+        asked = validated_body(ComparisonSerializer, request)
         rows = {name: row for name, row in named_rows(request, asked).items() if name != "student"}
         if "alias" in asked:
             rows["version"] = version_behind(asked["alias"], rows["compared"])
@@ -115,7 +115,7 @@ class LifecycleActions(viewsets.GenericViewSet[OptimizationSession]):
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """Shows what a session would try and which techniques apply, before anything runs. Nothing is stored."""
-        asked = answers(QuestionSerializer, request)
+        asked = validated_body(QuestionSerializer, request)
         question = named_rows(request, asked)
         given, team = asked.get("criteria"), question["version"].model.team
         named = named_or_default(question.pop("criteria_set"), given, member(request), team)
@@ -158,7 +158,7 @@ class LifecycleActions(viewsets.GenericViewSet[OptimizationSession]):
     @action(detail=True, methods=["post"], url_path="continue", url_name="continue")
     def continue_with(self, request: Request, pk: str) -> Response:
         """Starts a session that takes over what this one made and measured, with other criteria."""
-        asked = answers(ContinuationSerializer, request)
+        asked = validated_body(ContinuationSerializer, request)
         named = CriteriaSet.objects.visible_to(request.user)
         if "criteria_set" in asked:
             asked["criteria_set"] = row_of(named, "criteria_set", asked["criteria_set"])

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
-from apps.api import answers, example, refuse_unknown
+from apps.api import example, refuse_unknown, validated_body
 from apps.audit import verification
 from apps.audit.models import AuditEvent
 from apps.optimization import breakers, services
@@ -130,7 +130,7 @@ class StorageView(APIView):
         """With `dry_run`, nothing is changed, and `would_go` shows what these settings would remove now.
         Owners only.
         """
-        asked = answers(RetentionSerializer, request)
+        asked = validated_body(RetentionSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         policy = None
         if asked.pop("dry_run"):

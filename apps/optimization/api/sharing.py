@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import SecretResponse, answers, example, row_of
+from apps.api import SecretResponse, example, row_of, validated_body
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession, ReportLink
 
@@ -79,7 +79,7 @@ class ReportLinkViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
 
     def create(self, request: Request) -> Response:
         """Makes a link. Its `address` is in this answer only: Lathe keeps a digest of it."""
-        asked = answers(ShareSerializer, request)
+        asked = validated_body(ShareSerializer, request)
         session = row_of(OptimizationSession.objects.visible_to(request.user), "session", asked["session"])
         link, token = services.share_report(session, member(request), asked["days"])
         path = reverse("optimization:shared-report", args=[token])

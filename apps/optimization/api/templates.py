@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from apps.accounts.requests import member
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.plan_edits import PlanEdits
-from apps.api import answers, example, json_of, row_of
+from apps.api import example, json_of, row_of, validated_body
 from apps.models.models import ModelVersion
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession, SessionTemplate
@@ -100,14 +100,14 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return rows.select_related("model__team", "dataset", "student__model", "criteria_set", "created_by")
 
     def create(self, request: Request) -> Response:
-        asked = answers(NewTemplateSerializer, request)
+        asked = validated_body(NewTemplateSerializer, request)
         sessions = OptimizationSession.objects.visible_to(request.user).select_related("team", "version__model")
         session = row_of(sessions, "session", asked.pop("session"))
         template = services.template_save(session, member(request), **asked)
         return Response(self.get_serializer(template).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
-        template, asked = self.get_object(), answers(TemplateChangeSerializer, request)
+        template, asked = self.get_object(), validated_body(TemplateChangeSerializer, request)
         return Response(self.get_serializer(services.template_change(template, member(request), **asked)).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -118,7 +118,7 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: str) -> Response:
         """Starts a session with these settings, on `version` or on the newest version that is ready."""
-        template, asked = self.get_object(), answers(TemplateStartSerializer, request)
+        template, asked = self.get_object(), validated_body(TemplateStartSerializer, request)
         versions = ModelVersion.objects.visible_to(request.user).select_related("model__team", "metadata")
         version = row_of(versions, "version", asked.pop("version")) if "version" in asked else None
         session = services.template_start(template, member(request), version, **asked)

@@ -71,9 +71,9 @@ class PlanEditsInvalid(UserError):
 
     def __init__(self, problems: list[dict[str, str]]) -> None:
         self.problems = [{**one, "field": f"edits.{one['field']}" if one["field"] else "edits"} for one in problems]
-        said = [f"{one['field']}: {one['message']}." for one in self.problems[: self.MOST_SAID]]
-        more = len(self.problems) - len(said)
-        summary = " ".join([*said, *([gettext("{number} more are wrong.").format(number=more)] if more else [])])
+        sentences = [f"{one['field']}: {one['message']}." for one in self.problems[: self.MOST_SAID]]
+        more = len(self.problems) - len(sentences)
+        summary = " ".join([*sentences, *([gettext("{number} more are wrong.").format(number=more)] if more else [])])
         super().__init__(field=self.problems[0]["field"], summary=summary)
 
     def as_dict(self) -> dict[str, Any]:

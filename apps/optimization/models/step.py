@@ -114,13 +114,13 @@ class SessionStep(models.Model):
         if self.kind == StepKind.PACKAGE or (self.kind == StepKind.OPTIMIZE and self.candidate_key):
             return ""
         if self.kind == StepKind.EVALUATE and self.status == Status.COMPLETED and self.parameters.get("in_portions"):
-            told = halving.in_words(EvaluationReport.model_validate(self.result))
-            return f"{self.reason} {self.candidate_key} was {told[1]}" if told else self.reason
+            outcome = halving.in_words(EvaluationReport.model_validate(self.result))
+            return f"{self.reason} {self.candidate_key} was {outcome[1]}" if outcome else self.reason
         return self.reason
 
     @property
     def had_nothing_to_change(self) -> bool:
-        """It ended without a file because its technique had nothing to do here, which is no fault."""
+        """It ended without a file because its technique had nothing to do here, which is not a fault."""
         return self.status == Status.FAILED and self.error_code == TechniqueNoEffect.code
 
     @property

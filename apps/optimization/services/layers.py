@@ -81,7 +81,7 @@ def session_layers(session: OptimizationSession, candidate: str = "") -> Session
     key = candidate or _delivered(session)
     if candidate and candidate not in files:
         raise CandidateUnknown(field="candidate", candidate=candidate, known=listed(list(files)) or "none")
-    summary, told = files.get(key, (None, frozenset[str]()))
+    summary, requested = files.get(key, (None, frozenset[str]()))
     original = stored_layers(analysis.model)
     made, ran = stored_layers(summary) if summary else {}, _ran(session, key)
     return SessionLayers(
@@ -96,7 +96,7 @@ def session_layers(session: OptimizationSession, candidate: str = "") -> Session
                 original=stored_of(layer.name, original),
                 candidate=stored_of(layer.name, made),
                 ran=ran.get(layer.name),
-                asked_in_float=bool(told & {layer.name, layer.op_type}),
+                asked_in_float=bool(requested & {layer.name, layer.op_type}),
             )
             for layer in analysis.layers
         ),
@@ -146,8 +146,8 @@ def _files(session: OptimizationSession) -> dict[str, tuple[ModelSummary, frozen
         links = lineage.links(row)
         body = made.get(links[-1].step or "") if links else None
         if body:
-            told = frozenset(name for link in row.chain for name in _kept(link.parameters))
-            found[row.key] = (ModelSummary.model_validate(body), told)
+            requested = frozenset(name for link in row.chain for name in _kept(link.parameters))
+            found[row.key] = (ModelSummary.model_validate(body), requested)
     return found
 
 

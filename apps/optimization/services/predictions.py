@@ -110,9 +110,9 @@ def _family(name: str, rows: list[dict[str, Any]]) -> FamilyMistakes:
     )
 
 
-def _mistake(rows: Iterable[Mapping[str, Any]], said: str) -> Mistake:
+def _mistake(rows: Iterable[Mapping[str, Any]], field: str) -> Mistake:
     """Of the expectations in the column `said`."""
-    pairs = [(Expected.model_validate(row[said]), row) for row in rows]
+    pairs = [(Expected.model_validate(row[field]), row) for row in rows]
     gains = [_speedup(row) / expected.speedup for expected, row in pairs if row["speedup"] and _speedup(row) > 0]
     minutes = [row["minutes"] / expected.minutes for expected, row in pairs if row["minutes"] and expected.minutes]
     losses = [Estimate.model_validate(row["drop"]).value - expected.metric_drop_points for expected, row in pairs]

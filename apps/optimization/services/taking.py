@@ -187,14 +187,14 @@ def requests_of(session: OptimizationSession, steps: Iterable[SessionStep]) -> t
     if not any(step.key.startswith("take-") for step in steps):
         return ()
     takings = Takings(session_state(session), catalogue())
-    said = dict(session.audit_events.filter(key__startswith="take/").values_list("key", "reason"))
+    reasons = dict(session.audit_events.filter(key__startswith="take/").values_list("key", "reason"))
     return tuple(
         TakingOutcome(
             number=take.taking.number,
             candidate=take.taking.candidate,
             by=take.taking.by,
             result=takings.result(take).value,
-            reason=said.get(f"take/{take.taking.number}"),
+            reason=reasons.get(f"take/{take.taking.number}"),
         )
         for take in takings.takes
     )

@@ -72,11 +72,11 @@ class Overlay:
         across, value = self.across(reading), reading.primary.value
         left, right = ends(across)
         low, high = ends(value)
-        said = f"{column_number(value.value, 4)} {_(self.unit)}".strip()
+        text = f"{column_number(value.value, 4)} {_(self.unit)}".strip()
         return Mark(
             number=number,
             url=side.url,
-            described=f"{number}: {side.title}: {self.metric} {said}; {self.across_name}: "
+            described=f"{number}: {side.title}: {self.metric} {text}; {self.across_name}: "
             f"{self.across_words(across.value)}",
             x=self._x.at(across.value),
             y=self._y.at(-value.value),

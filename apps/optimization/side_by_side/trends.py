@@ -172,7 +172,7 @@ def _line(
 def _dot(point: TrendPoint, value: Estimate, words: Words, x: Axis, y: Axis) -> Dot:
     low, high = ends(value)
     promoted = ", ".join(dict.fromkeys(one.alias for one in point.promotions))
-    said = f"v{point.number}: {words(value.value)}"
+    text = f"v{point.number}: {words(value.value)}"
     return Dot(
         number=point.number,
         x=x.at(point.number),
@@ -180,5 +180,5 @@ def _dot(point: TrendPoint, value: Estimate, words: Words, x: Axis, y: Axis) -> 
         above=y.at(-high),
         below=y.at(-low),
         promoted=promoted,
-        described=_("{version}, promoted to {aliases}").format(version=said, aliases=promoted) if promoted else said,
+        described=_("{version}, promoted to {aliases}").format(version=text, aliases=promoted) if promoted else text,
     )

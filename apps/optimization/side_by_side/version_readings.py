@@ -72,7 +72,7 @@ class _Look:
 
 
 def row_id(given: str | None) -> int | None:
-    """A row's id in an address; `None` for anything that is no id."""
+    """A row's id in an address; `None` for anything that is not an id."""
     return int(given) if given and given.isascii() and given.isdecimal() and len(given) < 19 else None
 
 

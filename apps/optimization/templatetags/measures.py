@@ -431,7 +431,7 @@ def without_prediction(reason: str) -> str:
 @register.filter
 def as_settings(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A candidate's parameters as names and texts, without empty ones."""
-    return [(words(name), _said(value)) for name, value in parameters.items() if value not in (None, "", [], (), {})]
+    return [(words(name), _shown(value)) for name, value in parameters.items() if value not in (None, "", [], (), {})]
 
 
 @register.filter
@@ -451,22 +451,22 @@ def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
         for key, part in value.items():
             yield from _found(f"{name} {words(str(key))}".strip(), part)
     elif isinstance(value, (list, tuple)) and value and all(isinstance(one, Mapping) for one in value):
-        yield name, _said_of(value)
+        yield name, _parts_shown(value)
     elif isinstance(value, (list, tuple)) and len(value) > MOST_FOUND:
         more = len(value) - MOST_FOUND
-        yield name, _("{values} and {number} more").format(values=_said(value[:MOST_FOUND]), number=more)
+        yield name, _("{values} and {number} more").format(values=_shown(value[:MOST_FOUND]), number=more)
     elif value not in (None, "", [], ()):
-        yield name, localized(f"{value:.6g}") if isinstance(value, float) else _said(value)
+        yield name, localized(f"{value:.6g}") if isinstance(value, float) else _shown(value)
 
 
-def _said_of(parts: Sequence[Mapping[str, Any]]) -> str:
+def _parts_shown(parts: Sequence[Mapping[str, Any]]) -> str:
     """Names with their reasons, where the parts are such; a table of numbers is only counted."""
     if len(parts) <= MOST_FOUND and all({"name", "reason"} <= part.keys() for part in parts):
         return "; ".join(f"{part['name']}: {part['reason']}" for part in parts)
     return _("{number}, listed in the API").format(number=len(parts))
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, (list, tuple)):

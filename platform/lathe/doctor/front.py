@@ -28,8 +28,8 @@ def address() -> Iterator[Finding]:
     try:
         status, headers = _asked(base, reverse(settings.LOGIN_URL))
     except ssl.SSLCertVerificationError as error:
-        told = f"{base.geturl()} has a certificate that cannot be trusted: {error.verify_message}."
-        yield failed("address", told, "Renew it at the proxy, with all certificates between it and the root.")
+        message = f"{base.geturl()} has a certificate that cannot be trusted: {error.verify_message}."
+        yield failed("address", message, "Renew it at the proxy, with all certificates between it and the root.")
         return
     except (OSError, http.client.HTTPException) as error:
         yield failed(
@@ -85,14 +85,14 @@ def _websocket(base: SplitResult) -> Finding:
         status, _ = _asked(base, SOCKET, {**headers, "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13"})
     except (OSError, http.client.HTTPException) as error:
         status = 0
-        said = str(error) or type(error).__name__
+        problem = str(error) or type(error).__name__
     else:
-        said = f"status {status}"
+        problem = f"status {status}"
     if status in AS_SOCKET:
         return ok("websocket", "WebSockets reach the portal, so pages update by themselves.")
     return failed(
         "websocket",
-        f"WebSockets do not reach the portal ({said}), so pages do not update by themselves.",
+        f"WebSockets do not reach the portal ({problem}), so pages do not update by themselves.",
         "Let the proxy pass the headers Upgrade and Connection on, with HTTP/1.1 (docs/deployment.md, Proxy and TLS).",
     )
 
@@ -107,12 +107,14 @@ def single_sign_on() -> Iterator[Finding]:
         answer.raise_for_status()
         issuer = answer.json()["issuer"]
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:
-        told = f"The identity provider at {provider.issuer} does not describe itself: {error or type(error).__name__}."
-        yield failed("single_sign_on", told, "Compare LATHE_OIDC_ISSUER with the provider's pages.")
+        message = (
+            f"The identity provider at {provider.issuer} does not describe itself: {error or type(error).__name__}."
+        )
+        yield failed("single_sign_on", message, "Compare LATHE_OIDC_ISSUER with the provider's pages.")
         return
     if issuer.rstrip("/") != provider.issuer:
-        told = f"LATHE_OIDC_ISSUER is {provider.issuer}, but the provider there calls itself {issuer}."
-        yield failed("single_sign_on", told, f"Set LATHE_OIDC_ISSUER={issuer}.")
+        message = f"LATHE_OIDC_ISSUER is {provider.issuer}, but the provider there calls itself {issuer}."
+        yield failed("single_sign_on", message, f"Set LATHE_OIDC_ISSUER={issuer}.")
         return
     yield ok("single_sign_on", f"{provider.issuer} describes itself; logins come back to {_callback(provider.key)}.")
 

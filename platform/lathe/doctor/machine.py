@@ -80,8 +80,8 @@ def disk() -> Iterator[Finding]:
         if free < LEAST_FREE_BYTES:
             yield failed(name, sentence, "Make room: shorten the retention on the page Storage, or enlarge the disk.")
         elif free < upload:
-            told = f"{sentence} One upload may have {number_of_bytes(upload)}."
-            yield warning(name, told, "Make room, or lower LATHE_UPLOAD_LIMIT.")
+            message = f"{sentence} One upload may have {number_of_bytes(upload)}."
+            yield warning(name, message, "Make room, or lower LATHE_UPLOAD_LIMIT.")
         else:
             yield ok(name, sentence)
 

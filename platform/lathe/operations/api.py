@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.agents.contracts.values import Value
-from apps.api import answers, example, refuse_unknown, rows_of
+from apps.api import example, refuse_unknown, rows_of, validated_body
 from apps.bulk import BulkOutcomes
 from apps.optimization import attendance
 from lathe.operations import acts, store, work
@@ -89,7 +89,7 @@ class ResumeView(APIView):
     def post(self, request: Request) -> Response:
         """Each is resumed by itself: one that cannot be does not hold up the others."""
         require_operator(member(request), ACT)
-        asked = answers(ResumeSerializer, request)["sessions"]
+        asked = validated_body(ResumeSerializer, request)["sessions"]
         found = rows_of(work.failed(), "sessions", asked)
         return Response(BulkOutcomes(outcomes=acts.resume(found, member(request))).model_dump(mode="json"))
 

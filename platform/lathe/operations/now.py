@@ -126,12 +126,12 @@ def _troubles(living: list[Worker]) -> tuple[Trouble, ...]:
         if not one.ok
     ]
     found: list[Finding] = [*machine.disk(), *(one for worker in living for one in workers.of_worker(worker))]
-    told = [
+    reported = [
         Trouble(check=one.check, failed=one.state == State.FAILED, sentence=one.sentence, mend=one.mend)
         for one in found
         if one.state != State.OK
     ]
-    return tuple(sorted([*missing, *told], key=lambda one: not one.failed))
+    return tuple(sorted([*missing, *reported], key=lambda one: not one.failed))
 
 
 def _trail(found: AuditVerification | None) -> TrailState | None:

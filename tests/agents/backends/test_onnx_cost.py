@@ -8,14 +8,14 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx.cost import LayerCost, element_bits, layer_costs, macs_of, stored_tensors
 from apps.agents.backends.onnx.observation import observe
-from apps.agents.backends.onnx.workbench import Workbench
+from apps.agents.backends.onnx.split_model import SplitModel
 from tests.agents import graphs
 
 
 def _costs(model: graphs.ModelProto, feeds: dict[str, graphs.Array], tmp_path: Path) -> dict[str, LayerCost]:
-    bench = Workbench(graphs.save(model, tmp_path / "m.onnx"), threads=1)
-    seen = observe(bench, [feeds])
-    return {cost.name: cost for cost in layer_costs(bench.proto, seen.shapes, seen.examples_per_batch)}
+    split = SplitModel(graphs.save(model, tmp_path / "m.onnx"), threads=1)
+    seen = observe(split, [feeds])
+    return {cost.name: cost for cost in layer_costs(split.proto, seen.shapes, seen.examples_per_batch)}
 
 
 @pytest.mark.parametrize("examples", [1, 3])

@@ -7,7 +7,7 @@ import pytest
 from onnx import helper
 
 from apps.agents.backends.onnx.profile import Profile, profile
-from apps.agents.backends.onnx.workbench import fold
+from apps.agents.backends.onnx.split_model import fold
 from apps.agents.contracts.criteria import Target
 from tests.agents import graphs
 

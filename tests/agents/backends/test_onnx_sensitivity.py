@@ -17,23 +17,23 @@ from apps.agents.backends.onnx.fake_quantization import (
 )
 from apps.agents.backends.onnx.observation import FLOAT32_MAX, Observation, Range, observe
 from apps.agents.backends.onnx.sensitivity import measure_sensitivity
-from apps.agents.backends.onnx.workbench import Workbench, fold, name_nodes
+from apps.agents.backends.onnx.split_model import SplitModel, fold, name_nodes
 from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.evaluation.sqnr import SQNR_LIMIT_DB, sqnr_db
 from tests.agents import graphs
 
 
-def _bench(model: graphs.ModelProto, tmp_path: Path) -> Workbench:
-    return Workbench(graphs.save(model, tmp_path / "m.onnx"), threads=1)
+def _split(model: graphs.ModelProto, tmp_path: Path) -> SplitModel:
+    return SplitModel(graphs.save(model, tmp_path / "m.onnx"), threads=1)
 
 
 def _measured(
     model: graphs.ModelProto, feeds: dict[str, graphs.Array], tmp_path: Path, budget_s: float = 60
 ) -> Sensitivity:
-    bench = _bench(model, tmp_path)
-    order = [node.name for node in bench.proto.graph.node]
-    seen = observe(bench, [feeds])
-    return measure_sensitivity(bench, seen, [feeds], order, budget_s=budget_s, tell=lambda *_: None)
+    split = _split(model, tmp_path)
+    order = [node.name for node in split.proto.graph.node]
+    seen = observe(split, [feeds])
+    return measure_sensitivity(split, seen, [feeds], order, budget_s=budget_s, tell=lambda *_: None)
 
 
 def _features(examples: int = 16) -> dict[str, graphs.Array]:
@@ -99,11 +99,11 @@ def test_when_the_time_is_over_the_rest_stays_unknown_and_is_counted(tmp_path: P
 
 def test_progress_has_an_estimate_from_the_second_experiment_on(tmp_path: Path) -> None:
     told: list[tuple[float, str, float | None]] = []
-    bench = _bench(_with_fragile_layer(), tmp_path)
+    split = _split(_with_fragile_layer(), tmp_path)
     ticks = iter(range(1000))
     measure_sensitivity(
-        bench,
-        observe(bench, [_features()]),
+        split,
+        observe(split, [_features()]),
         [_features()],
         ["fragile", "sturdy0"],
         budget_s=60,
@@ -180,9 +180,9 @@ def test_a_table_is_rounded_to_within_half_a_step() -> None:
 
 
 def test_an_output_that_only_activations_read_is_quantized_behind_them(tmp_path: Path) -> None:
-    bench = _bench(graphs.convolutions(), tmp_path)
-    seen = observe(bench, [{"x": graphs.rng().normal(size=(2, 3, 8, 8)).astype(np.float32)}])
-    variant = quantized_variant(bench, {"stem"}, seen.ranges)
+    split = _split(graphs.convolutions(), tmp_path)
+    seen = observe(split, [{"x": graphs.rng().normal(size=(2, 3, 8, 8)).astype(np.float32)}])
+    variant = quantized_variant(split, {"stem"}, seen.ranges)
     quantized = [node.input[0] for node in variant.proto.graph.node if node.op_type == "QuantizeLinear"]
     assert quantized == ["x", "r1/float"]
 
@@ -193,41 +193,41 @@ def test_a_weight_that_two_layers_share_is_rounded_for_one_of_them(tmp_path: Pat
         helper.make_node("MatMul", ["x", "w"], ["h"], name="first"),
         helper.make_node("MatMul", ["h", "w"], ["y"], name="again"),
     ]
-    bench = _bench(graphs.model_of(nodes, [graphs.value("x", "N", 8)], [graphs.value("y", "N", 8)], weights), tmp_path)
-    variant = quantized_variant(bench, {"first"}, observe(bench, [_features()]).ranges)
+    split = _split(graphs.model_of(nodes, [graphs.value("x", "N", 8)], [graphs.value("y", "N", 8)], weights), tmp_path)
+    variant = quantized_variant(split, {"first"}, observe(split, [_features()]).ranges)
     by_name = {node.name: list(node.input) for node in variant.proto.graph.node}
     assert by_name["again"] == ["h", "w"]
     assert by_name["first"][1] in variant.added
 
 
 def test_a_variant_with_nothing_quantized_computes_the_same(tmp_path: Path) -> None:
-    bench = _bench(graphs.attention(), tmp_path)
+    split = _split(graphs.attention(), tmp_path)
     feeds = graphs.attention_feeds()
-    variant = quantized_variant(bench, (), observe(bench, [feeds]).ranges)
-    outputs = [bench.session(proto).run(None, feeds)[0] for proto in (bench.copy(), variant.proto)]
+    variant = quantized_variant(split, (), observe(split, [feeds]).ranges)
+    outputs = [split.session(proto).run(None, feeds)[0] for proto in (split.copy(), variant.proto)]
     np.testing.assert_array_equal(*outputs)
 
 
 def test_quantizing_a_layer_changes_its_output_by_about_a_step(tmp_path: Path) -> None:
-    bench = _bench(graphs.perceptron(), tmp_path)
+    split = _split(graphs.perceptron(), tmp_path)
     feeds = {"x": graphs.rng().normal(size=(16, 4)).astype(np.float32)}
-    seen = observe(bench, [feeds])
-    variant = quantized_variant(bench, {"second"}, seen.ranges)
+    seen = observe(split, [feeds])
+    variant = quantized_variant(split, {"second"}, seen.ranges)
     exact, rounded = (
-        bench.session(proto, added).run(None, feeds)[0]
-        for proto, added in ((bench.copy(), None), (variant.proto, variant.added))
+        split.session(proto, added).run(None, feeds)[0]
+        for proto, added in ((split.copy(), None), (variant.proto, variant.added))
     )
     step = float(affine_grid(seen.ranges["y"])[0])
     assert 0 < np.abs(exact - rounded).max() < 5 * step
 
 
-# --- the workbench and the observation -------------------------------------------------------------------------------
+# --- the split model and the observation -----------------------------------------------------------------------------
 
 
 def test_an_observation_holds_shapes_and_ranges_over_all_batches(tmp_path: Path) -> None:
-    bench = _bench(graphs.table(), tmp_path)
-    seen = observe(bench, [{"ids": np.array([[1] * 5])}, {"ids": np.array([[2] * 5])}])
-    table = bench.array("table")
+    split = _split(graphs.table(), tmp_path)
+    seen = observe(split, [{"ids": np.array([[1] * 5])}, {"ids": np.array([[2] * 5])}])
+    table = split.array("table")
     assert table is not None
     assert seen.shapes["e"] == (1, 5, 8)
     assert seen.shapes["ids"] == (1, 5)
@@ -254,9 +254,9 @@ def test_folding_computes_constants_and_merges_norms(tmp_path: Path) -> None:
         helper.make_node("Relu", ["n"], ["y"]),
     ]
     model = graphs.model_of(nodes, [graphs.value("x", "N", 3, 2, 2)], [graphs.value("y", "N", 4, 2, 2)], weights)
-    bench = Workbench(fold(graphs.save(model, tmp_path / "m.onnx"), tmp_path / "f.onnx"), threads=1)
-    assert [node.op_type for node in bench.proto.graph.node] == ["Conv", "Relu"]
-    assert len({node.name for node in bench.proto.graph.node} - {""}) == 2
+    split = SplitModel(fold(graphs.save(model, tmp_path / "m.onnx"), tmp_path / "f.onnx"), threads=1)
+    assert [node.op_type for node in split.proto.graph.node] == ["Conv", "Relu"]
+    assert len({node.name for node in split.proto.graph.node} - {""}) == 2
 
 
 def test_nodes_get_unique_names() -> None:
@@ -265,15 +265,15 @@ def test_nodes_get_unique_names() -> None:
     assert [node.name for node in nodes] == ["a", "Relu_1", "Relu_2", "Relu_3"]
 
 
-def test_a_workbench_takes_external_data(tmp_path: Path) -> None:
-    bench = Workbench(graphs.save_external(graphs.attention(), tmp_path), threads=1)
-    session = bench.session(bench.copy())
-    inside = _bench(graphs.attention(), tmp_path)
+def test_a_split_model_takes_external_data(tmp_path: Path) -> None:
+    split = SplitModel(graphs.save_external(graphs.attention(), tmp_path), threads=1)
+    session = split.session(split.copy())
+    inside = _split(graphs.attention(), tmp_path)
     feeds = graphs.attention_feeds()
     np.testing.assert_array_equal(session.run(None, feeds)[0], inside.session(inside.copy()).run(None, feeds)[0])
 
 
 def test_integers_and_types_that_only_move_data_are_not_quantized(tmp_path: Path) -> None:
-    bench = _bench(graphs.attention(), tmp_path)
-    seen = observe(bench, [graphs.attention_feeds()])
-    assert {node.op_type for node in quantizable_nodes(bench, seen.ranges)} == {"MatMul", "Mul", "Add", "Softmax"}
+    split = _split(graphs.attention(), tmp_path)
+    seen = observe(split, [graphs.attention_feeds()])
+    assert {node.op_type for node in quantizable_nodes(split, seen.ranges)} == {"MatMul", "Mul", "Add", "Softmax"}

@@ -11,8 +11,8 @@ import pytest
 from apps.agents.contracts.reports.measurements import UNKNOWN
 from apps.agents.measuring.effort import Question
 from apps.agents.measuring.fresh_processes import PRECISION, confidence_left
-from apps.agents.measuring.intervals import LogInterval, error_of_mean, of_processes, of_rounds, sequence_factor
 from apps.agents.measuring.timer import settled
+from apps.agents.measuring.timing_intervals import LogInterval, error_of_mean, of_processes, of_rounds, sequence_factor
 
 ROUNDS = 8
 SPREAD = 0.02

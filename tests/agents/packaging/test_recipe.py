@@ -18,8 +18,8 @@ from apps.agents.contracts.errors.techniques import RecipeInvalid
 from apps.agents.contracts.state import StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.files.digest import digest_of
-from apps.agents.packaging import recipe
-from apps.agents.packaging.recipe import NOT_FOLLOWED, OTHER, SAME, differing_libraries, follow, read_recipe
+from apps.agents.packaging import reproducing
+from apps.agents.packaging.reproducing import NOT_FOLLOWED, OTHER, SAME, differing_libraries, follow, read_recipe
 from apps.agents.sandbox.process import JobFailed, run_job
 from tests.agents.workshop import DEPTHWISE, FASHION, RESNET
 
@@ -120,7 +120,7 @@ def test_other_bytes_are_told_with_the_versions_that_differ(
     steps[1]["libraries"]["onnxruntime"] = "1.0.0"
     changed(file, steps=steps)
     arguments = [str(file), "--model", str(RESNET), "--dataset", str(FASHION), "--out", str(tmp_path / "other.onnx")]
-    assert recipe.main(arguments) == OTHER
+    assert reproducing.main(arguments) == OTHER
     told = capsys.readouterr().out
     assert "Other bytes" in told
     assert "onnxruntime 1.0.0, here " in told
@@ -167,7 +167,7 @@ def test_a_broken_recipe_is_refused_with_what_is_wrong(
     path.write_text(text)
     with pytest.raises(RecipeInvalid, match=words):
         read_recipe(path)
-    assert recipe.main([str(path), "--model", "a", "--dataset", "b", "--out", "c"]) == NOT_FOLLOWED
+    assert reproducing.main([str(path), "--model", "a", "--dataset", "b", "--out", "c"]) == NOT_FOLLOWED
     assert words in capsys.readouterr().err
 
 

@@ -20,7 +20,7 @@ from apps.agents.contracts.job import Job, JobResult
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.files.digest import digest_of
 from apps.agents.handlers import optimize
-from apps.agents.packaging import recipe
+from apps.agents.packaging import reproducing
 from apps.agents.planning.chains import application_of
 from apps.agents.techniques import base
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
@@ -166,11 +166,12 @@ def written(*steps: dict[str, Any], digest: str) -> Recipe:
 
 
 def test_a_recipe_with_a_second_input_is_followed_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recipe, "run_job", run)
+    monkeypatch.setattr(reproducing, "run_job", run)
     louder = {"technique": LOUDER.name, "key": "louder", "inputs": {MODEL: ORIGINAL}}
     last = {"key": "last", "inputs": {MODEL: ORIGINAL, "teacher": "louder"}}
 
-    recipe.follow(written(louder, last, digest="0" * 64), RESNET, FASHION, tmp_path / "out.onnx", lambda event: None)
+    asked = written(louder, last, digest="0" * 64)
+    reproducing.follow(asked, RESNET, FASHION, tmp_path / "out.onnx", lambda event: None)
 
     assert loudness(tmp_path / "out.onnx") == pytest.approx(loudness(RESNET) * 1.05, rel=1e-4)
 
@@ -178,22 +179,22 @@ def test_a_recipe_with_a_second_input_is_followed_in_its_order(tmp_path: Path, m
 def test_a_recipe_with_a_student_is_followed_with_its_file(
     tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(recipe, "run_job", run)
+    monkeypatch.setattr(reproducing, "run_job", run)
     asked = written({"key": "c01", "inputs": {MODEL: ORIGINAL, "teacher": STUDENT}}, digest="0" * 64)
     given = {"sha256": digest_of(teacher), "size_bytes": 1, "format": "onnx"}
     asked = Recipe.model_validate({**asked.model_dump(mode="json"), "student": given})
     out = tmp_path / "out.onnx"
 
-    recipe.follow(asked, RESNET, FASHION, out, lambda event: None, teacher)
+    reproducing.follow(asked, RESNET, FASHION, out, lambda event: None, teacher)
 
     assert loudness(out) == pytest.approx(loudness(RESNET) * 1.05, rel=1e-4)
     with pytest.raises(RecipeInvalid, match="name its file as --student"):
-        recipe.follow(asked, RESNET, FASHION, out, lambda event: None)
+        reproducing.follow(asked, RESNET, FASHION, out, lambda event: None)
     with pytest.raises(RecipeInvalid, match=r"the student at .* is another file"):
-        recipe.follow(asked, RESNET, FASHION, out, lambda event: None, RESNET)
+        reproducing.follow(asked, RESNET, FASHION, out, lambda event: None, RESNET)
 
 
 def test_a_recipe_whose_step_reads_what_no_step_before_made_is_refused(tmp_path: Path):
     early = written({"key": "c01", "inputs": {MODEL: ORIGINAL, "teacher": "later"}}, digest="0" * 64)
     with pytest.raises(RecipeInvalid, match="'later' made, and no step before it has that key"):
-        recipe.follow(early, RESNET, FASHION, tmp_path / "out.onnx", lambda event: None)
+        reproducing.follow(early, RESNET, FASHION, tmp_path / "out.onnx", lambda event: None)

@@ -109,4 +109,4 @@ def reason_of(error: Exception) -> str:
 
 def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> int:
     """Bytes that loading `model` and running it `runs` times takes: see `measuring.peak_memory`."""
-    return measure("apps.agents.backends.litert.memory", model, feeds, target, runs=runs)
+    return measure("apps.agents.backends.litert.memory_probe", model, feeds, target, runs=runs)

@@ -18,7 +18,7 @@ from apps.agents.backends.onnx.observation import Observation, observe
 from apps.agents.backends.onnx.pruning.anatomy import why_uncuttable
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.sensitivity import measure_sensitivity
-from apps.agents.backends.onnx.workbench import Workbench, fold
+from apps.agents.backends.onnx.split_model import SplitModel, fold
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
 from apps.agents.contracts.reports.analysis import Layer
@@ -38,8 +38,8 @@ class OnnxAnalysisEngine(OnnxEngine):
 
     def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         seen = self._observed(batches)
-        costs = layer_costs(self._bench.proto, seen.shapes, examples or seen.examples_per_batch or 1)
-        spreads = channel_spreads(self._bench)
+        costs = layer_costs(self._split.proto, seen.shapes, examples or seen.examples_per_batch or 1)
+        spreads = channel_spreads(self._split)
         return tuple(
             Layer(
                 name=cost.name,
@@ -67,7 +67,7 @@ class OnnxAnalysisEngine(OnnxEngine):
         seen = self._observed(batches)
         if not seen.ranges:
             return Sensitivity()
-        return measure_sensitivity(self._bench, seen, batches, order, budget_s=budget_s, tell=tell)
+        return measure_sensitivity(self._split, seen, batches, order, budget_s=budget_s, tell=tell)
 
     def generation(self, feeds: Feeds, target: Target) -> None:
         """`None`: the graph does not keep a cache of what it has read, so token-by-token generation is not measured."""
@@ -114,14 +114,14 @@ class OnnxAnalysisEngine(OnnxEngine):
             self._notes.append("Layers are those of the graph in float32, which quantization starts from.")
 
     @cached_property
-    def _bench(self) -> Workbench:
-        return Workbench(self._folded, threads=1)
+    def _split(self) -> SplitModel:
+        return SplitModel(self._folded, threads=1)
 
     def _observed(self, batches: Sequence[Feeds]) -> Observation:
         """Shapes and ranges from one run of the graph; empty, with a note, if the runtime cannot expose tensors."""
         if self._observation is None:
             try:
-                self._observation = observe(self._bench, batches)
+                self._observation = observe(self._split, batches)
             except (ModelNotLoadable, ModelRunFailed) as error:
                 self._notes.append(
                     "Intermediate tensors could not be observed, so multiply-accumulates and sensitivity are unknown: "

@@ -23,7 +23,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.nodes import attribute
-from apps.agents.backends.onnx.workbench import stub
+from apps.agents.backends.onnx.split_model import stub
 from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from apps.agents.backends.onnx.nodes import WEIGHTED, output_axis
-from apps.agents.backends.onnx.workbench import Workbench
+from apps.agents.backends.onnx.split_model import SplitModel
 
 _LOW, _HIGH = 10, 90
 """Percentiles, so that a few dead channels do not count."""
 
 
-def channel_spreads(bench: Workbench) -> dict[str, float]:
+def channel_spreads(split: SplitModel) -> dict[str, float]:
     """By node: the range of a large channel (90th percentile) over that of a small one (10th)."""
     found: dict[str, float] = {}
-    for node in bench.proto.graph.node:
-        if node.op_type not in WEIGHTED or (weight := bench.array(node.input[1])) is None or weight.ndim < 2:
+    for node in split.proto.graph.node:
+        if node.op_type not in WEIGHTED or (weight := split.array(node.input[1])) is None or weight.ndim < 2:
             continue
         if weight.dtype != np.float32 or not weight.size:
             continue

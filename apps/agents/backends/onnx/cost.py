@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from apps.agents.backends.onnx.nodes import attribute
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.split_model import names_read
 from apps.agents.contracts.number_types import BITS
 from apps.agents.files.onnx_files import subgraphs
 from apps.agents.files.onnx_wire import ELEMENT_TYPES

@@ -17,7 +17,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx.observation import Range
-from apps.agents.backends.onnx.workbench import Array, Workbench, stub
+from apps.agents.backends.onnx.split_model import Array, SplitModel, stub
 
 QUANTIZABLE = frozenset(
     (
@@ -47,19 +47,19 @@ class Variant:
     added: Mapping[str, Array]
 
 
-def quantizable_nodes(bench: Workbench, ranges: Mapping[str, Range]) -> tuple[NodeProto, ...]:
+def quantizable_nodes(split: SplitModel, ranges: Mapping[str, Range]) -> tuple[NodeProto, ...]:
     """The nodes that 8 bits would change: of a quantizable type, with an observed float output."""
     return tuple(
         node
-        for node in bench.proto.graph.node
+        for node in split.proto.graph.node
         if node.op_type in QUANTIZABLE and node.domain in ("", "ai.onnx") and node.output[0] in ranges
     )
 
 
-def quantized_variant(bench: Workbench, names: Collection[str], ranges: Mapping[str, Range]) -> Variant:
+def quantized_variant(split: SplitModel, names: Collection[str], ranges: Mapping[str, Range]) -> Variant:
     """The graph with the nodes `names` quantized."""
-    editor = _Editor(bench, ranges)
-    for node in bench.proto.graph.node:
+    editor = _Editor(split, ranges)
+    for node in split.proto.graph.node:
         editor.take(node, quantize=node.name in names)
     return editor.finished()
 
@@ -89,7 +89,7 @@ def on_affine_grid(values: Array) -> Array:
 class _Editor:
     """Writes the variant's nodes one after the other, which keeps the order topological."""
 
-    bench: Workbench
+    split: SplitModel
     ranges: Mapping[str, Range]
     nodes: list[NodeProto] = field(default_factory=list)
     stored: list[TensorProto] = field(default_factory=list)
@@ -99,10 +99,10 @@ class _Editor:
 
     def __post_init__(self) -> None:
         self.readers: dict[str, list[NodeProto]] = {}
-        for node in self.bench.proto.graph.node:
+        for node in self.split.proto.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-        self.outputs = {output.name for output in self.bench.proto.graph.output}
+        self.outputs = {output.name for output in self.split.proto.graph.output}
         self.behind_activation: set[str] = set()
 
     def take(self, node: NodeProto, *, quantize: bool) -> None:
@@ -125,7 +125,7 @@ class _Editor:
             return self.on_grid[name]
         if name in self.ranges:
             return self._through_grid(name, name, f"{name}/on_grid")
-        array = self.bench.array(name)
+        array = self.split.array(name)
         if array is None or array.dtype != np.float32 or array.size == 0 or not np.isfinite(array).all():
             return name
         is_weight = node.op_type in _CHANNEL_AXIS and index == WEIGHT_INPUT
@@ -158,7 +158,7 @@ class _Editor:
         return name
 
     def finished(self) -> Variant:
-        proto = self.bench.copy()
+        proto = self.split.copy()
         del proto.graph.node[:]
         proto.graph.node.extend(self.nodes)
         proto.graph.initializer.extend(self.stored)

@@ -9,7 +9,7 @@ from onnx import ModelProto, TensorProto, helper
 from onnxruntime import InferenceSession
 
 from apps.agents.backends.onnx import runtime
-from apps.agents.backends.onnx.workbench import Array, names_read
+from apps.agents.backends.onnx.split_model import Array, names_read
 from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.base import Assignment
 

@@ -18,8 +18,8 @@ from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.normalization import settle
 from apps.agents.backends.onnx.runtime import reason_of
 from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.split_model import fold
 from apps.agents.backends.onnx.tensor_types import with_types
-from apps.agents.backends.onnx.workbench import fold
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends.onnx.workbench import Array, names_read
+from apps.agents.backends.onnx.split_model import Array, names_read
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 """Operators whose second input is their weight."""

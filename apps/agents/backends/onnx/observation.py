@@ -14,7 +14,7 @@ from onnx import ValueInfoProto
 
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.runtime import Feeds
-from apps.agents.backends.onnx.workbench import Array, Workbench
+from apps.agents.backends.onnx.split_model import Array, SplitModel
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -53,18 +53,18 @@ class Observation:
             self.ranges[name] = seen.widened(self.ranges[name]) if name in self.ranges else seen
 
 
-def observe(bench: Workbench, batches: Iterable[Feeds]) -> Observation:
+def observe(split: SplitModel, batches: Iterable[Feeds]) -> Observation:
     """Run `batches` (examples on the first axis) and observe every tensor: inputs, intermediates, outputs.
 
     All tensors of a batch are in memory at once, so a batch of one example is cheapest. Raises `ModelNotLoadable` and
     `ModelRunFailed`.
     """
-    proto = bench.copy()
+    proto = split.copy()
     names = [name for node in proto.graph.node for name in node.output if name]
     present = {output.name for output in proto.graph.output}
     # The runtime infers the type of an output that has none.
     proto.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in present)
-    session = bench.session(proto)
+    session = split.session(proto)
     outputs = [output.name for output in session.get_outputs()]
     observation = Observation()
     for feeds in batches:

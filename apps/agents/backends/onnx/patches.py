@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from apps.agents.backends.onnx.nodes import attribute
-from apps.agents.backends.onnx.workbench import Array
+from apps.agents.backends.onnx.split_model import Array
 from apps.agents.measuring.statistics.moments import Stack
 from apps.agents.techniques.channel_pruning.row_sample import Take
 

@@ -122,4 +122,4 @@ def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) 
 
     Includes prepacked copies of weights and the arena for activations, but not memory on an accelerator.
     """
-    return measure("apps.agents.backends.onnx.memory", model, feeds, target, runs=runs)
+    return measure("apps.agents.backends.onnx.memory_probe", model, feeds, target, runs=runs)

@@ -20,13 +20,13 @@ from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.fake_quantization import quantizable_nodes, quantized_variant
 from apps.agents.backends.onnx.observation import Observation
 from apps.agents.backends.onnx.runtime import Feeds
-from apps.agents.backends.onnx.workbench import Workbench
+from apps.agents.backends.onnx.split_model import SplitModel
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.evaluation.sqnr import sqnr_db
 
 
 def measure_sensitivity(
-    bench: Workbench,
+    split: SplitModel,
     observation: Observation,
     batches: Sequence[Feeds],
     order: Sequence[str],
@@ -42,21 +42,21 @@ def measure_sensitivity(
     and there is a note. Raises `ModelRunFailed` only if the model itself fails.
     """
     found = Sensitivity()
-    points = measuring_points(bench.proto, observation)
+    points = measuring_points(split.proto, observation)
     # 8 bits cannot represent an infinity, so quantization leaves such nodes in float.
     endless = observation.not_finite
-    nodes = [node for node in quantizable_nodes(bench, observation.ranges) if not endless & {*node.input, *node.output}]
+    nodes = [node for node in quantizable_nodes(split, observation.ranges) if not endless & {*node.input, *node.output}]
     if not points or not nodes:
         missing = (
             "no float32 tensor near its outputs to compare" if nodes else "no float32 operator that supports 8 bits"
         )
         found.notes.append(f"Quantization sensitivity is not measured: the model has {missing}.")
         return found
-    if not {output.name for output in bench.proto.graph.output} & set(points):
+    if not {output.name for output in split.proto.graph.output} & set(points):
         found.notes.append(
             f"The outputs are not in float32, so the sensitivity is measured at {', '.join(points)} before them."
         )
-    judge = _Judge(bench, observation, batches, points)
+    judge = _Judge(split, observation, batches, points)
     planned = list(experiments({node.name: node.op_type for node in nodes}, order))
     conduct(planned, judge.sqnr_db, found, budget_s=budget_s, tell=tell, clock=clock)
     return found
@@ -80,16 +80,16 @@ class _Judge:
     """Compares the float outputs with those of a variant."""
 
     def __init__(
-        self, bench: Workbench, observation: Observation, batches: Sequence[Feeds], points: tuple[str, ...]
+        self, split: SplitModel, observation: Observation, batches: Sequence[Feeds], points: tuple[str, ...]
     ) -> None:
-        self.bench, self.ranges, self.batches, self.points = bench, observation.ranges, batches, points
-        session = bench.session(_with_outputs(bench.copy(), points))
+        self.split, self.ranges, self.batches, self.points = split, observation.ranges, batches, points
+        session = split.session(_with_outputs(split.copy(), points))
         self.reference = [runtime.run(session, feeds, points) for feeds in batches]
 
     def sqnr_db(self, names: tuple[str, ...]) -> float:
         """The lowest SQNR over the measuring points with the nodes `names` quantized."""
-        variant = quantized_variant(self.bench, names, self.ranges)
-        session = self.bench.session(_with_outputs(variant.proto, self.points), variant.added)
+        variant = quantized_variant(self.split, names, self.ranges)
+        session = self.split.session(_with_outputs(variant.proto, self.points), variant.added)
         found = np.zeros((len(self.points), 2))
         for feeds, reference in zip(self.batches, self.reference, strict=True):
             results = runtime.run(session, feeds, self.points)

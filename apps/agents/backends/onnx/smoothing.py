@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from apps.agents.backends.onnx.split_model import names_read
 from apps.agents.backends.onnx.technique import drop_unread, initializers
-from apps.agents.backends.onnx.workbench import names_read
 
 Floats = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.graph import prepare_to_quantize
 from apps.agents.backends.onnx.nodes import attribute, is_plain
 from apps.agents.backends.onnx.normalization import normalized, stored_bits
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.split_model import names_read
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.contracts.reports.model import ModelSummary
@@ -82,8 +82,8 @@ class OnnxQuantization(QuantizationAgent):
             context.log(f"Rewritten for quantization, the graph's outputs are {decibels:.1f} dB above the noise.")
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        said = super().effect(assignment, before, after)
-        return f"{said} {SEVEN_BITS}" if in_seven_bits(assignment) else said
+        sentence = super().effect(assignment, before, after)
+        return f"{sentence} {SEVEN_BITS}" if in_seven_bits(assignment) else sentence
 
     def graph(self) -> ModelProto:
         """The prepared graph; external weights stay outside."""

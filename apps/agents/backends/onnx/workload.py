@@ -7,7 +7,7 @@ from pathlib import Path
 
 from apps.agents.backends.onnx.cost import LayerCost, layer_costs
 from apps.agents.backends.onnx.observation import observe
-from apps.agents.backends.onnx.workbench import Workbench
+from apps.agents.backends.onnx.split_model import SplitModel
 from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.reduction import Workload
 
@@ -16,9 +16,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def costs_of(model: Path, feeds: Feeds, examples: int) -> tuple[tuple[LayerCost, ...], Shapes]:
     """The cost of every node of an opened model, and the shapes of a run over `examples` examples."""
-    bench = Workbench(model, threads=1)
-    shapes = observe(bench, [feeds]).shapes
-    return layer_costs(bench.proto, shapes, examples), shapes
+    split = SplitModel(model, threads=1)
+    shapes = observe(split, [feeds]).shapes
+    return layer_costs(split.proto, shapes, examples), shapes
 
 
 def workload(costs: tuple[LayerCost, ...]) -> Workload:

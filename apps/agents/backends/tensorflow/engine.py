@@ -57,7 +57,7 @@ class TensorFlowEngine:
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         """Peak resident memory, or peak allocation on an accelerator, in a separate process."""
         device_of(target)
-        probe, extra = "apps.agents.backends.tensorflow.memory", [self._signature] if self._signature else []
+        probe, extra = "apps.agents.backends.tensorflow.memory_probe", [self._signature] if self._signature else []
         return peak_memory.measure(probe, self._opened.path, feeds, target, extra=extra)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:

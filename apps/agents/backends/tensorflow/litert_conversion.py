@@ -28,12 +28,12 @@ class Converted:
     """The bytes of a `.tflite`, and a description of its peculiarities; empty if it has none."""
 
     content: bytes
-    said: str
+    description: str
 
 
 @dataclass(frozen=True)
 class _Form:
-    said: str
+    description: str
     held: Callable[[], AbstractContextManager[None]] = nullcontext
     shapes: Shapes | None = None
 
@@ -51,7 +51,7 @@ def converted(model: TensorFlowModel, scratch: Path, agrees: Callable[[bytes], b
             with form.held():
                 write_frozen(model, folder, form.shapes)
             converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[SIGNATURE])
-            made = Converted(bytes(converter.convert()), form.said)
+            made = Converted(bytes(converter.convert()), form.description)
             if agrees is None or agrees(made.content):
                 return made
         except tf.errors.ResourceExhaustedError:

@@ -30,14 +30,14 @@ class LiteRtExport(TensorFlowExport):
     """Passes the frozen graph to TensorFlow's converter."""
 
     may_fix_batch = True
-    _said = ""
+    _description = ""
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = self.opened(assignment)
         with library_words(assignment.spec.label, reason_of):
             context.progress(0.1, "converting the weights to constants, and the graph to LiteRT")
             found = converted(model, assignment.scratch, partial(self._agrees, assignment, model.summary))
-            self._said = found.said
+            self._description = found.description
         target = assignment.out / ARTIFACT
         target.write_bytes(in_order(found.content, model.summary))
         return Applied(target)
@@ -54,7 +54,7 @@ class LiteRtExport(TensorFlowExport):
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """Describe the result."""
-        special = f"; {self._said}" if self._said else ""
+        special = f"; {self._description}" if self._description else ""
         return f"It is a TensorFlow Lite model of {sum(after.operators.values())} operators in float32{special}."
 
 

@@ -36,7 +36,7 @@ class Reading:
     """The resulting names, mapped to the checkpoint's names."""
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         begin = f" that begin with {self.prefix}" if self.prefix else ""
         return f"those under {self.where}{begin}" if self.where else f"those{begin}"
 
@@ -126,8 +126,8 @@ def _found(reading: Reading, collections: Mapping[str, Shapes]) -> Shapes:
 
 
 def _reason(differences: tuple[list[str], list[str], list[str]], prefix: str) -> str:
-    said = zip(("not stored", "not part of it", "of another shape"), differences, strict=True)
-    reason = "; ".join(f"{what}: {named(names)}" for what, names in said if names)
+    differing = zip(("not stored", "not part of it", "of another shape"), differences, strict=True)
+    reason = "; ".join(f"{what}: {named(names)}" for what, names in differing if names)
     return f"{reason} ({prefix} was removed from the names)" if prefix else reason
 
 
@@ -138,7 +138,7 @@ def _notes(fitting: list[Reading], collections: Mapping[str, Shapes]) -> Iterato
     if taken.where:
         yield f"The weights are those under {taken.where} in the checkpoint."
     if others:
-        yield f"The checkpoint contains other weights that also fit, which were not used: {others[0].said}."
+        yield f"The checkpoint contains other weights that also fit, which were not used: {others[0].description}."
     elsewhere = {stored for one in fitting for stored in one.names.values() if one.where == taken.where}
     if left := [name for name in collections[taken.where] if name not in elsewhere]:
         yield f"Left out because they are not part of the architecture: {named(left, _MOST_NAMED)}."

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from apps.agents.backends.torch.anatomy import Anatomy, Part
-from apps.agents.backends.torch.watching import hooked, operators_seen, weights_at
+from apps.agents.backends.torch.module_hooks import hooked, operators_seen, weights_at
 from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.measuring.engine import Feeds
 

@@ -123,8 +123,8 @@ def _parsed(content: bytes, kind: type[Parsed]) -> Parsed:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        raise DescriptionInvalid(reason=f"{field}: {said}" if field else said) from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise DescriptionInvalid(reason=f"{field}: {message}" if field else message) from error
     except (ValueError, RecursionError) as error:
         raise DescriptionInvalid(reason=f"it is not valid TOML ({error})") from error
 

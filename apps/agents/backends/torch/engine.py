@@ -57,7 +57,7 @@ class TorchEngine:
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         """Peak resident memory, or peak allocation on an accelerator, in a separate process."""
         device_of(target)
-        return peak_memory.measure("apps.agents.backends.torch.memory", self._opened.path, feeds, target)
+        return peak_memory.measure("apps.agents.backends.torch.memory_probe", self._opened.path, feeds, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
         """By module. The modules of a TorchScript program cannot be timed individually."""

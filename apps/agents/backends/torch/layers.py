@@ -103,7 +103,7 @@ def _embedding(given: Given, axes: int | None) -> nn.Module | None:
 
 
 def _with(layer: nn.Module, given: Given, *names: str) -> nn.Module | None:
-    """`layer` with these tensors as its own; `None` where a weight is no parameter, and so is not to be changed."""
+    """`layer` with these tensors as its own; `None` where a weight is not a parameter, and so is not to be changed."""
     for name in names:
         tensor = given[name]
         if name in layer._parameters:

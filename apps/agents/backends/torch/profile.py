@@ -16,8 +16,8 @@ import torch
 from apps.agents.analysis.engine import LayerTime
 from apps.agents.backends.torch.anatomy import Anatomy
 from apps.agents.backends.torch.engine import device_of, use_threads
+from apps.agents.backends.torch.module_hooks import hooked
 from apps.agents.backends.torch.placing import place
-from apps.agents.backends.torch.watching import hooked
 from apps.agents.contracts.criteria import Device, Target
 from apps.agents.measuring.engine import Feeds
 from apps.agents.measuring.operator_times import OperatorTimes, TimedOperator

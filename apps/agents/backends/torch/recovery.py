@@ -27,8 +27,8 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.places import training_part_of
-from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import effect_of, evidence_of
 from apps.agents.techniques.training.state import State
 from apps.agents.techniques.training.threads import training_threads
@@ -56,18 +56,24 @@ class RecoveryTraining(BaseOptimizationAgent):
         label = assignment.spec.label
         learner = self._learner(assignment)
         place(learner.module, device)
-        recipe = Recipe.of(assignment.parameters, assignment.seed)
-        recipe = replace(recipe, precision=chosen(recipe.precision, device))
+        hyperparameters = Hyperparameters.of(assignment.parameters, assignment.seed)
+        hyperparameters = replace(hyperparameters, precision=chosen(hyperparameters.precision, device))
         examples = examples_of(
-            assignment.dataset, learner, recipe.batch_size, recipe.seed, device, label, assignment.batch_divisor
+            assignment.dataset,
+            learner,
+            hyperparameters.batch_size,
+            hyperparameters.seed,
+            device,
+            label,
+            assignment.batch_divisor,
         )
         original = self._original(assignment, device)
-        stepper = stepper_of(learner, original, examples, assignment.dataset.spec, recipe)
+        stepper = stepper_of(learner, original, examples, assignment.dataset.spec, hyperparameters)
         stepper.zeros = self._zeros(learner) if assignment.parameters["keep_zeros"] else None
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
         made = self._saved(learner, assignment)
-        evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision}
+        evidence = {**evidence_of(self._state, examples, device), "precision": hyperparameters.precision}
         evidence["threads"] = torch.get_num_threads()
         if stepper.zeros is not None:
             evidence["zeros_kept"] = _kept(stepper.zeros, label)

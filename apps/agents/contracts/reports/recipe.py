@@ -1,6 +1,6 @@
 """How an artifact was made, in enough detail to make it again: the `recipe.json` of a package.
 
-`apps.optimization.recipe` writes it for a session, and `apps.agents.packaging.recipe` follows it.
+`apps.optimization.recipe` writes it for a session, and `apps.agents.packaging.reproducing` follows it.
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ def wait_for_quiet(
     while waited_s < limit_s and (reason := look()) is not None:
         waited_s = clock() - begin
         left_s = max(0.0, limit_s - waited_s)
-        told = f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})"
-        waits.waiting(told, waited_s, left_s)
+        message = f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})"
+        waits.waiting(message, waited_s, left_s)
         sleep(min(LOOK_EVERY_S, left_s))
         waited_s = clock() - begin
     waited_s = min(limit_s, clock() - begin) if waited_s else 0.0

@@ -69,10 +69,10 @@ def speed_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
         building.resolved("nearest", f"Demand {lower:g}× as fast", constraints={name: lower})
     building.resolved("remove", "Remove the limit on the speed", constraints={name: None})
     _permit_better(building, criteria, known, Objective.LATENCY, ratio / SURPRISE)
-    told = SIZE_LIMITS & set(nearest.unreachable)
+    stated = SIZE_LIMITS & set(nearest.unreachable)
     yield building.says(
         f"The model has to be at least {ratio:.3g}× as fast, but no permitted technique is predicted to come near. "
-        f"{'' if told else f'{nearest.nearest_in_words} '}Speeds are estimates before the analysis."
+        f"{'' if stated else f'{nearest.nearest_in_words} '}Speeds are estimates before the analysis."
     )
 
 

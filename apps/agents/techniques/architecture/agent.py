@@ -8,9 +8,9 @@ from typing import Any
 
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueParameters
-from apps.agents.techniques.architecture.bench import Bench, Lesson
 from apps.agents.techniques.architecture.progress import Progress
 from apps.agents.techniques.architecture.search import Asked, Search
+from apps.agents.techniques.architecture.searchable_model import Lesson, SearchableModel
 from apps.agents.techniques.architecture.space import Kind, Values
 from apps.agents.techniques.architecture.trials import front, rank_correlation
 from apps.agents.techniques.base import Applied, Assignment
@@ -31,13 +31,13 @@ class ArchitectureSearchAgent(ReductionAgent):
     A backend opens the model and counts what the artifact computes. The forecast assumes that work shrinks as latency.
     """
 
-    _bench: Bench
+    _model: SearchableModel
     _progress: Progress
     _counted: Workload
 
     @abstractmethod
-    def open(self, assignment: Assignment, checkpoint: Path | None) -> tuple[Bench, Progress]:
-        """The model's bench, and how far the search is: at its start, with what widths are multiples of.
+    def open(self, assignment: Assignment, checkpoint: Path | None) -> tuple[SearchableModel, Progress]:
+        """The model as it is searched, and how far the search is: at its start, with what widths are multiples of.
 
         Raises `TechniqueNotTraceable` and `TechniqueNothingToSearch`.
         """
@@ -51,28 +51,28 @@ class ArchitectureSearchAgent(ReductionAgent):
         there is no such network."""
         super().check(assignment, context)
         training_part_of(assignment.dataset, assignment.spec.label)
-        self._bench, self._progress = self.open(assignment, context.checkpoint)
+        self._model, self._progress = self.open(assignment, context.checkpoint)
         try:
-            self._bench.space.read(assignment.parameters["network"])
+            self._model.space.read(assignment.parameters["network"])
         except ValueError as error:
             raise TechniqueParameters(reason=f"network: {error}", field="parameters") from error
 
     def forecast(self, assignment: Assignment) -> Reduction:
-        whole = self._bench.workload(self._bench.space.largest)
+        whole = self._model.workload(self._model.space.largest)
         share = float(assignment.parameters["latency_left"])
         return Reduction(whole, Workload(round(share * whole.macs), round(share * whole.parameters)))
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         asked = Asked.of(assignment.parameters, assignment.seed)
-        search = Search(self._bench, asked, context, assignment.scratch, assignment.spec.label, progress=self._progress)
+        search = Search(self._model, asked, context, assignment.scratch, assignment.spec.label, progress=self._progress)
         names = assignment.parameters["network"]
-        values, lesson = search.run(self._bench.space.read(names) if names else None)
+        values, lesson = search.run(self._model.space.read(names) if names else None)
         context.progress(_WRITTEN, "saving")
-        artifact = self._bench.save(assignment.out)
+        artifact = self._model.save(assignment.out)
         self._counted = self.count(assignment, artifact)
         evidence = {**self.reduction(assignment).evidence(), **self._evidence(search, values, lesson)}
         settled = {
-            "network": list(self._bench.space.named(values)),
+            "network": list(self._model.space.named(values)),
             "steps": search.progress.supernet_steps,
             "final_steps": lesson.steps,
             "round_to": self._progress.multiple,
@@ -81,7 +81,7 @@ class ArchitectureSearchAgent(ReductionAgent):
         return Applied(artifact, evidence, settled)
 
     def reduction(self, assignment: Assignment) -> Reduction:
-        return Reduction(self._bench.workload(self._bench.space.largest), self._counted)
+        return Reduction(self._model.workload(self._model.space.largest), self._counted)
 
     # --- evidence -----------------------------------------------------------------------------------------------------
 
@@ -100,10 +100,10 @@ class ArchitectureSearchAgent(ReductionAgent):
 
     def _searched(self, search: Search, values: Values) -> dict[str, Any]:
         progress, best = search.progress, front(search.progress.trials)
-        told = [
+        trials = [
             {
                 "number": number,
-                "network": list(self._bench.space.named(one.values)),
+                "network": list(self._model.space.named(one.values)),
                 "loss": round(one.loss, _DIGITS),
                 "accuracy": one.accuracy,
                 "latency_ms": round(one.latency_ms, _DIGITS),
@@ -130,12 +130,12 @@ class ArchitectureSearchAgent(ReductionAgent):
         assert table is not None
         return {
             "sampler": search.asked.sampler,
-            "sub_networks": self._bench.space.size,
-            "trials": told,
+            "sub_networks": self._model.space.size,
+            "trials": trials,
             "trials_made": len(progress.trials),
             "limit_ms": round(search.limit_ms, _DIGITS),
             "original_ms": round(progress.original_ms, _DIGITS),
-            "found_ms": round(table.latency_ms(self._bench.work(values)), _DIGITS),
+            "found_ms": round(table.latency_ms(self._model.work(values)), _DIGITS),
             "finalists": finals,
             "rank_correlation": rank_correlation(*zip(*pairs, strict=True)) if pairs else None,
             "table": {"operators": table.entries, **progress.deviation.plain()},
@@ -144,13 +144,13 @@ class ArchitectureSearchAgent(ReductionAgent):
     def _channels(self, values: Values) -> list[list[str | int]]:
         return channels_by_layer(
             (layer, one.options[-1], value)
-            for one, value in zip(self._bench.space.dimensions, values, strict=True)
+            for one, value in zip(self._model.space.dimensions, values, strict=True)
             if one.kind is Kind.WIDTH
             for layer in one.layers
         )
 
     def _other(self, values: Values) -> list[str]:
         """Kernels and blocks that are not as they were, by name."""
-        space = self._bench.space
+        space = self._model.space
         pairs = zip(space.dimensions, values, space.named(values), strict=True)
         return [name for one, value, name in pairs if one.kind is not Kind.WIDTH and value != one.options[-1]]

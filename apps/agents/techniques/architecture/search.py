@@ -16,8 +16,8 @@ import numpy as np
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueSearchTooSlow
 from apps.agents.techniques.architecture import table as tables
-from apps.agents.techniques.architecture.bench import Bench, Length, Lesson
 from apps.agents.techniques.architecture.progress import Finalist, PhaseContext, Progress
+from apps.agents.techniques.architecture.searchable_model import Length, Lesson, SearchableModel
 from apps.agents.techniques.architecture.shown import TRIAL_LATENCY, TRIAL_LOSS, TRIAL_PARAMETERS
 from apps.agents.techniques.architecture.space import Kind, Values
 from apps.agents.techniques.architecture.trials import Proposer, Trial, finalists
@@ -68,9 +68,9 @@ class Asked:
 
 @dataclass
 class Search:
-    """One search of `bench`'s model. Checkpoints are written to `scratch` first."""
+    """One search of a model. Checkpoints are written to `scratch` first."""
 
-    bench: Bench
+    model: SearchableModel
     asked: Asked
     context: Context
     scratch: Path
@@ -106,22 +106,22 @@ class Search:
         """Fills the table, corrects it, and measures its error. Raises `TechniqueSearchTooSlow`."""
         if self.progress.table is not None:
             return
-        bench, random = self.bench, np.random.default_rng(self.asked.seed)
+        model, random = self.model, np.random.default_rng(self.asked.seed)
         table = tables.measured(
-            bench.layers, bench.operators_ms, lambda share: self._tell("table", _TABLED * share, "timing operators")
+            model.layers, model.operators_ms, lambda share: self._tell("table", _TABLED * share, "timing operators")
         )
-        ends = [bench.space.smallest, bench.space.largest]
-        drawn = [bench.space.near(random.uniform(0.1, 1.0), random, 0.3) for _ in range(CORRECTING + CHECKING)]
+        ends = [model.space.smallest, model.space.largest]
+        drawn = [model.space.near(random.uniform(0.1, 1.0), random, 0.3) for _ in range(CORRECTING + CHECKING)]
         drawn = list(dict.fromkeys([*ends, *drawn]))
         self._tell("table", _TABLED, "timing sub-networks")
-        times, works = list(bench.networks_ms(drawn)), [bench.work(values) for values in drawn]
+        times, works = list(model.networks_ms(drawn)), [model.work(values) for values in drawn]
         # The ends of the space come first, to correct it: a table must not have to guess beyond what it knows. Of a
         # small space half of the others do, and half check.
         known = len(drawn) - min(CHECKING, (len(drawn) - len(ends)) // 2)
         table = table.corrected(works[:known], times[:known])
         pairs = tuple((table.latency_ms(work), time) for work, time in zip(works[known:], times[known:], strict=True))
         self.progress.table, self.progress.deviation = table, tables.Deviation(pairs)
-        least, self.progress.original_ms = (table.latency_ms(bench.work(end)) for end in ends)
+        least, self.progress.original_ms = (table.latency_ms(model.work(end)) for end in ends)
         within = f"within 10 % for {self.progress.deviation.within:.0%} of {len(pairs)} other sub-networks"
         unchecked = "not checked, as there are no other sub-networks"
         self.context.log(f"The table of {table.entries:,} operators is {within if pairs else unchecked}.")
@@ -140,7 +140,7 @@ class Search:
         asked = self.asked
         minutes = SUPERNET * max(LEAST_TO_LEARN * asked.minutes, asked.minutes - self._spent_s() / 60)
         length = Length(minutes, asked.steps)
-        lesson = self.bench.learn(length, self._phase("supernet", _LEARNED, inner, weights=False))
+        lesson = self.model.learn(length, self._phase("supernet", _LEARNED, inner, weights=False))
         self.progress.supernet, self.progress.supernet_steps = lesson.evidence, lesson.steps
         self._keep(weights=True)
         return None
@@ -148,7 +148,7 @@ class Search:
     def _search(self) -> None:
         """Makes trials, batch by batch, until there are as many as asked for, or their time is over."""
         asked, trials = self.asked, self.progress.trials
-        proposer = Proposer(self.bench.space, asked.sampler, self.limit_ms, asked.batch, asked.seed)
+        proposer = Proposer(self.model.space, asked.sampler, self.limit_ms, asked.batch, asked.seed)
         until_s = self._spent_s() + 60 * TRIALS * asked.minutes
         while not self.progress.searched:
             left = asked.trials - len(trials)
@@ -178,8 +178,8 @@ class Search:
             if place < len(known):
                 continue
             self._tell("finalists", place / len(chosen), f"finalist {place + 1} of {len(chosen)}")
-            shared = self.bench.score(trial.values)
-            lesson = self.bench.train(
+            shared = self.model.score(trial.values)
+            lesson = self.model.train(
                 trial.values, length, self._phase("finalists", {}, None, weights=True, keeps=False)
             )
             known.append(Finalist(trials.index(trial) + 1, trial.values, shared, lesson.score))
@@ -189,7 +189,7 @@ class Search:
     def _train(self, values: Values, inner: Path | None) -> Lesson:
         asked = self.asked
         left = max(LEAST_TO_TRAIN * asked.minutes, asked.minutes - self._spent_s() / 60)
-        return self.bench.train(
+        return self.model.train(
             values, Length(left, asked.final_steps), self._phase("end", _TRAINED, inner, weights=True)
         )
 
@@ -197,7 +197,7 @@ class Search:
 
     def _first(self) -> list[Values]:
         """The first batch: uniform widths within the limit, then random sub-networks that take nearly as long."""
-        space, random = self.bench.space, np.random.default_rng((self.asked.seed, 1))
+        space, random = self.model.space, np.random.default_rng((self.asked.seed, 1))
         fitting = [values for share in np.linspace(1.0, 0.05, 20) if self._fits(values := space.uniform(float(share)))]
         found = dict.fromkeys(fitting[:1])
         found |= dict.fromkeys(self._small_kernels(values) for values in list(found))
@@ -211,7 +211,7 @@ class Search:
 
     def _small_kernels(self, values: Values) -> Values:
         """The same with the smallest kernels, and with widths as large as the time that this saves allows."""
-        space = self.bench.space
+        space = self.model.space
         for share in np.linspace(1.0, 0.05, 20):
             wide = space.uniform(float(share))
             made = tuple(
@@ -227,10 +227,10 @@ class Search:
 
     def _latency_ms(self, values: Values) -> float:
         assert self.progress.table is not None
-        return self.progress.table.latency_ms(self.bench.work(values))
+        return self.progress.table.latency_ms(self.model.work(values))
 
     def _tried(self, values: Values) -> Trial:
-        score, workload = self.bench.score(values), self.bench.workload(values)
+        score, workload = self.model.score(values), self.model.workload(values)
         return Trial(values, score.loss, self._latency_ms(values), workload.parameters, workload.macs, score.accuracy)
 
     def _show(self, number: int, trial: Trial) -> None:
@@ -244,7 +244,7 @@ class Search:
         """The checkpoint of the training that was interrupted, if one was."""
         if (file := self.context.checkpoint) is None:
             return None
-        self.progress, inner = self.bench.read(file, self.scratch)
+        self.progress, inner = self.model.read(file, self.scratch)
         self.context.log(f"The search continues after {len(self.progress.trials)} trials.")
         for number, trial in enumerate(self.progress.trials, start=1):
             self._show(number, trial)
@@ -266,7 +266,7 @@ class Search:
     def _keep(self, inner: Path | None = None, *, weights: bool) -> None:
         self.progress.spent_s = self._spent_s()
         file = self.scratch / "search"
-        self.bench.write(file, self.progress, inner, weights=weights)
+        self.model.write(file, self.progress, inner, weights=weights)
         self.context.keep_checkpoint(file)
 
     def _spent_s(self) -> float:

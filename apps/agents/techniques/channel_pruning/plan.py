@@ -20,7 +20,7 @@ _RANKED = 0.3
 """The share of the progress bar for ranking channels."""
 
 
-class Look(Protocol):
+class Measurer(Protocol):
     """What a backend measures of the whole model on calibration examples."""
 
     def readings(self, groups: Sequence[Group]) -> Mapping[str, Sequence[Reading]]:
@@ -85,18 +85,20 @@ class Choice(Generic[AnyLayer]):
         return CutPlan(widths, kept, self.sensitivity or {})
 
 
-def choose(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, Any], tell: Tell) -> Choice[AnyLayer]:
+def choose(
+    anatomy: Anatomy[AnyLayer], measurer: Measurer, parameters: Mapping[str, Any], tell: Tell
+) -> Choice[AnyLayer]:
     """Two passes over calibration examples: how channels vary, and what the output loses.
 
     `parameters` are the technique's; `importance` and `allocation` count here.
     """
     groups = anatomy.cuttable
     tell(0.0, f"looking at the channels of {len(groups)} groups")
-    read = look.readings(groups)
+    read = measurer.readings(groups)
     importance = str(parameters["importance"])
-    rankings = {group.name: rank(group, read[group.name], look.made(group), importance) for group in groups}
+    rankings = {group.name: rank(group, read[group.name], measurer.made(group), importance) for group in groups}
     uniform = parameters["allocation"] == "uniform"
-    return Choice(anatomy, rankings, None if uniform else sensitivities(groups, look, read, rankings, tell))
+    return Choice(anatomy, rankings, None if uniform else sensitivities(groups, measurer, read, rankings, tell))
 
 
 KEPT_SHARE = 0.5
@@ -105,7 +107,7 @@ KEPT_SHARE = 0.5
 
 def sensitivities(
     groups: Sequence[Group],
-    look: Look,
+    measurer: Measurer,
     read: Mapping[str, Sequence[Reading]],
     rankings: Mapping[str, Ranking],
     tell: Tell,
@@ -115,6 +117,6 @@ def sensitivities(
     for number, group in enumerate(groups):
         tell(_RANKED + (1 - _RANKED) * number / len(groups), f"what the output loses without half of {group.name}")
         kept, ranking = max(1, round(KEPT_SHARE * group.width)), rankings[group.name]
-        noise = look.noise(group, read[group.name], ranking, kept)
+        noise = measurer.noise(group, read[group.name], ranking, kept)
         found[group.name] = noise / max(float(ranking.loss[kept]), 1e-4)
     return found

@@ -15,9 +15,9 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueParameters,
 )
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.decomposition.choice import BYTES, LATENCY, MACS, Choice, Chooser, Look
+from apps.agents.techniques.decomposition.choice import BYTES, LATENCY, MACS, Choice, Chooser, Measurer
 from apps.agents.techniques.decomposition.layer import DenseLayer
-from apps.agents.techniques.decomposition.options import Bench
+from apps.agents.techniques.decomposition.options import Factorizer
 from apps.agents.techniques.decomposition.spread import Spread
 from apps.agents.techniques.reduction import Reduction, ReductionAgent, Workload
 
@@ -73,7 +73,7 @@ class CompressionAgent(ReductionAgent):
         """How the inputs of each layer vary together on calibration examples, a few layers in memory at a time."""
 
     @abstractmethod
-    def look(self, assignment: Assignment) -> Look:
+    def measurer(self, assignment: Assignment) -> Measurer:
         """What measures the opened model."""
 
     @abstractmethod
@@ -118,28 +118,28 @@ class CompressionAgent(ReductionAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         found, left = self.layers()
-        benches = self._benches(assignment, found)
+        factorizers = self._factorizers(assignment, found)
         whole = {MACS: float(self.whole().macs), BYTES: float(self.whole().parameters)}
-        chooser = Chooser(benches, len(found), whole, self.look(assignment), _between(context, 0.0, _CHOSEN))
+        chooser = Chooser(factorizers, len(found), whole, self.measurer(assignment), _between(context, 0.0, _CHOSEN))
         choice = _chosen(chooser, assignment)
         plan = Plan(choice, chooser)
         artifact, fitted = self.make(assignment, plan, _between(context, _CHOSEN, _MADE))
         context.progress(_MADE, "counting what is left")
         self._after = self.recount(assignment, artifact)
-        told: dict[str, Any] = {**self.reduction(assignment).evidence(), **choice.evidence(left)}
-        told["fitted"] = [asdict(one) for one in fitted]
-        return Applied(artifact, told, {"ranks": list(choice.names)})
+        evidence: dict[str, Any] = {**self.reduction(assignment).evidence(), **choice.evidence(left)}
+        evidence["fitted"] = [asdict(one) for one in fitted]
+        return Applied(artifact, evidence, {"ranks": list(choice.names)})
 
     def reduction(self, assignment: Assignment) -> Reduction:
         return Reduction(self.whole(), self._after)
 
-    def _benches(self, assignment: Assignment, found: Sequence[DenseLayer]) -> Iterator[Bench]:
+    def _factorizers(self, assignment: Assignment, found: Sequence[DenseLayer]) -> Iterator[Factorizer]:
         chosen = assignment.parameters
         known: Iterator[Spread] = (Spread.unknown(layer.matrix.shape[1]) for layer in found)
         if chosen["weighted"]:
             known = (one.damped(float(chosen["ridge"])) for one in self.spreads(assignment))
         for layer, spread in zip(found, known, strict=True):
-            yield Bench(layer, spread, int(chosen["multiple_of"]), assignment.seed)
+            yield Factorizer(layer, spread, int(chosen["multiple_of"]), assignment.seed)
 
 
 def why_none(left: Mapping[str, str]) -> str:

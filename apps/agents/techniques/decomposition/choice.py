@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from apps.agents.techniques.decomposition.allocation import Budget, allocate, frontier
 from apps.agents.techniques.decomposition.factors import Factors
-from apps.agents.techniques.decomposition.options import AUTO, FORMS, Bench, Option, as_it_is, timed
+from apps.agents.techniques.decomposition.options import AUTO, FORMS, Factorizer, Option, as_it_is, timed
 
 Tell = Callable[[float, str], None]
 MACS, BYTES, LATENCY = "macs", "bytes", "latency"
@@ -23,13 +23,13 @@ _TIMED, _PROBING = 0.5, 0.95
 MOST_LAYERS = 200
 
 
-class Look(Protocol):
+class Measurer(Protocol):
     """What a backend measures of the model."""
 
-    def times_ms(self, bench: Bench, factors: Sequence[Factors]) -> list[float]:
+    def times_ms(self, factorizer: Factorizer, factors: Sequence[Factors]) -> list[float]:
         """Of the layer as it is, and of each of its `factors`: the time of one example, in turns in this process."""
 
-    def noise(self, bench: Bench, factors: Factors) -> float:
+    def noise(self, factorizer: Factorizer, factors: Factors) -> float:
         """Noise over signal at the model's output with one layer replaced."""
 
 
@@ -81,26 +81,26 @@ class Choice:
 
 
 class Chooser:
-    """Chooses for the layers of `benches`, of which there are so many `layers`, in one pass over them.
+    """Chooses for the layers of `factorizers`, of which there are so many `layers`, in one pass over them.
 
     `whole` has what the whole model costs, by `MACS` and `BYTES`.
     """
 
     def __init__(
-        self, benches: Iterable[Bench], layers: int, whole: Mapping[str, float], look: Look, tell: Tell
+        self, factorizers: Iterable[Factorizer], layers: int, whole: Mapping[str, float], measurer: Measurer, tell: Tell
     ) -> None:
-        self._coming, self._count = benches, layers
-        self._benches: dict[str, Bench] = {}
+        self._coming, self._count = factorizers, layers
+        self._factorizers: dict[str, Factorizer] = {}
         self._before: dict[str, Option] = {}
-        self._whole, self._look, self._tell = whole, look, tell
+        self._whole, self._measurer, self._tell = whole, measurer, tell
         self._left: dict[str, str] = {}
 
     def choose(self, parameters: Mapping[str, Any]) -> Choice:
         """By the technique's parameters."""
         forms = FORMS if parameters["form"] == AUTO else (str(parameters["form"]),)
         options = {}
-        for name, bench in self._opened():
-            options[name] = self._worth(name, bench, bench.options(forms), timing=bool(parameters["timed"]))
+        for name, factorizer in self._opened():
+            options[name] = self._worth(name, factorizer, factorizer.options(forms), timing=bool(parameters["timed"]))
         budget = self._budget(parameters)
         sensitivity = self._sensitivities(options) if parameters["allocation"] == "sensitivity" else {}
         weight = {name: sensitivity.get(name, 1.0) for name in options}
@@ -116,32 +116,32 @@ class Chooser:
         """The options that an earlier choice named. Raises `ValueError` for what the model does not have."""
         wanted = {name: (form, rank) for name, form, rank in map(parsed, names)}
         options = {
-            name: bench.option(*wanted[name]) if name in wanted else self._before[name]
-            for name, bench in self._opened()
+            name: factorizer.option(*wanted[name]) if name in wanted else self._before[name]
+            for name, factorizer in self._opened()
         }
         if unknown := sorted(wanted.keys() - options.keys()):
             known = ", ".join(list(options)[:5]) or "none"
             raise ValueError(f"{unknown[0]!r} is not a layer that can be decomposed; those are {known}")
         return Choice(self._before, options, {})
 
-    def _opened(self) -> Iterator[tuple[str, Bench]]:
+    def _opened(self) -> Iterator[tuple[str, Factorizer]]:
         """One layer after the other, each closed before the next, because covariances are large."""
-        for number, bench in enumerate(self._coming):
-            name = bench.layer.name
+        for number, factorizer in enumerate(self._coming):
+            name = factorizer.layer.name
             self._tell(_TIMED * number / self._count, f"factors of {name}")
-            self._benches[name], self._before[name] = bench, as_it_is(bench.layer)
-            yield name, bench
-            bench.close()
+            self._factorizers[name], self._before[name] = factorizer, as_it_is(factorizer.layer)
+            yield name, factorizer
+            factorizer.close()
 
     def factors(self, name: str, option: Option) -> Factors:
-        return self._benches[name].factors(option.form, option.rank)
+        return self._factorizers[name].factors(option.form, option.rank)
 
-    def bench(self, name: str) -> Bench:
-        return self._benches[name]
+    def factorizer(self, name: str) -> Factorizer:
+        return self._factorizers[name]
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
-    def _worth(self, name: str, bench: Bench, options: list[Option], *, timing: bool) -> list[Option]:
+    def _worth(self, name: str, factorizer: Factorizer, options: list[Option], *, timing: bool) -> list[Option]:
         """The options that are worth it; notes why if there are none. Without `timing`, all that save work are."""
         if not options:
             self._left[name] = "no rank in the multiples asked for saves work and keeps half of its energy"
@@ -149,7 +149,9 @@ class Chooser:
         if not timing:
             return options
         tried = [one for form in dict.fromkeys(o.form for o in options) for one in _few(options, form)]
-        whole_ms, *times = self._look.times_ms(bench, [bench.factors(one.form, one.rank) for one in tried])
+        whole_ms, *times = self._measurer.times_ms(
+            factorizer, [factorizer.factors(one.form, one.rank) for one in tried]
+        )
         before = self._before[name] = timed(self._before[name], whole_ms)
         measured = [timed(option, time_ms) for option, time_ms in zip(tried, times, strict=True)]
         found = [option for option in measured if pays(option, before)]
@@ -178,7 +180,7 @@ class Chooser:
             self._tell(_TIMED + (_PROBING - _TIMED) * number / len(options), f"what the output loses by {name}")
             if more:
                 probe = min(more, key=lambda one: abs(one.lost - _PROBED))
-                noise = self._look.noise(self._benches[name], self.factors(name, probe))
+                noise = self._measurer.noise(self._factorizers[name], self.factors(name, probe))
                 found[name] = noise / max(probe.lost, 1e-6)
         return found
 

@@ -53,7 +53,7 @@ def as_it_is(layer: DenseLayer) -> Option:
     return Option("", 0, layer.macs, int(layer.weight.size), 0.0)
 
 
-class Bench:
+class Factorizer:
     """Makes the factors of one layer, until it is `closed`; then it gives those that it made."""
 
     def __init__(self, layer: DenseLayer, spread: Spread, multiple_of: int, seed: int) -> None:
@@ -106,7 +106,7 @@ class Bench:
         return list(every[:: -(-len(every) // count)]) if every else []
 
     def _most(self, form: str) -> int:
-        """The rank from which on the factors are no less work than the layer."""
+        """The rank from which on the factors are at least as much work as the layer."""
         layer = self.layer
         if form in SPATIAL:
             return paying_spatial(layer, SPATIAL.index(form))

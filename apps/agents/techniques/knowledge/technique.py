@@ -80,7 +80,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
+    """The predicted effect of a technique that is not a quantization. Ratios are original over candidate."""
 
     speedup: float
     size_ratio: float

@@ -6,17 +6,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.state import State
 
 Weights = TypeVar("Weights")
 
 
 class Learner(Protocol[Weights]):
-    """Makes steps and checks of one model by its recipe. `Weights` are copies of everything that a model stores."""
+    """Makes steps and checks of one model by its hyperparameters. `Weights` are copies of all that a model stores."""
 
     @property
-    def recipe(self) -> Recipe: ...
+    def hyperparameters(self) -> Hyperparameters: ...
 
     def step(self, number: int, rate: float) -> float:
         """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""

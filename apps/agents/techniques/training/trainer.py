@@ -1,7 +1,7 @@
 """Trains a model on a data set's training part, within its minutes. Training can be interrupted at any time.
 
-A training that continues from a checkpoint gives the same weights as one that was never interrupted. If the recipe has
-minutes instead of steps, the first attempt measures the time of a step and plans the number of steps. If the machine
+A training that continues from a checkpoint gives the same weights as one that was never interrupted. If minutes are
+given instead of steps, the first attempt measures the time of a step and plans the number of steps. If the machine
 becomes slower or faster, the remaining steps are planned again.
 """
 
@@ -78,15 +78,15 @@ class Trainer(Generic[Weights]):
         return state, best
 
     def _begun(self) -> tuple[State, Weights]:
-        recipe, best = self.learner.recipe, self.learner.copied()
+        hyperparameters, best = self.learner.hyperparameters, self.learner.copied()
         before = self.clock()
         held_out = self.learner.check()
         check_s = self.clock() - before
-        step_s = 0.0 if recipe.steps else self._measured(best)
+        step_s = 0.0 if hyperparameters.steps else self._measured(best)
         planned = (
-            layout.of_steps(recipe.steps)
-            if recipe.steps
-            else layout.of_time(60 * recipe.minutes - (self.clock() - self._started), step_s, check_s)
+            layout.of_steps(hyperparameters.steps)
+            if hyperparameters.steps
+            else layout.of_time(60 * hyperparameters.minutes - (self.clock() - self._started), step_s, check_s)
         )
         state = State(planned.steps, planned.interval, next_check=planned.interval, step_s=step_s, check_s=check_s)
         state.held_out_before = state.held_out_best = held_out
@@ -110,12 +110,14 @@ class Trainer(Generic[Weights]):
     # --- on the way ---------------------------------------------------------------------------------------------------
 
     def _step(self, state: State) -> float:
-        recipe = self.learner.recipe
+        hyperparameters = self.learner.hyperparameters
         state.place += (1 - state.place) / (state.steps - state.step)
-        loss = self.learner.step(state.step, rate_at(state.place, recipe.learning_rate, recipe.warmup))
+        loss = self.learner.step(
+            state.step, rate_at(state.place, hyperparameters.learning_rate, hyperparameters.warmup)
+        )
         state.step += 1
         if not isfinite(loss):
-            raise TrainingDiverged(technique=self.label, step=state.step, rate=recipe.learning_rate)
+            raise TrainingDiverged(technique=self.label, step=state.step, rate=hyperparameters.learning_rate)
         return loss
 
     def _checked(self, state: State, best: Weights, losses: list[float]) -> Weights:
@@ -127,7 +129,7 @@ class Trainer(Generic[Weights]):
             state.held_out_best, state.best_step, state.unimproved = held_out, state.step, 0
             best = self.learner.copied()
         state.training_loss = sum(losses) / len(losses)
-        state.stopped_early = state.unimproved > self.learner.recipe.patience
+        state.stopped_early = state.unimproved > self.learner.hyperparameters.patience
         state.out_of_time = self._late()
         before, state.spent_s = state.spent_s, self._spent()
         self._replan(state, (state.spent_s - before) / len(losses))
@@ -139,10 +141,10 @@ class Trainer(Generic[Weights]):
 
     def _replan(self, state: State, each_s: float) -> None:
         """Change the number of steps if the time would be missed. `each_s`: of a step, with its share of the checks."""
-        recipe = self.learner.recipe
-        if recipe.steps or state.done:
+        hyperparameters = self.learner.hyperparameters
+        if hyperparameters.steps or state.done:
             return
-        budget_s = 60 * recipe.minutes
+        budget_s = 60 * hyperparameters.minutes
         left_s, needed_s = budget_s - state.spent_s, each_s * (state.steps - state.step)
         if layout.misses(left_s, needed_s, budget_s):
             state.steps = state.step + max(1, int(left_s / each_s))
@@ -173,5 +175,5 @@ class Trainer(Generic[Weights]):
         return self._spent_before + self.clock() - self._started
 
     def _late(self) -> bool:
-        recipe = self.learner.recipe
-        return not recipe.steps and self._spent() > layout.LATEST * 60 * recipe.minutes
+        hyperparameters = self.learner.hyperparameters
+        return not hyperparameters.steps and self._spent() > layout.LATEST * 60 * hyperparameters.minutes

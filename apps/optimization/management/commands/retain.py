@@ -27,9 +27,9 @@ class Command(BaseCommand):
         for policy in policies:
             dry = options["dry_run"]
             removal = retention.would_go(policy.team, policy) if dry else retention.apply(policy)
-            self.stdout.write(f"{policy.team.slug}: {_told(removal, 'would be removed' if dry else 'removed')}.")
+            self.stdout.write(f"{policy.team.slug}: {_summary(removal, 'would be removed' if dry else 'removed')}.")
 
 
-def _told(removal: Removal, verb: str) -> str:
+def _summary(removal: Removal, verb: str) -> str:
     files = f"{removal.artifacts:,} candidate files ({removal.artifact_bytes / 1e6:,.1f} MB)"
     return f"{removal.sessions:,} sessions, {files} and {removal.log_lines:,} log lines {verb}"

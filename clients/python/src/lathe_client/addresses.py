@@ -13,7 +13,7 @@ PORTS = {"http": 80, "https": 443}
 def normalised(url: str) -> str:
     """The address without a slash at its end, with its host in lower case, and without the port that is usual.
 
-    Raises `LatheError` for what is no address of a portal.
+    Raises `LatheError` for what is not an address of a portal.
     """
     try:
         parts = urlsplit(url.strip())

@@ -83,20 +83,20 @@ def _contents(file: BinaryIO, infos: list[zipfile.ZipInfo], end: int) -> Iterato
     place = 0
     for info in infos:
         if info.header_offset != place:
-            raise Refused(f"There are bytes before {info.filename!r} that belong to no file.")
+            raise Refused(f"There are bytes before {info.filename!r} that do not belong to a file.")
         file.seek(place)
         place += _header(file, info) + info.compress_size
         yield info.filename, _unpacked_digest(file, info)
     if place != end:
-        raise Refused("There are bytes after the last file that belong to no file.")
+        raise Refused("There are bytes after the last file that do not belong to a file.")
 
 
 def _header(file: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Reads the header in front of a file, and returns its length. It must say what the zip's directory says."""
     fields = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
     name, extra = file.read(fields[9]), file.read(fields[10])
-    told = (*fields[:1], *fields[2:4], fields[6])
-    same = told == (_LOCAL_SIGNATURE, info.flag_bits, info.compress_type, info.CRC)
+    described = (*fields[:1], *fields[2:4], fields[6])
+    same = described == (_LOCAL_SIGNATURE, info.flag_bits, info.compress_type, info.CRC)
     sizes = (info.compress_size, info.file_size)
     if fields[7:9] == (_IN_EXTRA, _IN_EXTRA):
         same = same and extra == _ZIP64.pack(1, 16, *reversed(sizes))

@@ -218,8 +218,8 @@ def _asks_for_patience(answer: httpx.Response) -> bool:
 
 
 def _patience_s(answer: httpx.Response, attempt: int) -> float:
-    told = answer.headers.get("Retry-After", "")
-    return min(LONGEST_WAIT_S, float(told) if told.isdigit() else 2.0**attempt)
+    header = answer.headers.get("Retry-After", "")
+    return min(LONGEST_WAIT_S, float(header) if header.isdigit() else 2.0**attempt)
 
 
 def _body_of(answer: httpx.Response) -> Json:

@@ -109,8 +109,8 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
     one.add_argument("--criteria", help="a JSON file, or the name or id of saved criteria (default: your default)")
     one.add_argument("--seed", type=int)
     one.add_argument("--watch", action="store_true", help="wait for the verdict")
-    for name, told in (("report", "print a session's report as JSON"), ("download", "download a session's package")):
-        one = commands.add_parser(name, help=told)
+    for name, purpose in (("report", "print a session's report as JSON"), ("download", "download a session's package")):
+        one = commands.add_parser(name, help=purpose)
         one.add_argument("session")
         one.add_argument("--output", type=Path, help="a file or a folder")
     one = commands.add_parser("promote", help="make a session's result a version, and move an alias to it")
@@ -120,8 +120,8 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_verify(commands: argparse._SubParsersAction[Parser]) -> None:
-    told = "check that a package is as Lathe delivered it: exit 0 unchanged, 1 changed, 3 error; needs no portal"
-    one = commands.add_parser("verify", help=told, description=told)
+    purpose = "check that a package is as Lathe delivered it: exit 0 unchanged, 1 changed, 3 error; needs no portal"
+    one = commands.add_parser("verify", help=purpose, description=purpose)
     one.add_argument("package", type=Path)
     one.add_argument("--key", type=Path, help="the public key that must have signed it, as PEM")
 

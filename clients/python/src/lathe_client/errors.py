@@ -17,8 +17,8 @@ def sentence_about(error: BaseException) -> str:
         return "The command was interrupted."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
-    return f"This is a fault of the command, so it says nothing about your files: {told}."
+    message = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"This is a fault of the command, so it says nothing about your files: {message}."
 
 
 class Problem(LatheError):
@@ -30,5 +30,5 @@ class Problem(LatheError):
         self.detail = str(body.get("detail", f"The portal answered with {status}."))
         self.errors: list[dict[str, Any]] = list(body.get("errors", ()))
         fields = [f"{one.get('field') or 'request'}: {one.get('message')}" for one in self.errors]
-        told = "; ".join(one for one in fields if self.detail not in one)
-        super().__init__(f"{self.detail}{f' {told}' if told else ''} [{self.code}]")
+        details = "; ".join(one for one in fields if self.detail not in one)
+        super().__init__(f"{self.detail}{f' {details}' if details else ''} [{self.code}]")

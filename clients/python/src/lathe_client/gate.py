@@ -86,8 +86,8 @@ def run_gate(
             lathe.request("POST", f"sessions/{started['id']}/cancel/")
         raise
     if session["status"] != "completed":
-        told = f"{session['error']} [{session['error_code']}]" if session["error"] else "Nobody said why."
-        raise LatheError(f"The comparison {session['status']}: {told} {_page(lathe, session)}")
+        reason = f"{session['error']} [{session['error_code']}]" if session["error"] else "Nobody said why."
+        raise LatheError(f"The comparison {session['status']}: {reason} {_page(lathe, session)}")
     return _result(lathe, session, lathe.get(f"sessions/{session['id']}/report/"))
 
 

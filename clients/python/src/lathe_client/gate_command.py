@@ -30,8 +30,8 @@ FORMATS = {
 
 
 def add_gate(commands: Any) -> None:
-    told = "compare a version with the one that stands: exit 0 proven, 1 violated, 2 inconclusive, 3 error"
-    one = commands.add_parser("gate", help=told, description=told)
+    purpose = "compare a version with the one that stands: exit 0 proven, 1 violated, 2 inconclusive, 3 error"
+    one = commands.add_parser("gate", help=purpose, description=purpose)
     one.add_argument("new", help="the new version: a file, an id, model@alias or model#number")
     one.add_argument("--model", help="the model of files, of @alias and of #number")
     one.add_argument("--against", default="@production", help="the version that stands (default: @production)")

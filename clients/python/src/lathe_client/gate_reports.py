@@ -59,8 +59,8 @@ def junit(result: Result) -> str:
     for one in result.limits:
         case = ET.SubElement(suite, "testcase", {"classname": "lathe.gate", "name": one.name, "time": "0"})
         if one.status != "holds":
-            told = f"{one.sentence} {one.to_decide or ''}".strip()
-            ET.SubElement(case, "failure", {"type": one.status, "message": told}).text = told
+            message = f"{one.sentence} {one.to_decide or ''}".strip()
+            ET.SubElement(case, "failure", {"type": one.status, "message": message}).text = message
     if not result.limits:
         case = ET.SubElement(suite, "testcase", {"classname": "lathe.gate", "name": "comparison", "time": "0"})
         kind = "error" if errors else "failure"

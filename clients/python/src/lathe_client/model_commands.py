@@ -18,14 +18,14 @@ SECTIONS = ("intended_use", "training_data", "limitations", "ethical_considerati
 
 
 def add_model_commands(commands: Any) -> None:
-    told = "print as JSON what members have written for a model's cards, or write sections of it"
-    one = commands.add_parser("card", help=told, description=told)
+    purpose = "print as JSON what members have written for a model's cards, or write sections of it"
+    one = commands.add_parser("card", help=purpose, description=purpose)
     one.add_argument("model", help="the model's name")
     for name in SECTIONS:
         option = f"--{name.replace('_', '-')}"
         one.add_argument(option, type=Path, metavar="FILE", help="write this section: a file with Markdown")
-    told = "list a model's templates, or save a session's settings as one; `optimize --template` starts from it"
-    one = commands.add_parser("templates", help=told, description=told)
+    purpose = "list a model's templates, or save a session's settings as one; `optimize --template` starts from it"
+    one = commands.add_parser("templates", help=purpose, description=purpose)
     one.add_argument("model", help="the model's name")
     one.add_argument("--save", metavar="SESSION", help="the session of the model whose settings are kept")
     one.add_argument("--name", help="the name of the template that is saved")

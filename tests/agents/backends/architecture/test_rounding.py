@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from apps.agents.backends.torch.architecture import workbench
+from apps.agents.backends.torch.architecture import subnetworks
 from apps.agents.techniques.architecture.table import Operator
 
 
@@ -32,13 +32,13 @@ class Aligned:
 def test_each_multiple_is_timed_at_a_width_that_no_larger_one_divides(
     outputs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workbench, "timed_operator", lambda place, operator, threads: operator)
+    monkeypatch.setattr(subnetworks, "timed_operator", lambda place, operator, threads: operator)
     pictures = torch.zeros(1, 3, 8, 8)
-    places = workbench.places_of(nn.Sequential(nn.Conv2d(3, outputs, 3)), (pictures,), 1)
-    for block in workbench.MULTIPLES:
+    places = subnetworks.places_of(nn.Sequential(nn.Conv2d(3, outputs, 3)), (pictures,), 1)
+    for block in subnetworks.MULTIPLES:
         watch: Any = Aligned(block)
-        multiple, costs = workbench.rounding(places, watch)
+        multiple, costs = subnetworks.rounding(places, watch)
         assert [width % 16 for width in watch.widths] == [4, 8, 0]
         # Half a block more costs little in a wide layer, so a smaller multiple may do as well.
-        assert multiple == block or costs[str(multiple)] <= workbench.ABOUT_AS_FAST * min(costs.values())
-    assert workbench.rounding(places, Aligned(16))[0] > 4 or outputs >= 256  # type: ignore[arg-type]
+        assert multiple == block or costs[str(multiple)] <= subnetworks.ABOUT_AS_FAST * min(costs.values())
+    assert subnetworks.rounding(places, Aligned(16))[0] > 4 or outputs >= 256  # type: ignore[arg-type]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from apps.agents.backends.torch.architecture.subnetworks import Subnetworks, Wish, anatomy_of, places_of
 from apps.agents.backends.torch.architecture.supernet import Supernet
 from apps.agents.backends.torch.architecture.timing import timed_network, timed_operator
-from apps.agents.backends.torch.architecture.workbench import Wish, Workbench, anatomy_of, places_of
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.pruning.program import to_cut
 from apps.agents.backends.torch.pruning.workload import workload_of
@@ -46,7 +46,7 @@ class Blocks(nn.Module):
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
+def subnetworks(tmp_path: Path) -> Subnetworks:
     torch.manual_seed(0)
     module = Blocks()
     with torch.no_grad():
@@ -56,52 +56,58 @@ def bench(tmp_path: Path) -> Workbench:
     model = to_cut(load_model(path, tmp_path), feeds, tmp_path, "Search")
     tensors = (torch.from_numpy(pictures(2)),)
     anatomy = anatomy_of(model.module, tensors, 2, WISH, lambda module: None)
-    return Workbench(model, Supernet(model.module, anatomy).eval(), tensors, 2)
+    return Subnetworks(model, Supernet(model.module, anatomy).eval(), tensors, 2)
 
 
-def test_widths_kernels_and_blocks_are_found(bench: Workbench) -> None:
-    found = {(one.kind, one.name): one.options for one in bench.space.dimensions}
+def test_widths_kernels_and_blocks_are_found(subnetworks: Subnetworks) -> None:
+    found = {(one.kind, one.name): one.options for one in subnetworks.space.dimensions}
     assert found[Kind.WIDTH, "stem.0"] == (8, 16, 24, 32)
     assert found[Kind.WIDTH, "hidden"] == (8, 16, 24, 32)
     assert found[Kind.KERNEL, "stem.0"] == (3, 5)
     assert found[Kind.KERNEL, "second.2"] == (3, 5)
     assert [name for kind, name in found if kind is Kind.BLOCK] == ["first.0", "second.0"]
-    coupled = next(one for one in bench.space.dimensions if one.name == "stem.0" and one.kind is Kind.WIDTH)
+    coupled = next(one for one in subnetworks.space.dimensions if one.name == "stem.0" and one.kind is Kind.WIDTH)
     assert set(coupled.layers) == {"stem.0", "first.0", "second.4"}  # They meet in the shortcuts' sums.
-    inside = {one.name: one.inside for one in bench.space.dimensions if one.kind is Kind.WIDTH}
+    inside = {one.name: one.inside for one in subnetworks.space.dimensions if one.kind is Kind.WIDTH}
     assert inside == {"stem.0": (), "second.0": ("second.0",), "change": (), "hidden": ()}
     assert (Kind.WIDTH, "head") not in found
 
 
-def test_a_sub_network_computes_the_same_shared_and_alone_and_exported(bench: Workbench) -> None:
+def test_a_sub_network_computes_the_same_shared_and_alone_and_exported(subnetworks: Subnetworks) -> None:
     random = np.random.default_rng(0)
-    drawn = [bench.space.random(random) for _ in range(6)]
-    assert {len(bench.supernet.anatomy.skipped(values)) for values in drawn} >= {0, 1}
-    for values in (bench.space.smallest, bench.space.largest, *drawn):
-        bench.supernet.chosen = values
-        alone = bench.alone(values)
+    drawn = [subnetworks.space.random(random) for _ in range(6)]
+    assert {len(subnetworks.supernet.anatomy.skipped(values)) for values in drawn} >= {0, 1}
+    for values in (subnetworks.space.smallest, subnetworks.space.largest, *drawn):
+        subnetworks.supernet.chosen = values
+        alone = subnetworks.alone(values)
         with torch.no_grad():
-            shared, own = bench.supernet(*bench.tensors), alone.module(*bench.tensors)
+            shared, own = subnetworks.supernet(*subnetworks.tensors), alone.module(*subnetworks.tensors)
         assert torch.equal(shared, own)
         timed_network(alone, {"x": pictures(2)}, 1, "Search")  # Compares its export.
 
 
-def test_work_is_counted_without_running(bench: Workbench) -> None:
+def test_work_is_counted_without_running(subnetworks: Subnetworks) -> None:
     random = np.random.default_rng(1)
-    for values in (bench.space.smallest, bench.space.largest, *(bench.space.random(random) for _ in range(4))):
-        assert bench.workload(values) == workload_of(bench.alone(values).module, bench.tensors, 2)
+    for values in (
+        subnetworks.space.smallest,
+        subnetworks.space.largest,
+        *(subnetworks.space.random(random) for _ in range(4)),
+    ):
+        assert subnetworks.workload(values) == workload_of(subnetworks.alone(values).module, subnetworks.tensors, 2)
 
 
-def test_the_most_important_channels_are_kept(bench: Workbench) -> None:
-    whole = bench.model.module.get_submodule("hidden").weight
-    values = bench.space.read(["width:hidden=8"])
-    kept = bench.alone(values).module.get_submodule("hidden").weight
-    anatomy = bench.supernet.anatomy
+def test_the_most_important_channels_are_kept(subnetworks: Subnetworks) -> None:
+    whole = subnetworks.model.module.get_submodule("hidden").weight
+    values = subnetworks.space.read(["width:hidden=8"])
+    kept = subnetworks.alone(values).module.get_submodule("hidden").weight
+    anatomy = subnetworks.supernet.anatomy
     group = next(group for group, _ in anatomy.widths(values) if group.layers == ("hidden",))
     ranks = next(slot.ranks for slot in group.slots if (slot.tensor, slot.axis) == ("hidden.weight", 0))
     assert torch.equal(kept, whole[ranks < 8])
-    heads = bench.model.module.get_submodule("head").weight
-    scores = whole.square().sum(1) + heads.square().sum(0) + bench.model.module.get_submodule("hidden").bias.square()
+    heads = subnetworks.model.module.get_submodule("head").weight
+    scores = (
+        whole.square().sum(1) + heads.square().sum(0) + subnetworks.model.module.get_submodule("hidden").bias.square()
+    )
     assert set(scores.topk(8).indices.tolist()) & set((ranks < 8).nonzero().flatten().tolist())
 
 
@@ -128,26 +134,26 @@ def test_every_kind_of_layer_is_timed_alone(part: nn.Module, shape: tuple[int, .
     assert made.size // made.shape[axis] == place.made == wanted.numel() // 2 // wanted.shape[axis]
 
 
-def test_gradients_of_a_sub_network_reach_only_its_weights(bench: Workbench) -> None:
-    values = bench.space.read(["width:hidden=8", "kernel:stem.0=3", "block:first.0=0"])
-    bench.supernet.chosen = values
-    bench.supernet(*bench.tensors).square().mean().backward()
-    hidden = bench.model.module.get_submodule("hidden").weight.grad
-    stem = bench.model.module.get_submodule("stem.0").weight.grad
+def test_gradients_of_a_sub_network_reach_only_its_weights(subnetworks: Subnetworks) -> None:
+    values = subnetworks.space.read(["width:hidden=8", "kernel:stem.0=3", "block:first.0=0"])
+    subnetworks.supernet.chosen = values
+    subnetworks.supernet(*subnetworks.tensors).square().mean().backward()
+    hidden = subnetworks.model.module.get_submodule("hidden").weight.grad
+    stem = subnetworks.model.module.get_submodule("stem.0").weight.grad
     assert int((hidden.abs().sum(1) > 0).sum()) <= 8
     assert float(stem[:, :, 0].abs().sum()) == 0
     assert float(stem[:, :, 1:-1, 1:-1].abs().sum()) > 0
-    assert bench.model.module.get_submodule("first.0").weight.grad is None
-    assert bench.model.module.get_submodule("stem.0").padding == (2, 2)  # As it was.
+    assert subnetworks.model.module.get_submodule("first.0").weight.grad is None
+    assert subnetworks.model.module.get_submodule("stem.0").padding == (2, 2)  # As it was.
 
 
-def test_a_sub_network_leaves_the_statistics_of_the_whole_alone(bench: Workbench) -> None:
-    norm = bench.model.module.get_submodule("stem.1")
+def test_a_sub_network_leaves_the_statistics_of_the_whole_alone(subnetworks: Subnetworks) -> None:
+    norm = subnetworks.model.module.get_submodule("stem.1")
     before = norm.running_mean.clone()
-    bench.supernet.train()
-    bench.supernet.chosen = bench.space.smallest
-    bench.supernet(*bench.tensors)
+    subnetworks.supernet.train()
+    subnetworks.supernet.chosen = subnetworks.space.smallest
+    subnetworks.supernet(*subnetworks.tensors)
     assert torch.equal(norm.running_mean, before)
-    bench.supernet.chosen = bench.space.largest
-    bench.supernet(*bench.tensors)
+    subnetworks.supernet.chosen = subnetworks.space.largest
+    subnetworks.supernet(*subnetworks.tensors)
     assert not torch.equal(norm.running_mean, before)

@@ -18,7 +18,7 @@ from apps.agents.contracts.errors.distillation import StudentDiffers
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.files.digest import digest_of
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.packaging import recipe
+from apps.agents.packaging import reproducing
 from apps.agents.techniques.base import Assignment, Optimized
 from tests.agents import text_folders
 from tests.agents.backends.pruning.test_torch_prune import examples, exported, residual
@@ -80,7 +80,7 @@ def test_another_architecture_learns_from_the_original(shop: Workshop, made: Opt
 def test_its_recipe_makes_the_same_file_again(
     shop: Workshop, assignment: Assignment, made: Optimized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipe, "run_job", run)
+    monkeypatch.setattr(reproducing, "run_job", run)
     files = {role: one.path for role, one in assignment.further_inputs.items()}
     data = examples(shop)
     told = {
@@ -99,7 +99,7 @@ def test_its_recipe_makes_the_same_file_again(
         ],
         "artifact": record(made.artifact),
     }
-    followed = recipe.follow(
+    followed = reproducing.follow(
         Recipe.model_validate(told), assignment.model, data, shop.root / "again.pt2", lambda event: None, files[STUDENT]
     )
     assert followed.same

@@ -13,8 +13,8 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.calibrated.adaround import adaround
 from apps.agents.backends.onnx.calibrated.gptq import gptq
-from apps.agents.backends.onnx.calibrated.grid import block_grid, closer, fitted_grid, rounding_grid
 from apps.agents.backends.onnx.calibrated.kept_grids import coarse_steps
+from apps.agents.backends.onnx.calibrated.weight_grid import block_grid, closer, fitted_grid, rounding_grid
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
 from tests.agents import graphs
 from tests.agents.backends.onnx_calibrated.running import outputs

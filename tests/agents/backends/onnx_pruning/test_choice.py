@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apps.agents.backends.onnx.flow import Flow
-from apps.agents.backends.onnx.pruning.look import OnnxLook
+from apps.agents.backends.onnx.pruning.measuring import OnnxMeasurer
 from apps.agents.techniques.channel_pruning.allocation import by_sensitivity, enough, steps_of, uniform
 from apps.agents.techniques.channel_pruning.plan import sensitivities
 from apps.agents.techniques.channel_pruning.selection import rank
@@ -35,7 +35,7 @@ def test_reconstruction_keeps_one_of_two_channels_that_say_the_same(tmp_path: Pa
     net.weights["wide.w"][5] = 2 * net.weights["wide.w"][0]
     anatomy = dissected(net.model(net.conv("last", wide, 5)), tmp_path)
     group = anatomy.cuttable[0]
-    read = OnnxLook(anatomy.trace, SEEN).readings([group])[group.name]
+    read = OnnxMeasurer(anatomy.trace, SEEN).readings([group])[group.name]
     clever, plain = (rank(group, read, [], name) for name in ("reconstruction", "variance"))
     assert set(clever.order[:5]) >= {1, 2, 3, 4}
     assert clever.loss[5] < 0.01 < plain.loss[4]
@@ -49,9 +49,9 @@ def test_the_norm_of_the_weights_ranks_a_channel_of_small_weights_last(tmp_path:
     wide = net.conv("wide", "x", 6)
     net.weights["wide.w"][2] *= 1e-3
     anatomy = dissected(net.model(net.conv("last", wide, 5)), tmp_path)
-    net_group, look = anatomy.cuttable[0], OnnxLook(anatomy.trace, SEEN)
-    read = look.readings([net_group])[net_group.name]
-    assert rank(net_group, read, look.made(net_group), "l2").order[-1] == 2
+    net_group, measurer = anatomy.cuttable[0], OnnxMeasurer(anatomy.trace, SEEN)
+    read = measurer.readings([net_group])[net_group.name]
+    assert rank(net_group, read, measurer.made(net_group), "l2").order[-1] == 2
 
 
 def test_a_layer_that_the_output_hardly_needs_is_cut_first(tmp_path: Path):
@@ -62,10 +62,10 @@ def test_a_layer_that_the_output_hardly_needs_is_cut_first(tmp_path: Path):
     total = net.add("Add", "sum", [net.conv("strong", main, 6), weak])
     anatomy = dissected(net.model(net.conv("last", total, 5)), tmp_path)
     groups = [one for one in anatomy.cuttable if one.name in ("main", "aside")]
-    look = OnnxLook(anatomy.trace, SEEN)
-    read = look.readings(groups)
+    measurer = OnnxMeasurer(anatomy.trace, SEEN)
+    read = measurer.readings(groups)
     rankings = {one.name: rank(one, read[one.name], [], "reconstruction") for one in groups}
-    found = sensitivities(groups, look, read, rankings, lambda share, what: None)
+    found = sensitivities(groups, measurer, read, rankings, lambda share, what: None)
     assert found["main"] > 100 * found["aside"]
     cut = by_sensitivity(groups, anatomy.work, rankings, found, 0.2, 4)
     assert cut["aside"] < 16 == cut["main"]

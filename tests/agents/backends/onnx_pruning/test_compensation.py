@@ -12,7 +12,7 @@ from onnx import ModelProto
 from apps.agents.backends.onnx.flow import Flow
 from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
-from apps.agents.backends.onnx.pruning.order import Order
+from apps.agents.backends.onnx.pruning.fitting_order import Order
 from apps.agents.backends.onnx.pruning.surgery import cut
 from apps.agents.techniques.channel_pruning.channels import Kept
 from apps.agents.techniques.channel_pruning.groups import everything, without

@@ -15,9 +15,9 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 from apps.agents.backends.torch.width.blocks import Block, attention, feed_forward
 from apps.agents.backends.torch.width.cutting import SAME, cut, difference
 from apps.agents.backends.torch.width.expressing import Inexpressible
+from apps.agents.backends.torch.width.layer_inputs import Watcher
 from apps.agents.backends.torch.width.narrowing import Manner, Narrowing
 from apps.agents.backends.torch.width.selection import kept_units
-from apps.agents.backends.torch.width.watching import Watcher
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.files.archives import unpack

@@ -27,7 +27,7 @@ from apps.agents.evaluation.metrics.likelihood import PerplexityScorer
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.training import trainer
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from tests.agents import language_models, text_folders
 from tests.agents.language_models import PERPLEXITY, TEXTS
 from tests.agents.told import Killed, Killing, Told
@@ -109,8 +109,8 @@ def test_a_model_that_lost_half_of_its_features_learns_from_the_original(
 
 
 def test_a_student_with_fewer_layers_learns_tokens_and_states(shop: Workshop, learned: Path, texts: Path) -> None:
-    recipe = {**SHORT, "initial": "fresh", "hidden_weight": 0.1}
-    made = shop.apply("torch-distill-layers", learned, texts, PERPLEXITY, **recipe).result
+    hyperparameters = {**SHORT, "initial": "fresh", "hidden_weight": 0.1}
+    made = shop.apply("torch-distill-layers", learned, texts, PERPLEXITY, **hyperparameters).result
     assert (made.evidence["layers_before"], made.evidence["layers"]) == (2, 1)
     assert made.evidence["held_out_loss_after"] < 0.7 * made.evidence["held_out_loss_before"]
 
@@ -140,7 +140,7 @@ def test_a_batch_that_does_not_fit_is_taken_in_portions_with_the_same_gradients(
     dataset = shop.assignment("torch-recover", fresh, texts, PERPLEXITY).dataset
     weights = []
     for divisor in (1, 4):
-        model, recipe = load_model(fresh, shop.root), Recipe(batch_size=8, distill=0.0)
+        model, hyperparameters = load_model(fresh, shop.root), Hyperparameters(batch_size=8, distill=0.0)
         examples = examples_of(dataset, model, 8, 0, "cpu", "Training", divisor)
         portions = examples.portions(0)
         assert [len(one.places) for one in portions] == [8 // divisor] * divisor
@@ -148,7 +148,7 @@ def test_a_batch_that_does_not_fit_is_taken_in_portions_with_the_same_gradients(
         loss = Loss(Task.LANGUAGE_MODELING, 0, 0.0, 1.0)
         optimizer = torch.optim.SGD(model.module.parameters(), lr=0.0)
         optimizer.param_groups[0]["scale"] = 1.0
-        stepper = Stepper(model, None, examples, loss, optimizer, recipe)
+        stepper = Stepper(model, None, examples, loss, optimizer, hyperparameters)
         weights.append((stepper.step(0, 0.1), stepper.check(), model.module.state_dict()))
     assert weights[0][0] == pytest.approx(weights[1][0], rel=1e-5)
     assert weights[0][1] == pytest.approx(weights[1][1], rel=1e-5)
@@ -183,8 +183,8 @@ def test_zeros_stay_where_they_are_while_the_rest_learns(
     shop: Workshop, fresh: Path, texts: Path, pattern: str, optimizer: str
 ) -> None:
     sparse = shop.apply("torch-magnitude", fresh, texts, PERPLEXITY, sparsity=0.6, pattern=pattern).artifact
-    recipe = {**LABELS, "steps": 20, "optimizer": optimizer}
-    made = shop.apply("torch-recover", sparse, texts, PERPLEXITY, **recipe)
+    hyperparameters = {**LABELS, "steps": 20, "optimizer": optimizer}
+    made = shop.apply("torch-recover", sparse, texts, PERPLEXITY, **hyperparameters)
     before, after = zeros(sparse, shop.root), zeros(made.artifact, shop.root)
     assert all(torch.equal(where, after[name]) for name, where in before.items())
     assert made.result.evidence["zeros_kept"] == sum(int(where.sum()) for where in before.values())
@@ -195,8 +195,8 @@ def test_zeros_stay_where_they_are_while_the_rest_learns(
 
 def test_zeros_are_filled_only_if_the_recipe_says_so(shop: Workshop, fresh: Path, texts: Path) -> None:
     sparse = shop.apply("torch-magnitude", fresh, texts, PERPLEXITY, sparsity=0.5).artifact
-    recipe = {**LABELS, "steps": 5, "keep_zeros": False}
-    made = shop.apply("torch-recover", sparse, texts, PERPLEXITY, **recipe)
+    hyperparameters = {**LABELS, "steps": 5, "keep_zeros": False}
+    made = shop.apply("torch-recover", sparse, texts, PERPLEXITY, **hyperparameters)
     assert sum(int(where.sum()) for where in zeros(made.artifact, shop.root).values()) < 100
     assert "zeros_kept" not in made.result.evidence
 
@@ -209,8 +209,8 @@ def test_a_real_model_without_half_of_its_weights_gets_better_on_stories_that_it
 ) -> None:
     original, stories = models.stories15m_folder().archive, models.own_stories()
     sparse = shop.apply("torch-magnitude", original, stories, PERPLEXITY, sparsity=0.5).artifact
-    recipe: dict[str, Any] = {"steps": 16, "batch_size": 8, "learning_rate": 5e-4, "temperature": 1.0}
-    assignment = shop.assignment("torch-recover", sparse, stories, PERPLEXITY, **recipe)
+    hyperparameters: dict[str, Any] = {"steps": 16, "batch_size": 8, "learning_rate": 5e-4, "temperature": 1.0}
+    assignment = shop.assignment("torch-recover", sparse, stories, PERPLEXITY, **hyperparameters)
     teacher = ModelFile(format="transformers", path=original)
     made = shop.run(replace(assignment, further_inputs={"teacher": teacher}))
     assert most_nats_lost(sparse, made.artifact, assignment.dataset, shop.root) < 0

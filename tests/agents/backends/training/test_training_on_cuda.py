@@ -14,7 +14,7 @@ from torch import nn
 from apps.agents.backends.torch.training.precision import computing, reproducible
 from apps.agents.contracts.job import Event, Job
 from apps.agents.sandbox.process import JobFailed, run_job
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from tests.agents import torch_models, torch_uploads
 from tests.agents.backends.training.test_recovery import LABELLED, SHORT, UPLOADS, examples
 from tests.agents.told import Killed, Told
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_file(tmp_path: Path, precision: str) -> No
 
 
 def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_path: Path) -> None:
-    recipe = Recipe(steps=36, batch_size=16, learning_rate=0.01, shift=1, precision="bfloat16")
+    hyperparameters = Hyperparameters(steps=36, batch_size=16, learning_rate=0.01, shift=1, precision="bfloat16")
     clock, told, steps = Clock(), Told(), count(1)
 
     def kill() -> None:
@@ -83,13 +83,17 @@ def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_
             raise Killed
 
     with reproducible("cuda"):
-        whole = trainer(tmp_path, network().cuda(), recipe, clock=clock, hold=lambda: clock.wait(60), device="cuda")
+        whole = trainer(
+            tmp_path, network().cuda(), hyperparameters, clock=clock, hold=lambda: clock.wait(60), device="cuda"
+        )
         whole.run()
         with pytest.raises(Killed):
-            trainer(tmp_path, network().cuda(), recipe, told=told, clock=clock, hold=kill, device="cuda").run()
+            trainer(tmp_path, network().cuda(), hyperparameters, told=told, clock=clock, hold=kill, device="cuda").run()
         file = tmp_path / "kept.pt"
         file.write_bytes(told.kept[-1])
-        again = trainer(tmp_path, network().cuda(), recipe, told=Told(checkpoint=file), clock=clock, device="cuda")
+        again = trainer(
+            tmp_path, network().cuda(), hyperparameters, told=Told(checkpoint=file), clock=clock, device="cuda"
+        )
         assert again.run().step == 36
     wanted, found = (one.stepper.model.module.state_dict() for one in (whole, again))
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)

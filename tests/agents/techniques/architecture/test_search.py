@@ -1,4 +1,4 @@
-"""A search on a bench of plain arithmetic: what is tried, what is found, and how it goes on after an interruption."""
+"""A search on a model of plain arithmetic: what is tried, what is found, and how it goes on after an interruption."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueSearchTooSlow
-from apps.agents.techniques.architecture.bench import Length, Lesson
 from apps.agents.techniques.architecture.progress import Progress, Score
 from apps.agents.techniques.architecture.search import Asked, Search
+from apps.agents.techniques.architecture.searchable_model import Length, Lesson
 from apps.agents.techniques.architecture.space import Dimension, Kind, Space, Values
 from apps.agents.techniques.architecture.table import Counts, Operator, Work
 from apps.agents.techniques.architecture.trials import Trial, finalists, front, rank_correlation
@@ -28,7 +28,7 @@ ASKED = Asked(15.0, 10, 10, trials=96, batch=16, sampler="nsga2", latency_left=0
 
 
 class Arithmetic:
-    """A bench whose times and losses follow from widths alone."""
+    """A model whose times and losses follow from widths alone."""
 
     def __init__(self) -> None:
         self.space = SPACE
@@ -82,7 +82,7 @@ def test_a_search_finds_a_better_network_than_uniform_scaling(tmp_path: Path, sa
     found, _ = search.run()
     latency = search.progress.table
     assert latency is not None
-    work = search.bench.work
+    work = search.model.work
     uniform = max(
         (
             values
@@ -92,7 +92,7 @@ def test_a_search_finds_a_better_network_than_uniform_scaling(tmp_path: Path, sa
         key=lambda values: values[0],
     )
     assert latency.latency_ms(work(found)) <= search.limit_ms
-    assert search.bench.score(found).loss < 0.7 * search.bench.score(uniform).loss
+    assert search.model.score(found).loss < 0.7 * search.model.score(uniform).loss
     assert found[0] > found[1]
 
 
@@ -118,7 +118,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_network(tmp_path: Path, la
     assert resumed.run() == wanted
     assert resumed.progress.trials == whole.progress.trials
     assert resumed.progress.finalists == whole.progress.finalists
-    assert resumed.bench.timed == 0  # type: ignore[attr-defined]
+    assert resumed.model.timed == 0  # type: ignore[attr-defined]
     assert [step for step, _ in told.curves["trial loss"]] == list(range(1, len(whole.progress.trials) + 1))
 
 
@@ -138,10 +138,10 @@ def test_the_ends_of_a_small_space_correct_its_table_and_others_check_it(
     search = _search(tmp_path, latency_left=1.0)
     first, *others = SPACE.dimensions
     still = (replace(one, options=OPTIONS[-1:]) for one in others)
-    search.bench.space = Space((replace(first, options=OPTIONS[-options:]), *still))  # type: ignore[misc]
+    search.model.space = Space((replace(first, options=OPTIONS[-options:]), *still))  # type: ignore[misc]
     found, _ = search.run()
     assert len(search.progress.deviation.pairs) == checking
-    assert search.bench.space.size == options
+    assert search.model.space.size == options
     assert found[0] in OPTIONS[-options:]
     said = [line for line in search.context.lines if "operators" in line]  # type: ignore[attr-defined]
     assert ("not checked" in said[0]) == (not checking)
@@ -152,7 +152,7 @@ def test_a_given_network_is_only_trained(tmp_path: Path) -> None:
     given = SPACE.uniform(0.5)
     found, lesson = search.run(given)
     assert (found, lesson.steps) == (given, ASKED.final_steps)
-    assert search.bench.timed == 0  # type: ignore[attr-defined]
+    assert search.model.timed == 0  # type: ignore[attr-defined]
     assert not search.progress.trials
 
 

@@ -12,56 +12,60 @@ from apps.agents.techniques.decomposition.allocation import Budget, allocate, fr
 from apps.agents.techniques.decomposition.choice import Chooser, parsed
 from apps.agents.techniques.decomposition.factors import Factors
 from apps.agents.techniques.decomposition.layer import DenseLayer
-from apps.agents.techniques.decomposition.options import Bench, Option
+from apps.agents.techniques.decomposition.options import Factorizer, Option
 from apps.agents.techniques.decomposition.parameters import DECOMPOSITION
 from apps.agents.techniques.decomposition.spread import Spread
 
 USUAL: dict[str, Any] = {one.name: one.default for one in DECOMPOSITION} | {"multiple_of": 8}
 
 
-class Look:
+class Measurer:
     """Time follows the work, times a layer's `drag`; the noise is a layer's `harm`."""
 
     def __init__(self, drag: float = 1.0, harm: dict[str, float] | None = None) -> None:
         self.drag, self.harm = drag, harm or {}
 
-    def times_ms(self, bench: Bench, factors: Sequence[Factors]) -> list[float]:
-        return [bench.layer.macs / 1e6, *(self.drag * one.macs(bench.layer) / 1e6 for one in factors)]
+    def times_ms(self, factorizer: Factorizer, factors: Sequence[Factors]) -> list[float]:
+        return [factorizer.layer.macs / 1e6, *(self.drag * one.macs(factorizer.layer) / 1e6 for one in factors)]
 
-    def noise(self, bench: Bench, factors: Factors) -> float:
-        return self.harm.get(bench.layer.name, 1.0) * factors.lost
+    def noise(self, factorizer: Factorizer, factors: Factors) -> float:
+        return self.harm.get(factorizer.layer.name, 1.0) * factors.lost
 
 
-def bench(name: str, seed: int, falling: float = 1e-3) -> Bench:
+def factorizer(name: str, seed: int, falling: float = 1e-3) -> Factorizer:
     """A layer whose singular values fall to this share of the largest."""
     random = np.random.default_rng(seed)
     turns = [np.linalg.qr(random.normal(size=(64, 64)))[0] for _ in range(2)]
     layer = DenseLayer(name, (turns[0] * np.geomspace(1.0, falling, 64)) @ turns[1], rows=10)
-    return Bench(layer, Spread.unknown(64), 8, 0)
+    return Factorizer(layer, Spread.unknown(64), 8, 0)
 
 
-def chooser(look: Look, *benches: Bench) -> Chooser:
-    whole = sum(one.layer.macs for one in benches)
-    return Chooser(benches, len(benches), {"macs": whole, "bytes": whole / 10}, look, lambda share, what: None)
+def chooser(measurer: Measurer, *factorizers: Factorizer) -> Chooser:
+    whole = sum(one.layer.macs for one in factorizers)
+    return Chooser(
+        factorizers, len(factorizers), {"macs": whole, "bytes": whole / 10}, measurer, lambda share, what: None
+    )
 
 
 @pytest.mark.parametrize("budget", ["macs", "bytes", "latency"])
 def test_the_budget_is_met(budget: str):
-    made = chooser(Look(), bench("a", 0), bench("b", 1)).choose({**USUAL, "budget": budget, "removed": 0.4})
+    made = chooser(Measurer(), factorizer("a", 0), factorizer("b", 1)).choose(
+        {**USUAL, "budget": budget, "removed": 0.4}
+    )
     assert 0.4 <= made.saved <= 0.5
     assert all(option.rank % 8 == 0 for option in made.replaced.values())
 
 
 def test_a_layer_whose_factors_are_slower_is_left_with_its_times():
-    made = chooser(Look(drag=3.0), bench("a", 0)).choose({**USUAL, "removed": 0.4})
+    made = chooser(Measurer(drag=3.0), factorizer("a", 0)).choose({**USUAL, "removed": 0.4})
     assert not made.replaced
     assert made.left["a"].startswith("too little time saved: at best 0.0")
-    assert chooser(Look(drag=3.0), bench("a", 0)).choose({**USUAL, "removed": 0.4, "timed": False}).replaced
+    assert chooser(Measurer(drag=3.0), factorizer("a", 0)).choose({**USUAL, "removed": 0.4, "timed": False}).replaced
 
 
 def test_a_layer_that_the_output_depends_on_keeps_more():
     energy, made = (
-        chooser(Look(harm={"harmful": 20.0}), bench("calm", 0, 0.1), bench("harmful", 0, 0.1)).choose(
+        chooser(Measurer(harm={"harmful": 20.0}), factorizer("calm", 0, 0.1), factorizer("harmful", 0, 0.1)).choose(
             {**USUAL, "removed": 0.3, "allocation": allocation}
         )
         for allocation in ("energy", "sensitivity")
@@ -72,11 +76,11 @@ def test_a_layer_that_the_output_depends_on_keeps_more():
 
 
 def test_what_was_chosen_can_be_given_again():
-    made = chooser(Look(), bench("a", 0), bench("b", 1)).choose({**USUAL, "removed": 0.4})
-    again = chooser(Look(), bench("a", 0), bench("b", 1)).given(made.names)
+    made = chooser(Measurer(), factorizer("a", 0), factorizer("b", 1)).choose({**USUAL, "removed": 0.4})
+    again = chooser(Measurer(), factorizer("a", 0), factorizer("b", 1)).given(made.names)
     assert {name: one.rank for name, one in again.replaced.items()} == {n: o.rank for n, o in made.replaced.items()}
     with pytest.raises(ValueError, match="'c' is not a layer that can be decomposed; those are a, b"):
-        chooser(Look(), bench("a", 0), bench("b", 1)).given(["c=channel:8"])
+        chooser(Measurer(), factorizer("a", 0), factorizer("b", 1)).given(["c=channel:8"])
 
 
 @pytest.mark.parametrize("text", ["a", "a=channel", "a=channel:many", "=channel:8", "a=:8"])

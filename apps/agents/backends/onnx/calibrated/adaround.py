@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.backends.onnx.calibrated.grid import Grid
+from apps.agents.backends.onnx.calibrated.weight_grid import Grid
 from apps.agents.measuring.statistics.moments import Matrix
 
 Small = NDArray[np.float32]

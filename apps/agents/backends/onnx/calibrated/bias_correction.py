@@ -34,7 +34,7 @@ def corrections(
     """
     layers = [layer for layer in original.layers if layer.bias]
     found: dict[str, Matrix] = {}
-    told: list[Correction] = []
+    recorded: list[Correction] = []
     for number, layer in enumerate(layers):
         tell(number / len(layers), f"correcting the bias of {layer.name}")
         shift, deviation = _shift(layer, original, rounded, flow)
@@ -42,8 +42,8 @@ def corrections(
         found[layer.bias] = original.array(layer.bias) - shift
         rounded.store(layer.bias, found[layer.bias])
         moved = np.abs(shift) / deviation
-        told.append(Correction(layer.name, round(float(moved.max()), 4), round(float(moved.mean()), 4)))
-    return found, told
+        recorded.append(Correction(layer.name, round(float(moved.max()), 4), round(float(moved.mean()), 4)))
+    return found, recorded
 
 
 def _shift(layer: WeightedLayer, original: Graph, rounded: Graph, flow: Flow) -> tuple[Matrix, Matrix]:

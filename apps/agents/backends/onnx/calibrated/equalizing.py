@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from apps.agents.backends.onnx.calibrated.bias_correction import Correction, corrections
-from apps.agents.backends.onnx.calibrated.grid import rounding_grid
 from apps.agents.backends.onnx.calibrated.layers import Graph, without_bias
 from apps.agents.backends.onnx.calibrated.pairs import (
     Pair,
@@ -26,6 +25,7 @@ from apps.agents.backends.onnx.calibrated.pairs import (
     scale_out,
 )
 from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent
+from apps.agents.backends.onnx.calibrated.weight_grid import rounding_grid
 from apps.agents.backends.onnx.flow import Flow, flow_of
 from apps.agents.backends.onnx.nodes import attribute
 from apps.agents.backends.onnx.saving import save_artifact
@@ -94,14 +94,14 @@ class Equalization(CalibratedAgent):
             reason = f"the channels of its {len(self._pairs)} pairs of layers have like ranges already"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
         widest = max(self._pairs, key=lambda one: one.spread_before, default=None)
-        said = [] if widest is None else [_spread_in_words(len(self._pairs), widest)]
-        said += [_clips_in_words(self._opened)] if self._opened else []
+        sentences = [] if widest is None else [_spread_in_words(len(self._pairs), widest)]
+        sentences += [_clips_in_words(self._opened)] if self._opened else []
         if self._absorbed:
-            said.append(f"{len(self._absorbed)} high biases were absorbed by the layers behind them.")
+            sentences.append(f"{len(self._absorbed)} high biases were absorbed by the layers behind them.")
         if self._corrected:
             largest = max(one.largest for one in self._corrected)
-            said.append(f"Biases were corrected by up to {largest:.2g} standard deviations.")
-        return " ".join(said)
+            sentences.append(f"Biases were corrected by up to {largest:.2g} standard deviations.")
+        return " ".join(sentences)
 
 
 def equalize(graph: Graph, pairs: Sequence[Pair]) -> list[EqualizedPair]:
@@ -235,10 +235,12 @@ def _corrected(graph: Graph, bits: int, flow: Flow, context: Context) -> tuple[G
     for layer in rounded.layers:
         weight = rounded.weight(layer)
         rounded.store_weight(layer, rounding_grid(weight, bits).nearest(weight))
-    biases, told = corrections(graph, rounded, flow, lambda share, what: context.progress(0.4 + 0.55 * share, what))
+    biases, corrected = corrections(
+        graph, rounded, flow, lambda share, what: context.progress(0.4 + 0.55 * share, what)
+    )
     for name, values in biases.items():
         graph.store(name, values)
-    return graph, told
+    return graph, corrected
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -255,5 +257,5 @@ def _clips_in_words(opened_clips: Sequence[dict[str, Any]]) -> str:
     replaced = [one for one in opened_clips if one["replaced"]]
     share = max((one["clipped"] for one in replaced), default=0.0)
     kept = len(opened_clips) - len(replaced)
-    said = f"{len(replaced)} Clips became Relu, which changes at most {share:.2%} of their values"
-    return f"{said}; {kept} stay, because they clip more." if kept else f"{said}."
+    sentence = f"{len(replaced)} Clips became Relu, which changes at most {share:.2%} of their values"
+    return f"{sentence}; {kept} stay, because they clip more." if kept else f"{sentence}."

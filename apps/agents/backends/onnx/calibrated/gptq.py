@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.backends.onnx.calibrated.grid import Grid
+from apps.agents.backends.onnx.calibrated.weight_grid import Grid
 from apps.agents.measuring.statistics.moments import Matrix
 
 DAMPING = 0.01

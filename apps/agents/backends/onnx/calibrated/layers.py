@@ -10,7 +10,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from apps.agents.backends.onnx.nodes import attribute, is_plain, output_axis, weighted_nodes
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.split_model import names_read
 from apps.agents.measuring.statistics.moments import Matrix
 
 

@@ -16,9 +16,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.calibrated.bias_correction import Correction, corrections
-from apps.agents.backends.onnx.calibrated.grid import rounding_grid
 from apps.agents.backends.onnx.calibrated.kept_grids import coarse_steps
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer, without_bias
+from apps.agents.backends.onnx.calibrated.weight_grid import rounding_grid
 from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.nodes import WEIGHTED
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
@@ -86,13 +86,13 @@ class LowBits(OnnxQuantization):
         return Applied(save_artifact(rounded.proto, assignment.out), evidence)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        said = super().effect(assignment, before, after)
+        sentence = super().effect(assignment, before, after)
         if self._kept:
-            said += f" {self._kept} layers were on such a grid already and kept it."
+            sentence += f" {self._kept} layers were on such a grid already and kept it."
         if self._corrected:
             largest = max(one.largest for one in self._corrected)
-            said += f" Biases of {len(self._corrected)} layers were corrected by up to {largest:.2g} deviations."
-        return said
+            sentence += f" Biases of {len(self._corrected)} layers were corrected by up to {largest:.2g} deviations."
+        return sentence
 
 
 def _steps(graph: Graph, layer: WeightedLayer, bits: int) -> tuple[NDArray[np.float32], bool]:

@@ -15,9 +15,9 @@ import numpy as np
 
 from apps.agents.backends.onnx.calibrated.adaround import adaround
 from apps.agents.backends.onnx.calibrated.gptq import gptq
-from apps.agents.backends.onnx.calibrated.grid import Grid, block_grid, closer, fitted_grid, rounding_grid
 from apps.agents.backends.onnx.calibrated.layers import Graph, WeightedLayer, without_bias
 from apps.agents.backends.onnx.calibrated.preparing import CalibratedAgent
+from apps.agents.backends.onnx.calibrated.weight_grid import Grid, block_grid, closer, fitted_grid, rounding_grid
 from apps.agents.backends.onnx.flow import Flow, flow_of
 from apps.agents.backends.onnx.patches import rows_of
 from apps.agents.backends.onnx.saving import save_artifact

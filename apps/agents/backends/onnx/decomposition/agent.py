@@ -13,7 +13,7 @@ from onnx import ModelProto
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.decomposition.inputs import spreads
 from apps.agents.backends.onnx.decomposition.layers import Layers, Shapes, layers_of
-from apps.agents.backends.onnx.decomposition.look import OnnxLook
+from apps.agents.backends.onnx.decomposition.measuring import OnnxMeasurer
 from apps.agents.backends.onnx.decomposition.refit import Refit
 from apps.agents.backends.onnx.decomposition.surgery import replaced
 from apps.agents.backends.onnx.decomposition.timing import LayerTimer
@@ -21,7 +21,7 @@ from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.graph_check import check_graph
 from apps.agents.backends.onnx.normalization import normalized
 from apps.agents.backends.onnx.saving import save_artifact
-from apps.agents.backends.onnx.workbench import fold
+from apps.agents.backends.onnx.split_model import fold
 from apps.agents.backends.onnx.workload import costs_of, workload
 from apps.agents.techniques.base import Assignment
 from apps.agents.techniques.decomposition.agent import CompressionAgent, FittedFactor, Plan, Tell
@@ -58,16 +58,16 @@ class Decomposition(CompressionAgent):
     def spreads(self, assignment: Assignment) -> Iterator[Spread]:
         return spreads(self._proto, self._layers.found, flow_of(assignment), assignment.seed)
 
-    def look(self, assignment: Assignment) -> OnnxLook:
+    def measurer(self, assignment: Assignment) -> OnnxMeasurer:
         by_name = {layer.name: layer for layer in self._layers.found}
         timer = LayerTimer(self._proto, self._shapes, assignment.threads)
-        return OnnxLook(self._proto, by_name, timer, flow_of(assignment))
+        return OnnxMeasurer(self._proto, by_name, timer, flow_of(assignment))
 
     def make(self, assignment: Assignment, plan: Plan, tell: Tell) -> tuple[Path, list[FittedFactor]]:
         """Biases that keep the outputs' means are fitted with the last factors, if those are."""
-        look, fits = self.look(assignment), bool(assignment.parameters["refit"])
+        measurer, fits = self.measurer(assignment), bool(assignment.parameters["refit"])
         made = {
-            name: look.replacement(plan.chooser.bench(name), plan.chooser.factors(name, option))
+            name: measurer.replacement(plan.chooser.factorizer(name), plan.chooser.factors(name, option))
             for name, option in plan.choice.replaced.items()
         }
         if fits:

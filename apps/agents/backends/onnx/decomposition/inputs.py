@@ -11,7 +11,7 @@ from onnx import ModelProto
 from apps.agents.backends.onnx.decomposition.layers import OnnxLayer
 from apps.agents.backends.onnx.flow import Flow
 from apps.agents.backends.onnx.patches import patches
-from apps.agents.backends.onnx.workbench import Array
+from apps.agents.backends.onnx.split_model import Array
 from apps.agents.measuring.statistics.moments import Moments, Stack
 from apps.agents.techniques.channel_pruning.row_sample import RowSample, Take
 from apps.agents.techniques.decomposition.spread import ROWS_PER_FEATURE, Spread, in_memory

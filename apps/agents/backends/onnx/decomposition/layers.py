@@ -10,7 +10,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from apps.agents.backends.onnx.nodes import attribute, weighted_nodes
-from apps.agents.backends.onnx.workbench import Array
+from apps.agents.backends.onnx.split_model import Array
 from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.decomposition.agent import why_none
 from apps.agents.techniques.decomposition.layer import MOST_FEATURES, DenseLayer

@@ -11,7 +11,7 @@ from apps.agents.backends.onnx.flow import flow_of
 from apps.agents.backends.onnx.graph_check import check_graph
 from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy, examine
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
-from apps.agents.backends.onnx.pruning.look import OnnxLook
+from apps.agents.backends.onnx.pruning.measuring import OnnxMeasurer
 from apps.agents.backends.onnx.pruning.surgery import cut
 from apps.agents.backends.onnx.pruning.tracing import Layer
 from apps.agents.backends.onnx.saving import save_artifact
@@ -65,8 +65,8 @@ class StructuredPruning(PruningAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen, anatomy, flow = assignment.parameters, self._anatomy, flow_of(assignment)
-        look = OnnxLook(anatomy.trace, flow, assignment.seed)
-        choice = choose(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
+        measurer = OnnxMeasurer(anatomy.trace, flow, assignment.seed)
+        choice = choose(anatomy, measurer, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
         target = self._target(assignment, choice, context)
         self._plan = choice.cut({**chosen, "macs_removed": target.macs_removed})
         proto = cut(anatomy.trace, self._plan.kept)

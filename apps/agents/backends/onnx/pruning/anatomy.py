@@ -12,7 +12,7 @@ from apps.agents.backends.onnx.normalization import normalized
 from apps.agents.backends.onnx.pruning.rules import trace_channels
 from apps.agents.backends.onnx.pruning.surgery import sliced
 from apps.agents.backends.onnx.pruning.tracing import Layer, Shapes, Trace
-from apps.agents.backends.onnx.workbench import fold
+from apps.agents.backends.onnx.split_model import fold
 from apps.agents.backends.onnx.workload import costs_of, macs_of, workload
 from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.channel_pruning.allocation import uniform, work_of

@@ -15,7 +15,7 @@ from onnx import ModelProto
 from apps.agents.backends.onnx.flow import Flow
 from apps.agents.backends.onnx.nodes import WEIGHTED
 from apps.agents.backends.onnx.patches import rows_of
-from apps.agents.backends.onnx.pruning.order import Aim, Order
+from apps.agents.backends.onnx.pruning.fitting_order import Aim, Order
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.backends.onnx.pruning.weights import Weights
 from apps.agents.measuring.statistics.least_squares import fit

@@ -7,7 +7,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from apps.agents.backends.onnx.nodes import store
 from apps.agents.backends.onnx.pruning.tracing import Count, Trace
-from apps.agents.backends.onnx.workbench import Array
+from apps.agents.backends.onnx.split_model import Array
 from apps.agents.techniques.channel_pruning.channels import Kept
 
 

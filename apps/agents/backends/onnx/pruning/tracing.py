@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from apps.agents.backends.onnx.nodes import attribute
-from apps.agents.backends.onnx.workbench import Array, names_read
+from apps.agents.backends.onnx.split_model import Array, names_read
 from apps.agents.techniques.channel_pruning.channels import Axis, Channels, Ids
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx.nodes import attribute, store
 from apps.agents.backends.onnx.pruning.tracing import Layer
-from apps.agents.backends.onnx.workbench import Array, names_read
+from apps.agents.backends.onnx.split_model import Array, names_read
 from apps.agents.measuring.statistics.moments import Matrix
 
 _BIAS = 2

@@ -9,7 +9,7 @@ from typing import Any
 
 from apps.agents.backends.tensorflow.decomposition.factors import replaced
 from apps.agents.backends.tensorflow.decomposition.layers import Layers, layers_of
-from apps.agents.backends.tensorflow.decomposition.look import KerasLook, spreads
+from apps.agents.backends.tensorflow.decomposition.measuring import KerasMeasurer, spreads
 from apps.agents.backends.tensorflow.engine import use_threads
 from apps.agents.backends.tensorflow.keras_technique import keras_of
 from apps.agents.backends.tensorflow.loading import keras_model
@@ -47,15 +47,15 @@ class Decomposition(CompressionAgent):
     def spreads(self, assignment: Assignment) -> Iterator[Spread]:
         return spreads(self._model, self._layers.found, self._flow(assignment), assignment.seed)
 
-    def look(self, assignment: Assignment) -> KerasLook:
+    def measurer(self, assignment: Assignment) -> KerasMeasurer:
         by_name = {layer.name: layer for layer in self._layers.found}
-        return KerasLook(self._model, by_name, self._flow(assignment), assignment.threads)
+        return KerasMeasurer(self._model, by_name, self._flow(assignment), assignment.threads)
 
     def make(self, assignment: Assignment, plan: Plan, tell: Tell) -> tuple[Path, list[FittedFactor]]:
         """Last factors are as the covariances of the original's inputs give them."""
-        look = self.look(assignment)
+        measurer = self.measurer(assignment)
         made = {
-            name: look.replacement(plan.chooser.bench(name), plan.chooser.factors(name, option))
+            name: measurer.replacement(plan.chooser.factorizer(name), plan.chooser.factors(name, option))
             for name, option in plan.choice.replaced.items()
         }
         tell(0.0, "writing the model")

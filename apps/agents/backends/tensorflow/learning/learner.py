@@ -23,7 +23,7 @@ from apps.agents.backends.tensorflow.learning.examples import Batch, Examples, a
 from apps.agents.backends.tensorflow.learning.losses import Loss
 from apps.agents.backends.tensorflow.learning.teacher import Teacher
 from apps.agents.backends.tensorflow.model import TensorFlowModel
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.state import State
 
 Weights = list[NDArray[np.generic]]
@@ -36,12 +36,23 @@ class KerasLearner:
     """Trains the Keras model of `model` in place."""
 
     def __init__(
-        self, model: TensorFlowModel, teacher: Teacher | None, examples: Examples, loss: Loss, recipe: Recipe
+        self,
+        model: TensorFlowModel,
+        teacher: Teacher | None,
+        examples: Examples,
+        loss: Loss,
+        hyperparameters: Hyperparameters,
     ) -> None:
-        self.model, self.teacher, self.examples, self.loss, self.recipe = model, teacher, examples, loss, recipe
+        self.model, self.teacher, self.examples, self.loss, self.hyperparameters = (
+            model,
+            teacher,
+            examples,
+            loss,
+            hyperparameters,
+        )
         self.keras = model.keras
         self._weights = list(self.keras.trainable_variables)
-        self._optimizer = _optimizer_of(self._weights, recipe)
+        self._optimizer = _optimizer_of(self._weights, hyperparameters)
         self._optimizer.build(self._weights)
         self._scaled = [(one, scale) for one in self._weights if (scale := scale_of(one)) < 1]
         self._fresh = [one.numpy() for one in self._optimizer.variables]
@@ -50,9 +61,11 @@ class KerasLearner:
 
     def step(self, number: int, rate: float) -> float:
         """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""
-        batch, recipe = self.examples.batch(number), self.recipe
-        if recipe.shift or recipe.mirror:
-            batch = augmented(batch, recipe.shift, mirror=recipe.mirror, seed=(recipe.seed, number))
+        batch, hyperparameters = self.examples.batch(number), self.hyperparameters
+        if hyperparameters.shift or hyperparameters.mirror:
+            batch = augmented(
+                batch, hyperparameters.shift, mirror=hyperparameters.mirror, seed=(hyperparameters.seed, number)
+            )
         self._optimizer.learning_rate.assign(rate)
         return float(self._taught(*self._given(batch)))
 
@@ -135,7 +148,7 @@ class KerasLearner:
 
 
 def scale_of(variable: Any) -> float:
-    """The weight's rate as a share of the recipe's, 0 to 1: lower for weights much smaller than initial ones are.
+    """The weight's rate as a share of the training's, 0 to 1: lower for weights much smaller than initial ones are.
 
     Those of a first layer that takes raw pixels are: Adam's steps do not shrink with the weights, and would undo them.
     The rate is relative to the weights' size as in Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, section 8.
@@ -148,13 +161,13 @@ def scale_of(variable: Any) -> float:
     return float(min(1.0, max(SMALLEST_SCALE, _USUAL * size)))
 
 
-def _optimizer_of(weights: list[Any], recipe: Recipe) -> Any:
-    """The recipe's optimizer. Norms and biases do not decay."""
-    common = {"weight_decay": recipe.weight_decay, "global_clipnorm": recipe.largest_gradient}
-    if recipe.optimizer == "sgd":
-        made = keras.optimizers.SGD(recipe.learning_rate, momentum=0.9, nesterov=True, **common)
+def _optimizer_of(weights: list[Any], hyperparameters: Hyperparameters) -> Any:
+    """The optimizer. Norms and biases do not decay."""
+    common = {"weight_decay": hyperparameters.weight_decay, "global_clipnorm": hyperparameters.largest_gradient}
+    if hyperparameters.optimizer == "sgd":
+        made = keras.optimizers.SGD(hyperparameters.learning_rate, momentum=0.9, nesterov=True, **common)
     else:
-        made = keras.optimizers.AdamW(recipe.learning_rate, **common)
+        made = keras.optimizers.AdamW(hyperparameters.learning_rate, **common)
     if flat := [one for one in weights if len(one.shape) <= 1]:
         made.exclude_from_weight_decay(var_list=flat)
     return made

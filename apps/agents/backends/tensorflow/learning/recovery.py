@@ -30,8 +30,8 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.places import training_part_of
-from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import effect_of, evidence_of
 from apps.agents.techniques.training.state import State
 from apps.agents.techniques.training.trainer import Trainer
@@ -56,13 +56,13 @@ class RecoveryTraining(BaseOptimizationAgent):
         """Raises `TechniqueNoEffect` if training did not lower the held-out loss, so the weights are unchanged."""
         use_threads(assignment.threads)
         label = assignment.spec.label
-        recipe = replace(Recipe.of(assignment.parameters, assignment.seed), patience=PATIENCE)
+        hyperparameters = replace(Hyperparameters.of(assignment.parameters, assignment.seed), patience=PATIENCE)
         model = trainable(keras_of(assignment), label)
-        size = max(1, recipe.batch_size // assignment.batch_divisor)
-        examples = examples_of(assignment.dataset, model, size, recipe.seed, label)
+        size = max(1, hyperparameters.batch_size // assignment.batch_divisor)
+        examples = examples_of(assignment.dataset, model, size, hyperparameters.seed, label)
         with library_words(label):
-            loss, teacher = _judge(assignment, recipe, examples, model.summary)
-            learner = KerasLearner(model, teacher, examples, loss, recipe)
+            loss, teacher = _judge(assignment, hyperparameters, examples, model.summary)
+            learner = KerasLearner(model, teacher, examples, loss, hyperparameters)
             self._state = Trainer(learner, context, assignment.scratch, label).run()
         effect_of(self._state, label)
         made = save_keras(model.keras, assignment.out)
@@ -89,7 +89,7 @@ def trainable(keras: Any, label: str) -> TensorFlowModel:
 
 
 def _judge(
-    assignment: Assignment, recipe: Recipe, examples: Examples, summary: ModelSummary
+    assignment: Assignment, hyperparameters: Hyperparameters, examples: Examples, summary: ModelSummary
 ) -> tuple[Loss, Teacher | None]:
     """The loss, and the original if the loss needs its outputs."""
     spec = assignment.dataset.spec
@@ -99,10 +99,14 @@ def _judge(
     ask, batch = _asked(assignment, read), next(examples.checks())
     output = ask(batch.arrays)[judged] if judged in read else np.zeros(0)
     reads_labels = says(spec.task, output, batch.labels)
-    loss = Loss(spec.task, judged, recipe.distill, recipe.temperature, reads_labels, are_probabilities(output))
+    loss = Loss(
+        spec.task, judged, hyperparameters.distill, hyperparameters.temperature, reads_labels, are_probabilities(output)
+    )
     if not loss.needs_original:
         return loss, None
-    return loss, Teacher(ask, len(examples.part.indices), keeps=not recipe.shift and not recipe.mirror)
+    return loss, Teacher(
+        ask, len(examples.part.indices), keeps=not hyperparameters.shift and not hyperparameters.mirror
+    )
 
 
 def _asked(assignment: Assignment, names: list[str]) -> Callable[[Arrays], Outputs]:

@@ -11,7 +11,7 @@ from apps.agents.backends.tensorflow.loading import keras_model
 from apps.agents.backends.tensorflow.pruning.anatomy import KerasAnatomy, examine, workload_of
 from apps.agents.backends.tensorflow.pruning.compensation import Compensation, FittedLayer, fitted_layers
 from apps.agents.backends.tensorflow.pruning.flow import Flow
-from apps.agents.backends.tensorflow.pruning.look import KerasLook
+from apps.agents.backends.tensorflow.pruning.measuring import KerasMeasurer
 from apps.agents.backends.tensorflow.pruning.surgery import cut
 from apps.agents.backends.tensorflow.saving import save_keras
 from apps.agents.backends.tensorflow.technique import library_words
@@ -63,8 +63,8 @@ class StructuredPruning(PruningAgent):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment, self._anatomy.trace.model)
         with library_words(assignment.spec.label):
-            look = KerasLook(anatomy.trace, flow, assignment.seed)
-            choice = choose(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
+            measurer = KerasMeasurer(anatomy.trace, flow, assignment.seed)
+            choice = choose(anatomy, measurer, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
             plan = choice.cut(chosen)
             model, fitted = self._pruned(assignment, context, plan, flow)
             self._left = replace(workload_of(model), channels=sum(plan.widths.values()))

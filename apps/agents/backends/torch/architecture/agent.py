@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from apps.agents.backends.torch.architecture.bench import TorchBench, progress_in
+from apps.agents.backends.torch.architecture.searchable_model import TorchSearchableModel, progress_in
+from apps.agents.backends.torch.architecture.subnetworks import Subnetworks, Wish, anatomy_of, places_of, rounding
 from apps.agents.backends.torch.architecture.supernet import Anatomy, Supernet
 from apps.agents.backends.torch.architecture.timing import Stopwatch
-from apps.agents.backends.torch.architecture.workbench import Wish, Workbench, anatomy_of, places_of, rounding
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
@@ -28,8 +28,8 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueNotTraceable,
 )
 from apps.agents.techniques.architecture.agent import ArchitectureSearchAgent
-from apps.agents.techniques.architecture.bench import Bench
 from apps.agents.techniques.architecture.progress import Progress
+from apps.agents.techniques.architecture.searchable_model import SearchableModel
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.reduction import Workload
 from apps.agents.techniques.training.threads import training_threads
@@ -45,7 +45,7 @@ class TorchArchitectureSearch(ArchitectureSearchAgent):
         with reproducible(_device()):
             return super().apply(assignment, context)
 
-    def open(self, assignment: Assignment, checkpoint: Path | None) -> tuple[Bench, Progress]:
+    def open(self, assignment: Assignment, checkpoint: Path | None) -> tuple[SearchableModel, Progress]:
         use_threads(training_threads(assignment.parameters))
         label, feeds = assignment.spec.label, next(assignment.batches(ROWS, ROWS))
         model = _traced(assignment)
@@ -59,8 +59,8 @@ class TorchArchitectureSearch(ArchitectureSearchAgent):
         if anatomy.space.size < 2:
             reason = "no layer can lose channels or kernel rims, and no block can be skipped"
             raise TechniqueNothingToSearch(technique=label, reason=reason)
-        workbench = Workbench(model, Supernet(model.module, anatomy), tensors, rows)
-        return TorchBench(assignment, workbench, _device()), progress
+        subnetworks = Subnetworks(model, Supernet(model.module, anatomy), tensors, rows)
+        return TorchSearchableModel(assignment, subnetworks, _device()), progress
 
     def count(self, assignment: Assignment, artifact: Path) -> Workload:
         feeds = next(assignment.batches(ROWS, ROWS))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from apps.agents.backends.torch.decomposition.layers import Layers, TorchLayer, hooked, layers_of, rows_of
-from apps.agents.backends.torch.decomposition.look import TorchLook
+from apps.agents.backends.torch.decomposition.measuring import TorchMeasurer
 from apps.agents.backends.torch.decomposition.modules import replaced
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
@@ -62,15 +62,15 @@ class Decomposition(CompressionAgent):
                 one = seen.pop(0)
                 yield Spread(one.gram[0], one.mean_x[0])
 
-    def look(self, assignment: Assignment) -> TorchLook:
+    def measurer(self, assignment: Assignment) -> TorchMeasurer:
         by_name = {layer.name: layer for layer in self._layers.found}
-        return TorchLook(self._model, by_name, _batches(assignment), assignment.threads)
+        return TorchMeasurer(self._model, by_name, _batches(assignment), assignment.threads)
 
     def make(self, assignment: Assignment, plan: Plan, tell: Tell) -> tuple[Path, list[FittedFactor]]:
         """Last factors are as the covariances of the original's inputs give them."""
-        look = self.look(assignment)
+        measurer = self.measurer(assignment)
         made = {
-            name: look.replacement(plan.chooser.bench(name), plan.chooser.factors(name, option))
+            name: measurer.replacement(plan.chooser.factorizer(name), plan.chooser.factors(name, option))
             for name, option in plan.choice.replaced.items()
         }
         tell(0.0, "writing the program")

@@ -38,7 +38,7 @@ from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
 from apps.agents.techniques.interface import in_place_of
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.report import evidence_of
 from apps.agents.techniques.training.state import State
 from apps.agents.techniques.training.threads import training_threads
@@ -72,19 +72,29 @@ class StudentTraining(DistillationAgent):
             return self._trained(pair, assignment, context, device)
 
     def _trained(self, pair: Pair, assignment: Assignment, context: Context, device: str) -> Applied:
-        label, recipe = assignment.spec.label, Recipe.of(assignment.parameters, assignment.seed)
-        recipe = replace(recipe, precision=chosen(recipe.precision, device))
+        label, hyperparameters = assignment.spec.label, Hyperparameters.of(assignment.parameters, assignment.seed)
+        hyperparameters = replace(hyperparameters, precision=chosen(hyperparameters.precision, device))
         teacher, learner = _observed(pair, assignment)
         place(teacher.module, device)
         place(learner.module, device)
         examples = examples_of(
-            assignment.dataset, learner, recipe.batch_size, recipe.seed, device, label, assignment.batch_divisor
+            assignment.dataset,
+            learner,
+            hyperparameters.batch_size,
+            hyperparameters.seed,
+            device,
+            label,
+            assignment.batch_divisor,
         )
-        stepper = _stepper(pair, teacher, learner, assignment, recipe, examples)
+        stepper = _stepper(pair, teacher, learner, assignment, hyperparameters, examples)
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
         made = save_model(to_save(pair.student), assignment.out)
-        evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision, **pair.evidence}
+        evidence = {
+            **evidence_of(self._state, examples, device),
+            "precision": hyperparameters.precision,
+            **pair.evidence,
+        }
         evidence["threads"] = torch.get_num_threads()
         settled = {"steps": self._state.steps, "threads": torch.get_num_threads()}
         return Applied(made, {**evidence, "parameters_left": round(pair.size.share, 4)}, settled)
@@ -205,7 +215,12 @@ def _show_attention(pair: Pair) -> None:
 
 
 def _stepper(
-    pair: Pair, teacher: Observed, learner: Observed, assignment: Assignment, recipe: Recipe, examples: Examples
+    pair: Pair,
+    teacher: Observed,
+    learner: Observed,
+    assignment: Assignment,
+    hyperparameters: Hyperparameters,
+    examples: Examples,
 ) -> Stepper:
     """With the loss, what it reads of outputs, and the teacher where the loss takes what it gives."""
     spec, outputs = assignment.dataset.spec, pair.teacher.summary.outputs
@@ -215,18 +230,24 @@ def _stepper(
     ask = asked(teacher, reading)
     with torch.no_grad():
         output = ask(batch.tensors)[judged]
-    loss = _loss(pair, assignment, recipe, judged, output)
+    loss = _loss(pair, assignment, hyperparameters, judged, output)
     found = None
     if loss.needs_original(output, batch.labels):
-        keeps = loss.reads_one_answer and not recipe.shift and not recipe.mirror and not loss.weights.any
+        keeps = (
+            loss.reads_one_answer and not hyperparameters.shift and not hyperparameters.mirror and not loss.weights.any
+        )
         found = Teacher(ask, judged, len(examples.part.indices), keeps)
-    optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
-    return Stepper(learner, found, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
+    optimizer, dropout = optimizer_of(learner.module, hyperparameters), loss.learns_labels(output, batch.labels)
+    return Stepper(learner, found, examples, loss, optimizer, hyperparameters, reading=reading, dropout=dropout)
 
 
-def _loss(pair: Pair, assignment: Assignment, recipe: Recipe, judged: int, output: torch.Tensor) -> StudentLoss:
+def _loss(
+    pair: Pair, assignment: Assignment, hyperparameters: Hyperparameters, judged: int, output: torch.Tensor
+) -> StudentLoss:
     """`output` is what the teacher gives for some examples at the place `judged`."""
     axes, count = pair.read_teacher.axes if pair.read_teacher else (), len(pair.teacher.summary.outputs)
     task, probabilities = task_of(assignment.dataset.spec), are_probabilities(output)
-    loss = StudentLoss(task, judged, recipe.distill, recipe.temperature, probabilities, count, len(axes))
+    loss = StudentLoss(
+        task, judged, hyperparameters.distill, hyperparameters.temperature, probabilities, count, len(axes)
+    )
     return replace(loss, axis=axes[-1] if axes else -1, weights=weights_of(assignment))

@@ -21,7 +21,7 @@ from apps.agents.backends.torch.distillation.widths import Widths, numbers
 from apps.agents.backends.torch.width.blocks import numbered
 from apps.agents.backends.torch.width.cutting import SAME, difference
 from apps.agents.backends.torch.width.expressing import Axis, Inexpressible, altered, axes_that_follow
-from apps.agents.backends.torch.width.watching import Row
+from apps.agents.backends.torch.width.layer_inputs import Row
 
 CHANNELS, HEADS, FEATURES = "channels", "heads", "features"
 Choice = Callable[[str, str], Tensor]
@@ -29,7 +29,7 @@ Choice = Callable[[str, str], Tensor]
 
 
 @dataclass(frozen=True)
-class Followed:
+class UnitAxis:
     """An axis of a stored tensor that is divided into units of a kind, each of `size` neighbouring elements."""
 
     tensor: str
@@ -38,7 +38,7 @@ class Followed:
     size: int = 1
 
 
-def axes_of(model: PreTrainedModel, widths: Widths, less: Widths, rows: Sequence[Row]) -> tuple[Followed, ...]:
+def axes_of(model: PreTrainedModel, widths: Widths, less: Widths, rows: Sequence[Row]) -> tuple[UnitAxis, ...]:
     """The axes that differ between these widths. Raises `Inexpressible` if they cannot be told apart."""
     config, kind = model.config, type(model)
     changed = axes_that_follow(kind, config, altered(config, numbers(config, less)))
@@ -51,7 +51,7 @@ def axes_of(model: PreTrainedModel, widths: Widths, less: Widths, rows: Sequence
     raise Inexpressible("its channels, heads and features cannot be told apart, or are not interchangeable")
 
 
-def taken(tensors: Mapping[str, Tensor], axes: Sequence[Followed], chosen: Choice) -> dict[str, Tensor]:
+def taken(tensors: Mapping[str, Tensor], axes: Sequence[UnitAxis], chosen: Choice) -> dict[str, Tensor]:
     """The tensors with the chosen units of each axis."""
     made = dict(tensors)
     for axis in axes:
@@ -78,20 +78,20 @@ def _places(kind: type[PreTrainedModel], config: PretrainedConfig, other: Widths
     return {(axis.tensor, axis.place) for axis in axes}
 
 
-def _followed(axis: Axis, widths: Widths, features: set[tuple[str, int]], heads: set[tuple[str, int]]) -> Followed:
+def _followed(axis: Axis, widths: Widths, features: set[tuple[str, int]], heads: set[tuple[str, int]]) -> UnitAxis:
     """Raises `Inexpressible` for an axis that holds several widths one after the other."""
     place, counts = (axis.tensor, axis.place), {widths.groups, widths.heads}
     of_heads = axis.before in counts | {count * widths.head_width for count in counts}
     if place in features and axis.before in widths.features.values():
-        return Followed(*place, FEATURES)
+        return UnitAxis(*place, FEATURES)
     if axis.before == widths.hidden and place not in features | heads:
-        return Followed(*place, CHANNELS)
+        return UnitAxis(*place, CHANNELS)
     if of_heads and place not in features:
-        return Followed(*place, HEADS, axis.before // widths.groups)
+        return UnitAxis(*place, HEADS, axis.before // widths.groups)
     raise Inexpressible(f"{axis.tensor} cannot be followed: {axis.before} of its numbers become {axis.after}")
 
 
-def _guesses(model: PreTrainedModel, axes: tuple[Followed, ...], widths: Widths) -> Iterator[tuple[Followed, ...]]:
+def _guesses(model: PreTrainedModel, axes: tuple[UnitAxis, ...], widths: Widths) -> Iterator[tuple[UnitAxis, ...]]:
     """What the axes may be. If no layer is known to read heads, any square layer of an attention may."""
     linear = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, nn.Linear)}
     if any(axis.kind == HEADS and axis.place == 1 and axis.tensor in linear for axis in axes):
@@ -104,7 +104,7 @@ def _guesses(model: PreTrainedModel, axes: tuple[Followed, ...], widths: Widths)
             heads |= {(f"{layer}.{part}", 0) for layer in others for part in ("weight", "bias")}
         size = widths.hidden // widths.groups
         yield tuple(
-            Followed(axis.tensor, axis.place, HEADS, size) if (axis.tensor, axis.place) in heads else axis
+            UnitAxis(axis.tensor, axis.place, HEADS, size) if (axis.tensor, axis.place) in heads else axis
             for axis in axes
         )
 
@@ -119,7 +119,7 @@ def _squares(model: PreTrainedModel, hidden: int) -> dict[str, list[str]]:
     return found
 
 
-def _interchangeable(model: PreTrainedModel, axes: tuple[Followed, ...], widths: Widths, rows: Sequence[Row]) -> bool:
+def _interchangeable(model: PreTrainedModel, axes: tuple[UnitAxis, ...], widths: Widths, rows: Sequence[Row]) -> bool:
     """Whether the model with all units in another order gives the same outputs."""
     random = torch.Generator().manual_seed(0)
     counts = {CHANNELS: widths.hidden, HEADS: widths.groups, FEATURES: next(iter(widths.features.values()))}

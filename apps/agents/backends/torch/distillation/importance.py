@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from apps.agents.backends.torch.distillation.channels import CHANNELS, Followed
+from apps.agents.backends.torch.distillation.channels import CHANNELS, UnitAxis
 from apps.agents.backends.torch.width.blocks import numbered
 from apps.agents.backends.torch.width.expressing import Inexpressible
-from apps.agents.backends.torch.width.watching import Row, norms
+from apps.agents.backends.torch.width.layer_inputs import Row, norms
 
 Key = tuple[str, str]
 """A kind, and the block in which its units are chosen; empty if they are the same everywhere."""
@@ -36,7 +36,7 @@ class Kept:
 
 
 def most_important(
-    model: PreTrainedModel, axes: Sequence[Followed], hidden: int, counts: Mapping[str, int], rows: Sequence[Row]
+    model: PreTrainedModel, axes: Sequence[UnitAxis], hidden: int, counts: Mapping[str, int], rows: Sequence[Row]
 ) -> Kept:
     """`counts` says how many units of each kind stay. Raises `Inexpressible` if no norm shows the channels."""
     meter = _Meter(model, axes, hidden)
@@ -55,13 +55,13 @@ class _Meter:
     """Adds up the sizes of what norms give and of what readers get."""
 
     model: PreTrainedModel
-    axes: Sequence[Followed]
+    axes: Sequence[UnitAxis]
     hidden: int
     sums: dict[str, Tensor] = field(default_factory=dict)
     """By layer: the sums of sizes over positions and examples."""
 
     @property
-    def readers(self) -> dict[str, Followed]:
+    def readers(self) -> dict[str, UnitAxis]:
         """The layers whose inputs are heads or features."""
         layers = {axis.tensor.removesuffix(".weight"): axis for axis in self.axes if axis.kind != CHANNELS}
         linear = {name for name, part in self.model.named_modules() if isinstance(part, nn.Linear)}

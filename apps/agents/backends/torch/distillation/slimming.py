@@ -15,7 +15,7 @@ from apps.agents.backends.torch.distillation.importance import most_important
 from apps.agents.backends.torch.distillation.widths import Widths, narrower, numbers, widths_of
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.width.expressing import Inexpressible, altered
-from apps.agents.backends.torch.width.watching import Row
+from apps.agents.backends.torch.width.layer_inputs import Row
 from apps.agents.contracts.errors.distillation import StudentNotBuilt
 
 COMPARED = 2

@@ -99,7 +99,7 @@ class GraphModule(nn.Module):  # type: ignore[misc, unused-ignore]
     # --- building -----------------------------------------------------------------------------------------------------
 
     def _keep(self, name: str, tensor: Tensor) -> None:
-        """A stored tensor that is no weight."""
+        """A stored tensor that is not a weight."""
         if tensor.is_floating_point() and tensor.numel() > 1:
             self.constants[name] = f"constant_{len(self.constants)}"
             self.register_buffer(self.constants[name], tensor, persistent=False)

@@ -46,15 +46,15 @@ class _Cut:
 class StructuredPruning(PruningAgent):
     """Cuts whole channels. The forecast makes the actual cut, which takes seconds."""
 
-    _bench: _Workbench
+    _cutter: _CopyCutter
     _cut: _Cut | None = None
 
     def forecast(self, assignment: Assignment) -> Reduction:
         """If a speed is asked for, this is a guess: timing will decide what is removed."""
         goal = SpeedGoal.of(assignment.parameters)
         share = max(LEAST, goal.guess) if goal.asked else float(assignment.parameters["macs_removed"])
-        self._bench = self._workbench(assignment)
-        self._cut = self._bench.cut(share)
+        self._cutter = self._copy_cutter(assignment)
+        self._cut = self._cutter.cut(share)
         return self._cut.reduction
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
@@ -68,23 +68,23 @@ class StructuredPruning(PruningAgent):
         channels = channels_by_layer((name, *pair) for name, pair in cut.widths.items())
         evidence = {**cut.reduction.evidence(), **found.evidence, "channels_by_layer": channels}
         if assignment.parameters.get(KERNEL_SIDE):
-            evidence["kernels_trimmed"] = self._bench.kernels_trimmed
+            evidence["kernels_trimmed"] = self._cutter.kernels_trimmed
         return Applied(made, evidence, found.parameters)
 
     def _until_fast(self, assignment: Assignment, goal: SpeedGoal, context: Context) -> Found:
         """Puts the smallest cut that meets the goal into `_cut`."""
-        bench = self._bench
+        cutter = self._cutter
 
         def timed(share: float) -> LatencyComparison:
             folder = Path(tempfile.mkdtemp(prefix="timed-", dir=assignment.scratch))
-            return time_beside(assignment, save_model(to_save(bench.cut(share).model), folder), goal)
+            return time_beside(assignment, save_model(to_save(cutter.cut(share).model), folder), goal)
 
         def tell(share: float, what: str) -> None:
             context.progress(_SEARCHED * share, what)
 
-        most = bench.cut(MOST_OF_THE_WORK).reduction.macs_removed
+        most = cutter.cut(MOST_OF_THE_WORK).reduction.macs_removed
         found = SpeedSearch(goal, most, timed, tell, context.log, assignment.spec.label).run()
-        self._cut = bench.cut(found.macs_removed)
+        self._cut = cutter.cut(found.macs_removed)
         return found
 
     def reduction(self, assignment: Assignment) -> Reduction:
@@ -97,7 +97,7 @@ class StructuredPruning(PruningAgent):
         rows = assignment.dataset.layout.rows(feeds)
         return Reduction(self._cut.reduction.before, workload_of(model.module, tensors, rows))
 
-    def _workbench(self, assignment: Assignment) -> _Workbench:
+    def _copy_cutter(self, assignment: Assignment) -> _CopyCutter:
         use_threads(assignment.threads)
         parameters, label = assignment.parameters, assignment.spec.label
         manner = Manner(parameters["importance"], parameters["scope"], parameters["schedule"], parameters["round_to"])
@@ -114,11 +114,11 @@ class StructuredPruning(PruningAgent):
         cutter = Cutter(module, tensors, rows, manner, learn, before)
         if not cutter.cuttable:
             raise TechniqueNothingToPrune(technique=label, reason="no layer can lose a block of its channels")
-        return _Workbench(model, cutter, count)
+        return _CopyCutter(model, cutter, count)
 
 
 @dataclass(frozen=True)
-class _Workbench:
+class _CopyCutter:
     """A model that is not changed, and the cutter of its copies."""
 
     model: TorchModel

@@ -17,7 +17,7 @@ from apps.agents.backends.torch.training.precision import computing
 from apps.agents.backends.torch.training.reading import Reading
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.zeros import Zeros
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 
 SMALLEST_SCALE = 1e-4
 _USUAL = 3.0
@@ -34,7 +34,7 @@ class Stepper:
     examples: Examples
     loss: Loss
     optimizer: torch.optim.Optimizer
-    recipe: Recipe
+    hyperparameters: Hyperparameters
     hold: Callable[[], None] | None = None
     """Restores, after each step, what training must not change."""
     reading: Reading = field(default_factory=lambda: Reading(0))
@@ -46,8 +46,8 @@ class Stepper:
 
     def step(self, number: int, rate: float) -> float:
         """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""
-        torch.manual_seed(self.recipe.seed * _STEPS_OF_A_SEED + number)
-        learning = self.recipe.learn_statistics and self.examples.batch_size > 1
+        torch.manual_seed(self.hyperparameters.seed * _STEPS_OF_A_SEED + number)
+        learning = self.hyperparameters.learn_statistics and self.examples.batch_size > 1
         set_training(self.model, learn_statistics=learning, dropout=self.dropout)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
@@ -56,7 +56,7 @@ class Stepper:
         if self.zeros is not None:
             self.zeros.clear_gradients()
         parameters = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, self.recipe.largest_gradient)
+        torch.nn.utils.clip_grad_norm_(parameters, self.hyperparameters.largest_gradient)
         self.optimizer.step()
         if self.hold is not None:
             self.hold()
@@ -66,7 +66,7 @@ class Stepper:
         """Add up the gradients of a batch's mean loss, which is returned."""
         total, counted = 0.0, sum(batch.counted for batch in portions)
         for batch in portions:
-            tensors = augmented(batch.tensors, self.recipe.shift, mirror=self.recipe.mirror)
+            tensors = augmented(batch.tensors, self.hyperparameters.shift, mirror=self.hyperparameters.mirror)
             loss = self._loss(replace(batch, tensors=tensors), mixed=True)
             if len(portions) > 1:
                 loss = loss * (batch.counted / counted)
@@ -86,31 +86,31 @@ class Stepper:
         return total / max(1, sum(counts))
 
     def _loss(self, batch: Batch, *, mixed: bool = False) -> torch.Tensor:
-        """In float32. With `mixed`, the outputs are computed in the recipe's precision."""
+        """In float32. With `mixed`, the outputs are computed in the training's precision."""
         wanted = self.teacher.outputs(batch) if self.teacher is not None else None
-        with computing(self.recipe.precision, self.examples.device) if mixed else nullcontext():
+        with computing(self.hyperparameters.precision, self.examples.device) if mixed else nullcontext():
             given = self.reading(self.model.call(batch.tensors), batch.tensors)
         return self.loss(given, wanted, batch.labels)
 
 
-def optimizer_of(module: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer for all float parameters, each with its own rate. Norms and biases do not decay.
+def optimizer_of(module: torch.nn.Module, hyperparameters: Hyperparameters) -> torch.optim.Optimizer:
+    """The optimizer for all float parameters, each with its own rate. Norms and biases do not decay.
 
     Weights with the same rate are one group: on CUDA a group takes a few kernel launches, however many weights it has.
     """
     alike: dict[tuple[float, float], list[torch.Tensor]] = {}
     for weight in module.parameters():
         if weight.is_floating_point() and weight.requires_grad:
-            decay = recipe.weight_decay if weight.ndim > 1 else 0.0
+            decay = hyperparameters.weight_decay if weight.ndim > 1 else 0.0
             alike.setdefault((decay, scale_of(weight)), []).append(weight)
     groups = [{"params": weights, "weight_decay": decay, "scale": scale} for (decay, scale), weights in alike.items()]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    if hyperparameters.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=hyperparameters.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=hyperparameters.learning_rate)
 
 
 def scale_of(weight: torch.Tensor) -> float:
-    """The weight's rate as a share of the recipe's, 0 to 1: lower for weights much smaller than initial ones are.
+    """The weight's rate as a share of the training's, 0 to 1: lower for weights much smaller than initial ones are.
 
     Those of a first layer that reads raw pixels are: Adam's steps do not shrink with the weights, and would ruin them.
     The rate is relative to the weights' size as in Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, section 8.

@@ -15,7 +15,7 @@ from apps.agents.backends.torch.training.state import Checkpoint, Weights, copie
 from apps.agents.backends.torch.training.step import Stepper
 from apps.agents.contracts.context import Context
 from apps.agents.techniques.training import trainer
-from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.hyperparameters import Hyperparameters
 from apps.agents.techniques.training.state import State
 
 
@@ -30,8 +30,8 @@ class TorchLearner:
         self._fresh = {"state": {}, "param_groups": self.stepper.optimizer.state_dict()["param_groups"]}
 
     @property
-    def recipe(self) -> Recipe:
-        return self.stepper.recipe
+    def hyperparameters(self) -> Hyperparameters:
+        return self.stepper.hyperparameters
 
     def step(self, number: int, rate: float) -> float:
         return self.stepper.step(number, rate)

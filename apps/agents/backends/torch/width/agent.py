@@ -20,8 +20,8 @@ from apps.agents.backends.torch.width.blocks import FEATURES, HEADS, Block, Kind
 from apps.agents.backends.torch.width.counting import workload
 from apps.agents.backends.torch.width.cutting import SAME, cut, difference
 from apps.agents.backends.torch.width.expressing import Inexpressible, altered, outline_of
+from apps.agents.backends.torch.width.layer_inputs import Row, calls
 from apps.agents.backends.torch.width.narrowing import Manner, Narrowed, Narrowing
-from apps.agents.backends.torch.width.watching import Row, calls
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.reports.model import ModelSummary

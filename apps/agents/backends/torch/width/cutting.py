@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from apps.agents.backends.torch.width.blocks import Block
 from apps.agents.backends.torch.width.expressing import altered
+from apps.agents.backends.torch.width.layer_inputs import Row
 from apps.agents.backends.torch.width.selection import Units, features_of
-from apps.agents.backends.torch.width.watching import Row
 
 SAME = 1e-4
 """The largest difference, as a share of the largest number: the smaller model adds the same terms in another order."""

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch.width.blocks import Block
+from apps.agents.backends.torch.width.layer_inputs import Row, Watcher
 from apps.agents.backends.torch.width.selection import Units, features_of, kept_units
-from apps.agents.backends.torch.width.watching import Row, Watcher
 from apps.agents.measuring.statistics.least_squares import fit
 from apps.agents.measuring.statistics.moments import Moments
 

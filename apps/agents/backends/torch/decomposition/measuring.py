@@ -16,7 +16,7 @@ from apps.agents.backends.torch.model import TorchModel
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.decomposition.factors import Factors
-from apps.agents.techniques.decomposition.options import Bench
+from apps.agents.techniques.decomposition.options import Factorizer
 
 NOISE_EXAMPLES = 96
 ROUNDS = 25
@@ -26,7 +26,7 @@ BUDGET_S = 0.6
 
 
 @dataclass(frozen=True)
-class TorchLook:
+class TorchMeasurer:
     """Of one model, which is not changed."""
 
     model: TorchModel
@@ -35,9 +35,9 @@ class TorchLook:
     """Up to a number of calibration examples, in batches."""
     threads: int = 1
 
-    def times_ms(self, bench: Bench, factors: Sequence[Factors]) -> list[float]:
-        layer = self.layers[bench.layer.name]
-        still = np.zeros(bench.layer.outputs)
+    def times_ms(self, factorizer: Factorizer, factors: Sequence[Factors]) -> list[float]:
+        layer = self.layers[factorizer.layer.name]
+        still = np.zeros(factorizer.layer.outputs)
         modules = [layer.part, *(factors_of(Replacement(layer, one, still)) for one in factors)]
         given = torch.randn(1, *layer.given[1:], generator=torch.Generator().manual_seed(0)).to(layer.part.weight.dtype)
         taken: list[list[int]] = [[] for _ in modules]
@@ -50,19 +50,19 @@ class TorchLook:
                     break
         return [float(np.median(times[1:])) / 1e6 for times in taken]
 
-    def noise(self, bench: Bench, factors: Factors) -> float:
+    def noise(self, factorizer: Factorizer, factors: Factors) -> float:
         """The highest noise-to-signal ratio over the outputs."""
-        name = bench.layer.name
-        changed = replaced(self.model.module, {name: self.replacement(bench, factors)})
+        name = factorizer.layer.name
+        changed = replaced(self.model.module, {name: self.replacement(factorizer, factors)})
         sums = np.zeros((len(self.model.summary.outputs), 2))
         for feeds in self.batches(NOISE_EXAMPLES):
             exact, noisy = self.model.run(feeds), replace(self.model, module=changed).run(feeds)
             sums += [energies(a, b) for a, b in zip(exact, noisy, strict=True)]
         return float(max(noise / max(signal, 1e-30) for signal, noise in sums))
 
-    def replacement(self, bench: Bench, factors: Factors) -> Replacement:
-        shift = bench.spread.shift(bench.layer.matrix, factors.product)
-        return Replacement(self.layers[bench.layer.name], factors, shift)
+    def replacement(self, factorizer: Factorizer, factors: Factors) -> Replacement:
+        shift = factorizer.spread.shift(factorizer.layer.matrix, factors.product)
+        return Replacement(self.layers[factorizer.layer.name], factors, shift)
 
     def _once(self, module: nn.Module, given: Tensor) -> int:
         """Nanoseconds: of this thread alone, which other programs cannot lengthen, where it does all of the work."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from onnx import NodeProto
 
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.split_model import names_read
 from apps.agents.techniques.channel_pruning.channels import Kept
 
 

@@ -19,7 +19,7 @@ from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.statistics.moments import Moments
 from apps.agents.techniques.channel_pruning.row_sample import RowSample
 from apps.agents.techniques.decomposition.factors import Factors
-from apps.agents.techniques.decomposition.options import Bench
+from apps.agents.techniques.decomposition.options import Factorizer
 from apps.agents.techniques.decomposition.spread import ROWS_PER_FEATURE, Spread, in_memory
 
 NOISE_EXAMPLES = 96
@@ -46,7 +46,7 @@ def spreads(model: Any, layers: Sequence[KerasLayer], flow: Flow, seed: int) -> 
 
 
 @dataclass
-class KerasLook:
+class KerasMeasurer:
     """Of one model, which is not changed."""
 
     model: Any
@@ -54,13 +54,13 @@ class KerasLook:
     flow: Flow
     threads: int = 1
 
-    def times_ms(self, bench: Bench, factors: Sequence[Factors]) -> list[float]:
+    def times_ms(self, factorizer: Factorizer, factors: Sequence[Factors]) -> list[float]:
         """As TensorFlow runs them: each as one compiled function of the input of one example, in turns."""
-        layer = self.layers[bench.layer.name]
+        layer = self.layers[factorizer.layer.name]
         shape = (1, *map(int, tuple(layer.source.shape)[1:]))
         given = tf.constant(np.random.default_rng(0).normal(size=shape), layer.layer.compute_dtype)
         runs = [_compiled([layer.layer], given)]
-        still = np.zeros(bench.layer.outputs)
+        still = np.zeros(factorizer.layer.outputs)
         for one in factors:
             replacement = Replacement(layer, one, still)
             made = layers_for(replacement)
@@ -74,13 +74,13 @@ class KerasLook:
                 break
         return [float(np.median(times[1:])) / 1e6 for times in taken]
 
-    def noise(self, bench: Bench, factors: Factors) -> float:
+    def noise(self, factorizer: Factorizer, factors: Factors) -> float:
         """The highest noise-to-signal ratio over the outputs, with the weight that the factors multiply to."""
-        changed = self._copy.get_layer(bench.layer.name)
+        changed = self._copy.get_layer(factorizer.layer.name)
         before = changed.get_weights()
-        product = factors.product.reshape(bench.layer.weight.shape)
+        product = factors.product.reshape(factorizer.layer.weight.shape)
         changed.kernel.assign(kernel_of(product, changed))
-        shift = bench.spread.shift(bench.layer.matrix, factors.product)
+        shift = factorizer.spread.shift(factorizer.layer.matrix, factors.product)
         changed.bias.assign_add(shift.astype(np.float32))
         sums = np.zeros((len(self.model.outputs), 2))
         for exact, (noisy,) in zip(self._exact, self._few.through((self._copy, self._copy.outputs)), strict=True):
@@ -88,9 +88,9 @@ class KerasLook:
         changed.set_weights(before)
         return float(max(noise / max(signal, 1e-30) for signal, noise in sums))
 
-    def replacement(self, bench: Bench, factors: Factors) -> Replacement:
-        shift = bench.spread.shift(bench.layer.matrix, factors.product)
-        return Replacement(self.layers[bench.layer.name], factors, shift)
+    def replacement(self, factorizer: Factorizer, factors: Factors) -> Replacement:
+        shift = factorizer.spread.shift(factorizer.layer.matrix, factors.product)
+        return Replacement(self.layers[factorizer.layer.name], factors, shift)
 
     @cached_property
     def _copy(self) -> Any:

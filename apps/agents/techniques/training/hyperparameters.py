@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Hyperparameters:
     """Training makes `steps` steps; 0 means as many as fit into `minutes`."""
 
     minutes: float = 1.0

@@ -71,7 +71,7 @@ def anatomy_of(
 
 
 @dataclass(frozen=True)
-class Workbench:
+class Subnetworks:
     """A model that can be cut, and its supernet, which shares its weights."""
 
     model: TorchModel

@@ -9,9 +9,9 @@ import pytest
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
+from apps.agents.memory.corrections import LARGEST_FACTOR, learned
 from apps.agents.memory.fingerprints import fingerprint_of, machine_similarity, network_similarity
 from apps.agents.memory.kinds import kinds_of
-from apps.agents.memory.learning import LARGEST_FACTOR, learned
 from apps.agents.memory.shrinkage import CHANCE, SPREAD, K, Observation, Shrunk, seen_here, shrunk
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.prediction import predict

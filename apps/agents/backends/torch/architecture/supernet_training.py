@@ -52,7 +52,9 @@ class SandwichStepper(Stepper):
         drawn = np.random.default_rng(int(torch.randint(2**31, (1,))))
         others = [space.smallest, *(space.random(drawn) for _ in range(RANDOM))]
         for batch in portions:
-            batch = replace(batch, tensors=augmented(batch.tensors, self.recipe.shift, mirror=self.recipe.mirror))
+            batch = replace(
+                batch, tensors=augmented(batch.tensors, self.hyperparameters.shift, mirror=self.hyperparameters.mirror)
+            )
             share = batch.counted / counted
             given, loss = self._passed(space.largest, batch)
             (loss * share).backward()  # type: ignore[no-untyped-call, unused-ignore]
@@ -69,7 +71,7 @@ class SandwichStepper(Stepper):
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The outputs of a sub-network, and its loss: the distance to `answers`, if given."""
         self.supernet.chosen = values
-        with computing(self.recipe.precision, self.examples.device) if mixed else nullcontext():
+        with computing(self.hyperparameters.precision, self.examples.device) if mixed else nullcontext():
             given = self.reading(self.model.call(batch.tensors), batch.tensors)
         if answers is not None:
             return given, replace(self.loss, distill=1.0)(given, answers, batch.labels)

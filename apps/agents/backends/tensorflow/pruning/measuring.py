@@ -25,7 +25,7 @@ NOISE_EXAMPLES = 128
 _IN, _OUT = -2, -1
 
 
-class KerasLook:
+class KerasMeasurer:
     """Measures one traced model, which is not changed."""
 
     def __init__(self, trace: Trace, flow: Flow, seed: int) -> None:

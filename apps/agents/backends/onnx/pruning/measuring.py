@@ -27,7 +27,7 @@ ROWS_PER_BATCH = 2048
 NOISE_EXAMPLES = 128
 
 
-class OnnxLook:
+class OnnxMeasurer:
     """Measures one traced graph, which is not changed."""
 
     def __init__(self, trace: Trace, flow: Flow, seed: int = 0) -> None:

@@ -14,13 +14,13 @@ from apps.agents.backends.onnx.decomposition.timing import LayerTimer
 from apps.agents.backends.onnx.flow import Flow
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.techniques.decomposition.factors import Factors
-from apps.agents.techniques.decomposition.options import Bench
+from apps.agents.techniques.decomposition.options import Factorizer
 
 NOISE_EXAMPLES = 96
 
 
 @dataclass(frozen=True)
-class OnnxLook:
+class OnnxMeasurer:
     """Of one graph, which is not changed."""
 
     proto: ModelProto
@@ -28,19 +28,19 @@ class OnnxLook:
     timer: LayerTimer
     flow: Flow
 
-    def times_ms(self, bench: Bench, factors: Sequence[Factors]) -> list[float]:
-        return self.timer.times_ms(self.layers[bench.layer.name], factors)
+    def times_ms(self, factorizer: Factorizer, factors: Sequence[Factors]) -> list[float]:
+        return self.timer.times_ms(self.layers[factorizer.layer.name], factors)
 
-    def noise(self, bench: Bench, factors: Factors) -> float:
+    def noise(self, factorizer: Factorizer, factors: Factors) -> float:
         """The highest noise-to-signal ratio over the outputs."""
-        name = bench.layer.name
-        changed = replaced(self.proto, {name: self.replacement(bench, factors)})
+        name = factorizer.layer.name
+        changed = replaced(self.proto, {name: self.replacement(factorizer, factors)})
         names = [output.name for output in self.proto.graph.output]
         sums = np.zeros((len(names), 2))
         for exact, noisy in self.flow.fewer(NOISE_EXAMPLES).through((self.proto, names), (changed, names)):
             sums += [energies(a, b) for a, b in zip(exact, noisy, strict=True)]
         return float(max(noise / max(signal, 1e-30) for signal, noise in sums))
 
-    def replacement(self, bench: Bench, factors: Factors) -> Replacement:
-        shift = bench.spread.shift(bench.layer.matrix, factors.product)
-        return Replacement(self.layers[bench.layer.name], factors, shift)
+    def replacement(self, factorizer: Factorizer, factors: Factors) -> Replacement:
+        shift = factorizer.spread.shift(factorizer.layer.matrix, factors.product)
+        return Replacement(self.layers[factorizer.layer.name], factors, shift)

@@ -62,7 +62,7 @@ def name_nodes(nodes: Iterable[NodeProto]) -> int:
     return changed
 
 
-class Workbench:
+class SplitModel:
     """One opened model. `proto` is its graph without weights: copy it, change the copy, and run it with `session`."""
 
     def __init__(self, model: Path, *, threads: int) -> None:

@@ -31,7 +31,7 @@ class Lesson:
     score: Score
 
 
-class Bench(Protocol):
+class SearchableModel(Protocol):
     """A model with a supernet that shares its weights."""
 
     @property
