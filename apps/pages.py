@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.sql.where import WhereNode
 
 if TYPE_CHECKING:
     Pages = Paginator[Any]
 else:
     Pages = Paginator
+
+Row = TypeVar("Row", bound=Model)
 
 
 class KeyedPaginator(Pages):
@@ -31,11 +34,16 @@ class KeyedPaginator(Pages):
         if top + self.orphans >= self.count:
             top = self.count
         keys = list(rows.values_list("pk", flat=True)[bottom:top])
-        found = _of_any_condition(rows).in_bulk(keys)
-        return Page([found[key] for key in keys if key in found], asked, self)
+        return Page(rows_of_keys(rows, keys), asked, self)
 
 
-def _of_any_condition(rows: QuerySet[Any]) -> QuerySet[Any]:
+def rows_of_keys(rows: QuerySet[Row], keys: Sequence[Any]) -> list[Row]:
+    """The rows with these keys, in the order of the keys, with the columns and joins of `rows`."""
+    found = _of_any_condition(rows).in_bulk(keys)
+    return [found[key] for key in keys if key in found]
+
+
+def _of_any_condition(rows: QuerySet[Row]) -> QuerySet[Row]:
     """The same columns and joins, looked up by keys only.
 
     The keys already satisfy the conditions. Repeating a condition would make SQLite, which has no row counts, use

@@ -96,6 +96,8 @@ def _sessions_of(team: Any, versions: list[Any], dataset: Any, many: int) -> lis
             outcome="improved",
             verdict=verdict,
             plan={"summary": "x" * 4000, "candidates": [], "omitted": []},
+            speedup=3.0 + number % 700 / 100,
+            size_ratio=4.0,
             created_at=now - timedelta(minutes=number),
             finished_at=now - timedelta(minutes=number),
         )

@@ -88,6 +88,10 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
     worked_s = models.FloatField(default=0.0, editable=False)
     """Its own time (`own_time.worked_s`) at its end. While the session is active, it is computed from the steps."""
 
+    speedup = models.FloatField(null=True, editable=False)
+    """Of the selected candidate; `None` without one, or if the machine was too busy to time it."""
+    size_ratio = models.FloatField(null=True, editable=False)
+    """Of the selected candidate."""
     sessions_before = models.PositiveIntegerField(null=True, editable=False)
     """The number of sessions already judged on the same data when this one started."""
 
@@ -162,6 +166,13 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
     def begin(self) -> None:
         """Queued → running."""
         self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=clock.now())
+
+    def keep_gains(self) -> None:
+        """Takes over how much faster and smaller the selected candidate is, which lists show and are ordered by."""
+        gains = self.candidates.gains_of_selected()
+        if gains != (self.speedup, self.size_ratio):
+            self.speedup, self.size_ratio = gains
+            self.save(update_fields=["speedup", "size_ratio"])
 
     def proceed(self, *, phase: Phase, progress: float, forecast: Forecast | None) -> None:
         """Updates the phase and progress of a running session. Progress never decreases."""
