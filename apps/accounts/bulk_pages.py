@@ -59,6 +59,8 @@ def counted(kind: str, count: int) -> str:
             words = ngettext("{count} token", "{count} tokens", count)
         case "service account":
             words = ngettext("{count} service account", "{count} service accounts", count)
+        case "template":
+            words = ngettext("{count} template", "{count} templates", count)
         case "delivery":
             words = ngettext("{count} message", "{count} messages", count)
         case _:
@@ -72,6 +74,7 @@ def _column(kind: str) -> str:
         "model": _("Model"),
         "token": _("Token"),
         "service account": _("Service account"),
+        "template": _("Template"),
         "delivery": _("Message"),
         "data set": _("Data set"),
     }[kind]

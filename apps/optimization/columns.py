@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.agents.contracts.reports.answers import ChangedAnswer
 from apps.audit.models import AuditEvent
 from apps.listings import Column, Kind, Listing, offer
-from apps.optimization.models import CriteriaSet, OptimizationSession, ReportLink, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, ReportLink, SessionTemplate, Worker
 from apps.optimization.services.layers import LayerLine
 from apps.tables import Columns
 
@@ -96,6 +96,17 @@ LINKS: Columns[ReportLink] = {
     "state": lambda link: link.state,
 }
 
+TEMPLATES: Columns[SessionTemplate] = {
+    "id": lambda template: template.pk,
+    "name": lambda template: template.name,
+    "default": lambda template: template.is_default,
+    "model": lambda template: template.model.name,
+    "data_set": lambda template: template.dataset.name if template.dataset else None,
+    "criteria": lambda template: template.criteria_set,
+    "made_by": lambda template: template.created_by,
+    "made_at": lambda template: template.created_at,
+}
+
 LIST_OF_SESSIONS = offer(
     Listing(
         "sessions",
@@ -128,6 +139,22 @@ LIST_OF_CRITERIA = offer(
         ),
         usual="name",
         cards=True,
+    )
+)
+LIST_OF_TEMPLATES = offer(
+    Listing(
+        "templates",
+        "optimization:template-list",
+        "template-results",
+        (
+            Column("name", _("Template"), ordering="name"),
+            Column("model", _("Model"), ordering="model", by=("model__name", "-is_default", "name")),
+            Column("dataset", _("Data set"), ordering="dataset", by=("dataset__name",)),
+            Column("criteria", _("Criteria"), ordering="criteria_set", by=("criteria_set__name",)),
+            Column("made", _("Made"), ordering="created_at", kind=Kind.TIME),
+            Column("made_by", _("Made by"), usual=False, ordering="created_by", by=("created_by__email",)),
+        ),
+        usual="model",
     )
 )
 LIST_OF_EVENTS = offer(

@@ -124,6 +124,13 @@ def _judged(sessions: list[Any]) -> None:
 
 def addresses(sessions: int) -> dict[str, str]:
     last_page, last_api = -(-sessions // 25), -(-sessions // 50)
+    from apps.optimization.columns import LIST_OF_SESSIONS
+
+    ordered = {
+        f"sessions by {name}": f"/sessions/?ordering={name}"
+        for one in LIST_OF_SESSIONS.orderings
+        for name in (one, f"-{one}")
+    }
     return {
         "dashboard": "/",
         "sessions, first page": "/sessions/",
@@ -137,6 +144,7 @@ def addresses(sessions: int) -> dict[str, str]:
         "predictions": "/predictions/",
         "storage": "/storage/",
         "audit": "/audit/",
+        **ordered,
     }
 
 

@@ -1,0 +1,83 @@
+"""A list is put in order by its heads: by mouse, by keyboard, and on a phone, which has no heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.browser.chromium import set_width
+from tests.browser.conftest import Portal, click, wait
+from tests.browser.keyboard import press, tab_into_content, tab_to, wait_for_focus
+from tests.browser.page_rules import troubles
+
+ROWS = "#model-results tbody tr th a"
+
+
+@pytest.fixture
+def models(logged_in: Chrome, portal: Portal) -> Iterator[Chrome]:
+    logged_in.get(f"{portal.url}/models/")
+    yield logged_in
+    set_width(logged_in, 1280)
+
+
+def names(browser: Chrome) -> list[str]:
+    return [one.text for one in browser.find_elements(By.CSS_SELECTOR, ROWS)]
+
+
+def asked(browser: Chrome) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(browser.current_url).query)
+
+
+def wait_for_order(browser: Chrome, column: str, state: str) -> None:
+    """The head says it, and the address too."""
+    wait(browser, f"th[aria-sort={state}] > #order-{column}")
+    WebDriverWait(browser, 10).until(lambda _: "ordering" in asked(browser))
+
+
+def test_a_head_is_pressed_and_the_order_outlives_the_search_and_the_way_back(models: Chrome) -> None:
+    usual = names(models)
+    assert len(usual) > 1
+    click(models, "#order-size")
+    wait_for_order(models, "size", "descending")
+    largest_first = names(models)
+    click(models, "#order-size")
+    wait_for_order(models, "size", "ascending")
+    assert names(models) == largest_first[::-1]
+    assert asked(models)["ordering"] == ["size_bytes"]
+    models.find_element(By.ID, "search").send_keys(usual[0][:4])
+    WebDriverWait(models, 10).until(lambda _: "search" in asked(models))
+    assert asked(models)["ordering"] == ["size_bytes"], "the search keeps the order"
+    wait_for_order(models, "size", "ascending")
+    models.refresh()
+    wait_for_order(models, "size", "ascending")
+
+
+def test_a_list_is_put_in_order_by_keyboard(models: Chrome) -> None:
+    usual = names(models)
+    tab_into_content(models)
+    tab_to(models, "#order-name")
+    press(models, Keys.ENTER)
+    wait_for_order(models, "name", "descending")
+    wait_for_focus(models, "#order-name")
+    assert names(models) == usual[::-1]
+    press(models, Keys.ENTER)
+    wait_for_order(models, "name", "ascending")
+    wait_for_focus(models, "#order-name")
+    assert names(models) == usual
+    assert troubles(models) == []
+
+
+def test_a_phone_chooses_the_order_from_a_list(models: Chrome) -> None:
+    usual = names(models)
+    set_width(models, 320)
+    Select(wait(models, "#ordering")).select_by_value("-name")
+    WebDriverWait(models, 10).until(lambda _: names(models) == usual[::-1])
+    assert asked(models)["ordering"] == ["-name"]
+    assert troubles(models) == []
