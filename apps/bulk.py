@@ -14,7 +14,6 @@ from django.utils.functional import Promise
 from pydantic import BaseModel, ConfigDict
 
 from apps.errors import BulkActUnknown, BulkEmpty, BulkTooMany, UserError
-from apps.texts import storable
 
 Row = TypeVar("Row", bound=Model)
 MOST = 100
@@ -111,7 +110,7 @@ def chosen_rows(rows: QuerySet[Row], keys: Iterable[str], prefix: str = "", fiel
 def _key(text: str, to_python: Callable[[str], Any]) -> int | UUID | str | None:
     """Numbers that no database can hold are no keys either."""
     try:
-        key: int | UUID | str = to_python(storable(text))
+        key: int | UUID | str = to_python(text)
     except ValidationError:
         return None
     return None if isinstance(key, int) and not -(2**63) <= key < 2**63 else key

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
-from django.db.models.sql.where import WhereNode
+from django.db.models import QuerySet
+
+from apps.keyed import rows_of_keys
 
 if TYPE_CHECKING:
     Pages = Paginator[Any]
 else:
     Pages = Paginator
-
-Row = TypeVar("Row", bound=Model)
 
 
 class KeyedPaginator(Pages):
@@ -35,20 +33,3 @@ class KeyedPaginator(Pages):
             top = self.count
         keys = list(rows.values_list("pk", flat=True)[bottom:top])
         return Page(rows_of_keys(rows, keys), asked, self)
-
-
-def rows_of_keys(rows: QuerySet[Row], keys: Sequence[Any]) -> list[Row]:
-    """The rows with these keys, in the order of the keys, with the columns and joins of `rows`."""
-    found = _of_any_condition(rows).in_bulk(keys)
-    return [found[key] for key in keys if key in found]
-
-
-def _of_any_condition(rows: QuerySet[Row]) -> QuerySet[Row]:
-    """The same columns and joins, looked up by keys only.
-
-    The keys already satisfy the conditions. Repeating a condition would make SQLite, which has no row counts, use
-    another index than that of the keys and read all rows of a team.
-    """
-    by_keys = rows.order_by()
-    by_keys.query.where = WhereNode()
-    return by_keys

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 
 from apps.errors import ListTooLong
-from apps.pages import rows_of_keys
+from apps.keyed import rows_of_keys
 from apps.streaming import body_of
 
 LONGEST = 100_000

@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 
 from apps.accounts.requests import MemberRequest
 from apps.bulk import Act, Row, act_named, act_on_each, chosen_rows
+from apps.texts import storable
 
 
 def bulk_page(
@@ -30,7 +31,7 @@ def bulk_page(
     """
     asked = request.POST if request.method == "POST" else request.GET
     act = act_named(acts, asked.get("act", ""))
-    chosen = chosen_rows(rows, asked.getlist("item"), f"{kind}:", field)
+    chosen = chosen_rows(rows, map(storable, asked.getlist("item")), f"{kind}:", field)
     context: dict[str, object] = {"act": act, "kind": kind, "title": _column(kind), "back": back}
     if request.method == "POST":
         outcomes = act_on_each(chosen, lambda row: act.act(row, request.user))
