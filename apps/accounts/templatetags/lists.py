@@ -43,12 +43,16 @@ def heads(
 
 @register.inclusion_tag("includes/_order.html", takes_context=True)
 def order_choice(context: dict[str, Any], listing: str | Listing) -> dict[str, Any]:
-    """The order of a list as a part of its filters, shown where there are no heads: on narrow screens, above cards."""
-    found, text = _listing(listing), context["request"].GET.get(ORDERING, "")
+    """The order of a list as a part of its filters, shown where there are no heads: on narrow screens, above cards. A
+    list that is empty without any filter has none.
+    """
+    asked, page = context["request"].GET, context.get("page")
+    found, text = _listing(listing), asked.get(ORDERING, "")
     ordering = text if asked_of(found, text) else ""
     return {
         "columns": [one for one in found.columns if one.ordering],
         "cards": found.cards,
+        "empty": page is not None and not page.object_list and not asked,
         "ordering": ordering,
         "several": "," in ordering,
     }
