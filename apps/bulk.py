@@ -90,26 +90,27 @@ def act_named(acts: Mapping[str, Act[Row]], name: str) -> Act[Row]:
     return acts[name]
 
 
-def chosen_rows(rows: QuerySet[Row], keys: Iterable[str], prefix: str = "") -> list[Row]:
-    """Those of `rows` whose keys were ticked, in their order. A key may stand after `prefix`; what is not a key, or
-    of a row that is not among them, is left out.
+def chosen_rows(rows: QuerySet[Row], keys: Iterable[str], prefix: str = "", field: str = "pk") -> list[Row]:
+    """Those of `rows` whose keys were ticked, in their order: the values of `field`. A key may stand after `prefix`;
+    what is not a key, or of a row that is not among them, is left out.
 
     Raises `BulkEmpty` if nothing is left, and `BulkTooMany`.
     """
-    to_python = rows.model._meta.pk.to_python
+    meta: Any = rows.model._meta
+    to_python = (meta.pk if field == "pk" else meta.get_field(field)).to_python
     wanted = {key for one in keys if (key := _key(one.removeprefix(prefix), to_python)) is not None}
     if len(wanted) > MOST:
         raise BulkTooMany(given=len(wanted), most=MOST)
-    found = list(rows.filter(pk__in=wanted))
+    found = list(rows.filter(**{f"{field}__in": wanted}))
     if not found:
         raise BulkEmpty()
     return found
 
 
-def _key(text: str, to_python: Callable[[str], Any]) -> int | UUID | None:
+def _key(text: str, to_python: Callable[[str], Any]) -> int | UUID | str | None:
     """Numbers that no database can hold are not keys either."""
     try:
-        key: int | UUID = to_python(text)
+        key: int | UUID | str = to_python(text)
     except ValidationError:
         return None
     return None if isinstance(key, int) and not -(2**63) <= key < 2**63 else key

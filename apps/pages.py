@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.db.models.sql.where import WhereNode
+
+from apps.keyed import rows_of_keys
 
 if TYPE_CHECKING:
     Pages = Paginator[Any]
@@ -31,16 +32,4 @@ class KeyedPaginator(Pages):
         if top + self.orphans >= self.count:
             top = self.count
         keys = list(rows.values_list("pk", flat=True)[bottom:top])
-        found = _of_any_condition(rows).in_bulk(keys)
-        return Page([found[key] for key in keys if key in found], asked, self)
-
-
-def _of_any_condition(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """The same columns and joins, looked up by keys only.
-
-    The keys already satisfy the conditions. Repeating a condition would make SQLite, which has no row counts, use
-    another index than that of the keys and read all rows of a team.
-    """
-    by_keys = rows.order_by()
-    by_keys.query.where = WhereNode()
-    return by_keys
+        return Page(rows_of_keys(rows, keys), asked, self)

@@ -4,47 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
-from django.utils.functional import Promise
 
 from apps.errors import ListTooLong
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A column of a list's page that members can choose."""
-
-    name: str
-    label: str | Promise
-    usual: bool = True
-    """Whether those see it who have chosen nothing."""
-
-
-_offered: dict[str, tuple[Choice, ...]] = {}
-
-
-def offer(listing: str, *choices: Choice) -> None:
-    """Lets members choose among these columns of a list's page, beside its first one."""
-    _offered[listing] = choices
-
-
-def choices_of(listing: str) -> tuple[Choice, ...]:
-    """The columns of a list's page that can be chosen, in their order."""
-    return _offered[listing]
-
+from apps.keyed import rows_of_keys
+from apps.streaming import body_of
 
 LONGEST = 100_000
 """Rows of a file at most, so that a request's time and memory are bounded."""
 AT_ONCE = 1_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Spreadsheets compute a text that begins like this (CWE-1236)."""
+CSV = "text/csv; charset=utf-8"
+MARK = "\ufeff"
+"""Excel takes a file without it for one of the machine's own encoding."""
+FORMULA = (*"=+-@\t\r\n", *"＝＋－＠")
+"""Spreadsheets compute a text that begins like this (CWE-1236), some of them with signs of full width as well."""
 Row = TypeVar("Row")
 StoredRow = TypeVar("StoredRow", bound=Model)
 Columns = Mapping[str, Callable[[Row], Any]]
@@ -55,31 +34,53 @@ def wants_csv(request: HttpRequest) -> bool:
     return request.GET.get("export") == "csv"
 
 
-def csv_of_rows(name: str, columns: Columns[StoredRow], rows: QuerySet[StoredRow]) -> HttpResponse:
-    """All of `rows`, in their order. Raises `ListTooLong` for more than `LONGEST`."""
+def csv_of_rows(
+    request: HttpRequest, name: str, columns: Columns[StoredRow], rows: QuerySet[StoredRow]
+) -> StreamingHttpResponse:
+    """All of `rows`, in their order, read in portions while they are sent. Raises `ListTooLong`."""
     if (count := rows.count()) > LONGEST:
         raise ListTooLong(rows=f"{count:,}", most=f"{LONGEST:,}")
-    return csv_of(name, columns, rows.iterator(chunk_size=AT_ONCE))
+    pieces = _pieces(columns, rows)
+    body = body_of(request, lambda: next(pieces, b""))
+    return StreamingHttpResponse(body, content_type=CSV, headers=_saved_as(name))
+
+
+def _pieces(columns: Columns[StoredRow], rows: QuerySet[StoredRow]) -> Iterator[bytes]:
+    """The head, and then so many rows at once. The keys come first, so that no row is missed or sent twice."""
+    keys = list(rows.values_list("pk", flat=True))
+    yield f"{MARK}{written(columns, ())}".encode()
+    for begin in range(0, len(keys), AT_ONCE):
+        some = rows_of_keys(rows, keys[begin : begin + AT_ONCE])
+        if some:  # an empty piece would be the end
+            yield written(None, (_values(columns, row) for row in some)).encode()
 
 
 def csv_of(name: str, columns: Columns[Row], rows: Iterable[Row]) -> HttpResponse:
     """A file with these columns, to be saved under `name` and the day."""
-    return csv_file(name, written(columns, ([value(row) for value in columns.values()] for row in rows)))
+    return csv_file(name, written(columns, (_values(columns, row) for row in rows)))
+
+
+def _values(columns: Columns[Row], row: Row) -> list[Any]:
+    return [value(row) for value in columns.values()]
 
 
 def csv_file(name: str, content: str) -> HttpResponse:
     """The text of a CSV file as a download."""
-    # Excel takes a file without this mark for one of the machine's own encoding.
-    response = HttpResponse("\ufeff" + content, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'
-    return response
+    return HttpResponse(MARK + content, content_type=CSV, headers=_saved_as(name))
 
 
-def written(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """The text of a CSV file: times in ISO 8601 and UTC, numbers in full, lists with blanks between, no formulas."""
+def _saved_as(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}-{timezone.now():%Y-%m-%d}.csv"'}
+
+
+def written(head: Iterable[Any] | None, rows: Iterable[Iterable[Any]]) -> str:
+    """The text of a CSV file, or of a part of it without `head`: times in ISO 8601 and UTC, numbers in full, lists with
+    blanks between, no formulas.
+    """
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow(map(_cell, head))
+    if head is not None:
+        writer.writerow(map(_cell, head))
     writer.writerows(map(_cell, row) for row in rows)
     return file.getvalue()
 

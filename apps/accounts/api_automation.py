@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts import service_accounts, services
+from apps.accounts.columns import LIST_OF_SERVICE_ACCOUNTS, LIST_OF_TOKENS
 from apps.accounts.filters import ServiceAccountFilter, TokenFilter
 from apps.accounts.models import ApiToken, Membership, Role, TokenScope
 from apps.accounts.requests import member
@@ -52,7 +53,7 @@ class TokenViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     serializer_class = TokenSerializer
     queryset = ApiToken.objects.all()
     filterset_class = TokenFilter
-    ordering_fields = ("created", "last_used_at")
+    listing = LIST_OF_TOKENS
     lookup_field = "token_key"
     lookup_url_kwarg = "key"
 
@@ -100,6 +101,7 @@ class ServiceAccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
     serializer_class = ServiceAccountSerializer
     queryset = Membership.objects.all()
     filterset_class = ServiceAccountFilter
+    listing = LIST_OF_SERVICE_ACCOUNTS
     ordering_fields = ("id",)
 
     def get_queryset(self) -> QuerySet[Membership]:
@@ -138,7 +140,7 @@ class ServiceAccountViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         responses={201: CreatedTokenSerializer},
         examples=[example("For a day", EXAMPLE_TOKEN)],
     )
-    @action(detail=True, methods=["get", "post"], filterset_class=None, ordering_fields=())
+    @action(detail=True, methods=["get", "post"], filterset_class=None, listing=None, ordering_fields=())
     def tokens(self, request: Request, pk: str) -> Response:
         """Its tokens, without their texts; or a new one, with its `text`, this once. Owners only."""
         row = self._owned()

@@ -19,9 +19,9 @@ from apps.accounts.requests import member
 from apps.accounts.serializers import TeamChoice
 from apps.accounts.teams import team_for
 from apps.api import example, refuse_unknown, validated_body
-from apps.tables import choices_of
+from apps.listings import offered
 
-LISTS = tuple(saved_filters.ADDRESSES)
+LISTS = tuple(offered())
 
 
 class SavedFilterSerializer(serializers.ModelSerializer[SavedFilter]):
@@ -131,7 +131,7 @@ def _columns(request: Request) -> ChosenColumns:
             ColumnsOfList(
                 list=name,
                 shown=saved_filters.columns_for(member(request), name),
-                choices=tuple(one.name for one in choices_of(name)),
+                choices=tuple(one.name for one in offered()[name].choices),
             )
             for name in LISTS
         )

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts import logins, services
+from apps.accounts.columns import LIST_OF_LOGINS, LIST_OF_MEMBERS
 from apps.accounts.filters import InvitationFilter, MemberFilter
 from apps.accounts.models import Invitation, Login, Membership, Role
 from apps.accounts.requests import member
@@ -43,7 +44,8 @@ class MemberViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     serializer_class = TeamMemberSerializer
     queryset = Membership.objects.all()
     filterset_class = MemberFilter
-    ordering_fields = ("id", "joined_at")
+    listing = LIST_OF_MEMBERS
+    ordering_fields = ("id",)
 
     def get_queryset(self) -> QuerySet[Membership]:
         return Membership.objects.visible_to(self.request.user).people()
@@ -120,7 +122,8 @@ class LoginViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     serializer_class = LoginSerializer
     queryset = Login.objects.all()
-    ordering_fields = ("id", "seen_at")
+    listing = LIST_OF_LOGINS
+    ordering_fields = ("id",)
 
     def get_queryset(self) -> QuerySet[Login]:
         return logins.logins_of(member(self.request)).select_related("session", "user")

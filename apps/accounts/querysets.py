@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import models
 from django.utils import timezone
 
+from apps.texts import storable
 from apps.visibility import Member, Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ class MembershipQuerySet(TeamOwnedQuerySet[Row]):
     def people(self) -> Self:
         """Those of people, without service accounts."""
         return self.filter(user__service_of=None).select_related("user", "team")
+
+    def search(self, words: str) -> Self:
+        """Those of users who have all of `words` in their name or address."""
+        condition = models.Q()
+        for word in storable(words).split():
+            named = models.Q(user__first_name__icontains=word) | models.Q(user__last_name__icontains=word)
+            condition &= named | models.Q(user__email__icontains=word)
+        return self.filter(condition)
 
 
 class SavedFilterQuerySet(TeamOwnedQuerySet[Row]):

@@ -12,24 +12,23 @@ from apps.accounts.errors import ColumnUnknown, FilterEmpty, FilterNameTaken, Fi
 from apps.accounts.models import ListColumns, Role, SavedFilter, Team, User
 from apps.accounts.services import may, require_role
 from apps.audit import trail
-from apps.tables import choices_of
+from apps.listings import Listing, offered
 from apps.texts import storable
 
-ADDRESSES = {
-    "models": "models:model-list",
-    "datasets": "models:dataset-list",
-    "sessions": "optimization:session-list",
-}
-"""The lists that have filters and columns, each with the name of its page."""
 _NO_FILTERS = ("page", "export")
-"""Parts of a list's address that narrow nothing."""
+"""Parts of a list's address that narrow nothing and put nothing in order."""
+
+
+def list_named(name: str) -> Listing:
+    """Raises `ListUnknown`."""
+    if name not in offered():
+        raise ListUnknown(name=name[:40], choices=", ".join(offered()))
+    return offered()[name]
 
 
 def address_of(listing: str) -> str:
     """The address of the list's page. Raises `ListUnknown`."""
-    if listing not in ADDRESSES:
-        raise ListUnknown(name=listing[:40], choices=", ".join(ADDRESSES))
-    return reverse(ADDRESSES[listing])
+    return reverse(list_named(listing).page)
 
 
 @transaction.atomic
@@ -40,7 +39,7 @@ def save_filter(user: User, team: Team, *, listing: str, name: str, query: str, 
     `FilterNameTaken`.
     """
     require_role(user, team, Role.ENGINEER if shared else Role.VIEWER)
-    address_of(listing)
+    list_named(listing)
     pairs = [(key, value) for key, value in parse_qsl(storable(query)) if key not in _NO_FILTERS]
     if not pairs:
         raise FilterEmpty(field="query")
@@ -69,8 +68,7 @@ def choose_columns(user: User, listing: str, names: Iterable[str]) -> None:
 
     Raises `ListUnknown` and `ColumnUnknown`.
     """
-    address_of(listing)
-    known = [one.name for one in choices_of(listing)]
+    known = [one.name for one in list_named(listing).choices]
     asked = set(names)
     if strangers := sorted(asked - set(known)):
         raise ColumnUnknown(field="columns", name=strangers[0][:40], choices=", ".join(known))
@@ -85,5 +83,5 @@ def columns_for(user: User, listing: str) -> tuple[str, ...]:
     """The columns that `user` sees in the list, in their order."""
     row = ListColumns.objects.filter(user=user, listing=listing).first()
     chosen = None if row is None else set(row.columns)
-    choices = choices_of(listing)
+    choices = list_named(listing).choices
     return tuple(one.name for one in choices if (one.usual if chosen is None else one.name in chosen))

@@ -14,6 +14,7 @@ urlpatterns = [
     path("team/members/<int:pk>/remove/", team.remove_member, name="member-remove"),
     path("invitations/<str:token>/", invitations.accept_invitation, name="invitation-accept"),
     path("team/service-accounts/", service_accounts.listing, name="service-accounts"),
+    path("team/service-accounts/bulk/", service_accounts.bulk, name="service-account-bulk"),
     path("team/service-accounts/create/", service_accounts.create, name="service-account-create"),
     path("team/service-accounts/<int:pk>/", service_accounts.detail, name="service-account"),
     path("team/service-accounts/<int:pk>/change/", service_accounts.change, name="service-account-change"),
@@ -31,6 +32,7 @@ urlpatterns = [
     path("lists/filters/<int:pk>/delete/", lists.delete_filter, name="filter-delete"),
     path("lists/<slug:listing>/columns/", lists.choose_columns, name="list-columns"),
     path("tokens/", tokens.tokens, name="tokens"),
+    path("tokens/bulk/", tokens.bulk, name="token-bulk"),
     path("tokens/create/", tokens.create_token, name="token-create"),
     path("tokens/<str:key>/revoke/", tokens.revoke_token, name="token-revoke"),
 ]

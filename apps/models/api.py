@@ -24,6 +24,7 @@ from apps.models import services
 from apps.models.api_aliases import routes as alias_routes
 from apps.models.api_bulk import BulkDataSets, BulkModels
 from apps.models.api_cards import CardActions
+from apps.models.columns import LIST_OF_DATASETS, LIST_OF_MODELS
 from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
 from apps.models.filters import DataSetFilter, ModelFilter, VersionFilter
@@ -91,7 +92,7 @@ class RegisteredModelViewSet(CardActions, mixins.ListModelMixin, mixins.Retrieve
     serializer_class = RegisteredModelSerializer
     queryset = RegisteredModel.objects.all()
     filterset_class = ModelFilter
-    ordering_fields = ("name", "created_at")
+    listing = LIST_OF_MODELS
 
     def get_queryset(self) -> QuerySet[RegisteredModel]:
         visible = RegisteredModel.objects.visible_to(self.request.user).select_related("team", "created_by")
@@ -230,7 +231,7 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkDataS
     parser_classes = JSON_OR_FORM
     queryset = DataSet.objects.all()
     filterset_class = DataSetFilter
-    ordering_fields = ("name", "created_at")
+    listing = LIST_OF_DATASETS
 
     def get_queryset(self) -> QuerySet[DataSet]:
         return DataSet.objects.visible_to(self.request.user).select_related("team", "blob", "created_by")

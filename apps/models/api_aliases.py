@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from apps.accounts.requests import member
 from apps.api import example, row_of, validated_body
 from apps.models import approvals, services
+from apps.models.columns import LIST_OF_APPROVALS
 from apps.models.filters import AliasFilter, AliasRequestFilter
 from apps.models.models import Alias, AliasRequest, ModelVersion, RegisteredModel
 from apps.models.serializers import (
@@ -122,6 +123,7 @@ class AliasRequestViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     serializer_class = AliasRequestSerializer
     queryset = AliasRequest.objects.all()
     filterset_class = AliasRequestFilter
+    listing = LIST_OF_APPROVALS
     ordering_fields = ("id",)
 
     def get_queryset(self) -> QuerySet[AliasRequest]:

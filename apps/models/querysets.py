@@ -107,6 +107,13 @@ class AliasRequestQuerySet(TeamOwnedQuerySet[Row]):
         """Those that nobody has decided yet."""
         return self.filter(status="pending")
 
+    def search(self, words: str) -> Self:
+        """Requests whose model or alias has all of `words` in its name."""
+        condition = Q()
+        for word in words.replace("\x00", " ").split():
+            condition &= Q(alias__model__name__icontains=word) | Q(alias__name__icontains=word)
+        return self.filter(condition)
+
 
 class DataSetQuerySet(InspectedQuerySet[Row]):
     def search(self, words: str) -> Self:

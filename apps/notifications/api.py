@@ -15,6 +15,7 @@ from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.api import SecretResponse, example, validated_body
 from apps.notifications import services
+from apps.notifications.columns import LIST_OF_DELIVERIES, LIST_OF_NOTIFICATIONS
 from apps.notifications.filters import ChannelFilter, DeliveryFilter, NotificationFilter
 from apps.notifications.models import BellEntry, Channel, Delivery, Medium
 from apps.notifications.serializers import (
@@ -47,6 +48,7 @@ class NotificationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     serializer_class = NotificationSerializer
     queryset = BellEntry.objects.all()
     filterset_class = NotificationFilter
+    listing = LIST_OF_NOTIFICATIONS
     ordering_fields = ("id",)
 
     def get_queryset(self) -> QuerySet[BellEntry]:
@@ -164,6 +166,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     serializer_class = DeliverySerializer
     queryset = Delivery.objects.all()
     filterset_class = DeliveryFilter
+    listing = LIST_OF_DELIVERIES
     ordering_fields = ("id",)
 
     def get_queryset(self) -> QuerySet[Delivery]:

@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -9,8 +11,9 @@ class NotificationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """From now on each audit event passes through the funnel."""
+        """From now on each audit event passes through the funnel, and the app's lists are known."""
         from apps.audit import trail
         from apps.notifications import funnel
 
         trail.connect(funnel.take)
+        import_module("apps.notifications.columns")

@@ -16,6 +16,7 @@ urlpatterns = [
     path("notifications/channels/<int:pk>/secret/", channels.rotate, name="channel-rotate"),
     path("notifications/channels/<int:pk>/test/", channels.test, name="channel-test"),
     path("notifications/deliveries/", deliveries.listing, name="deliveries"),
+    path("notifications/deliveries/bulk/", deliveries.bulk, name="delivery-bulk"),
     path("notifications/deliveries/<int:pk>/replay/", deliveries.replay, name="delivery-replay"),
     path("notifications/unsubscribe/<str:token>/", mail.unsubscribe, name="unsubscribe"),
 ]

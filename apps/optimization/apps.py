@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -9,7 +11,9 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connects what the apps below tell: rows that go, promotions that are approved, people whose pages close."""
+        """Connects what the apps below tell: rows that go, promotions that are approved, people whose pages close. From
+        now on the app's lists are known.
+        """
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 
@@ -30,3 +34,4 @@ class OptimizationConfig(AppConfig):
         post_delete.connect(events.tell_of_logout, sender=Session)
         limits.connect(step_memory_limit_bytes)
         trail.connect(tallies.hear)
+        import_module("apps.optimization.columns")

@@ -1,21 +1,15 @@
-"""The columns of sessions, criteria, changed predictions, layers and events in a CSV file."""
+"""The columns of sessions, criteria, changed predictions, layers, events, workers and links, in lists and CSV files."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from apps.agents.contracts.reports.answers import ChangedAnswer
 from apps.audit.models import AuditEvent
-from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.listings import Column, Kind, Listing, offer
+from apps.optimization.models import CriteriaSet, OptimizationSession, ReportLink, SessionTemplate, Worker
 from apps.optimization.services.layers import LayerLine
-from apps.tables import Choice, Columns, offer
-
-
-def _annotated(name: str) -> Any:
-    return lambda session: getattr(session, name)
-
+from apps.tables import Columns
 
 SESSIONS: Columns[OptimizationSession] = {
     "id": lambda session: session.pk,
@@ -26,8 +20,8 @@ SESSIONS: Columns[OptimizationSession] = {
     "objective": lambda session: session.criteria_body.get("objective"),
     "status": lambda session: session.status,
     "outcome": lambda session: session.outcome,
-    "times_faster": _annotated("speedup"),
-    "times_smaller": _annotated("size_ratio"),
+    "times_faster": lambda session: session.speedup,
+    "times_smaller": lambda session: session.size_ratio,
     "started_by": lambda session: session.created_by,
     "created_at": lambda session: session.created_at,
     "started_at": lambda session: session.started_at,
@@ -83,14 +77,116 @@ EVENTS: Columns[AuditEvent] = {
     "digest": lambda event: event.digest,
 }
 
-offer(
-    "sessions",
-    Choice("dataset", _("Data set")),
-    Choice("objective", _("Objective")),
-    Choice("status", _("Status")),
-    Choice("faster", _("Faster")),
-    Choice("smaller", _("Smaller")),
-    Choice("started", _("Started")),
-    Choice("finished", _("Finished"), usual=False),
-    Choice("started_by", _("Started by"), usual=False),
+WORKERS: Columns[Worker] = {
+    "name": lambda worker: worker.name,
+    "queues": lambda worker: worker.queues,
+    "cpu": lambda worker: worker.machine.get("cpu"),
+    "cores": lambda worker: worker.machine.get("cores"),
+    "memory_bytes": lambda worker: worker.machine.get("memory_bytes"),
+    "accelerators": lambda worker: worker.machine.get("accelerators", []),
+    "code": lambda worker: worker.code,
+    "started_at": lambda worker: worker.started_at,
+    "seen_at": lambda worker: worker.seen_at,
+}
+LINKS: Columns[ReportLink] = {
+    "id": lambda link: link.pk,
+    "made_at": lambda link: link.created_at,
+    "made_by": lambda link: link.created_by,
+    "open_until": lambda link: link.expires_at,
+    "state": lambda link: link.state,
+}
+
+TEMPLATES: Columns[SessionTemplate] = {
+    "id": lambda template: template.pk,
+    "name": lambda template: template.name,
+    "default": lambda template: template.is_default,
+    "model": lambda template: template.model.name,
+    "data_set": lambda template: template.dataset.name if template.dataset else None,
+    "criteria": lambda template: template.criteria_set,
+    "made_by": lambda template: template.created_by,
+    "made_at": lambda template: template.created_at,
+}
+
+LIST_OF_SESSIONS = offer(
+    Listing(
+        "sessions",
+        "optimization:session-list",
+        "history",
+        (
+            Column("model", _("Model"), ordering="model", by=("version__model__name", "version__number")),
+            Column("dataset", _("Data set"), ordering="dataset", by=("dataset__name",)),
+            Column("objective", _("Objective"), ordering="objective", by=("criteria_body__objective",)),
+            Column("status", _("Status"), ordering="status", by=("status", "-created_at")),
+            Column("faster", _("Faster"), ordering="speedup", kind=Kind.NUMBER),
+            Column("smaller", _("Smaller"), ordering="size_ratio", kind=Kind.NUMBER),
+            Column("started", _("Started"), ordering="created_at", kind=Kind.TIME),
+            Column("finished", _("Finished"), usual=False, ordering="finished_at", kind=Kind.TIME),
+            Column("started_by", _("Started by"), usual=False, ordering="created_by", by=("created_by__email",)),
+        ),
+        usual="-created_at",
+    )
 )
+LIST_OF_CRITERIA = offer(
+    Listing(
+        "criteria",
+        "optimization:criteria-list",
+        "criteria-results",
+        (
+            Column("name", _("Name"), ordering="name"),
+            Column("objective", _("Objective"), ordering="objective", by=("body__objective",)),
+            Column("version", _("Version"), ordering="version", kind=Kind.NUMBER),
+            Column("changed", _("Changed"), ordering="created_at", kind=Kind.TIME),
+        ),
+        usual="name",
+        cards=True,
+    )
+)
+LIST_OF_TEMPLATES = offer(
+    Listing(
+        "templates",
+        "optimization:template-list",
+        "template-results",
+        (
+            Column("name", _("Template"), ordering="name"),
+            Column("model", _("Model"), ordering="model", by=("model__name", "-is_default", "name")),
+            Column("dataset", _("Data set"), ordering="dataset", by=("dataset__name",)),
+            Column("criteria", _("Criteria"), ordering="criteria_set", by=("criteria_set__name",)),
+            Column("made", _("Made"), ordering="created_at", kind=Kind.TIME),
+            Column("made_by", _("Made by"), usual=False, ordering="created_by", by=("created_by__email",)),
+        ),
+        usual="model",
+    )
+)
+LIST_OF_EVENTS = offer(
+    Listing(
+        "audit",
+        "optimization:audit",
+        "audit",
+        (
+            Column("number", "#", ordering="sequence", kind=Kind.NUMBER),
+            # The chain grows with time, and has an index.
+            Column("when", _("When"), ordering="at", by=("sequence",), kind=Kind.TIME),
+            Column("who", _("Who"), ordering="actor"),
+            Column("what", _("What"), ordering="action"),
+            Column("subject", _("Subject")),
+            Column("why", _("Why")),
+        ),
+        usual="-sequence",
+    )
+)
+LIST_OF_LAYERS = Listing(
+    "layers",
+    "optimization:session-layer-table",
+    "layers",
+    (
+        Column("layer", _("Layer"), ordering="layer"),
+        Column("operator", _("Operator"), ordering="operator"),
+        Column("time", _("Time"), ordering="time", kind=Kind.NUMBER),
+        Column("macs", "MACs", ordering="macs", kind=Kind.NUMBER),
+        Column("bytes", _("Bytes"), ordering="bytes", kind=Kind.NUMBER),
+        Column("sensitivity", _("Sensitivity"), ordering="sensitivity", kind=Kind.NUMBER),
+        Column("precision", _("Precision"), ordering="precision"),
+    ),
+    usual="",
+)
+"""In the order of the graph until a column is asked for. Its page is one of a session, and keeps no filters."""

@@ -128,6 +128,7 @@ def _keep_candidates(session: OptimizationSession, records: tuple[CandidateRecor
             for name in changed:
                 setattr(candidate, name, fields[name])
             candidate.save(update_fields=changed)
+    session.keep_gains()
 
 
 def keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...]) -> list[SessionStep]:

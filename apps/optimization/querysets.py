@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Case, Exists, F, FloatField, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, F, FloatField, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
 from apps.agents.contracts.state import ACTIVE, CandidateStatus, Outcome, Status
 from apps.models import clock
+from apps.models.querysets import told_of
 from apps.visibility import Member, Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class CriteriaSetQuerySet(TeamOwnedQuerySet[Row]):
 
     def current(self) -> Self:
         return self.filter(current=True)
+
+    def search(self, words: str) -> Self:
+        """Criteria whose name or description contains all of `words`."""
+        return self.filter(told_of(words))
 
 
 class SessionQuerySet(TeamOwnedQuerySet[Row]):
@@ -83,18 +88,6 @@ class SessionQuerySet(TeamOwnedQuerySet[Row]):
         )
         return self.filter(~Exists(self.model._default_manager.filter(later, **same)), outcome=Outcome.IMPROVED)
 
-    def with_gains(self) -> Self:
-        """Adds `speedup` and `size_ratio` of the selected candidate, `None` if there is none or they are not known.
-
-        Both are looked up only for the rows that are read.
-        """
-        candidates: Any = self.model._meta.get_field("candidates").related_model
-        selected = candidates._default_manager.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
-        return self.annotate(
-            speedup=Subquery(selected.values(known=_KNOWN_SPEEDUP)[:1]),
-            size_ratio=Subquery(selected.values("evaluation__size_ratio")[:1]),
-        )
-
     def idle(self) -> Self:
         """Active sessions without a queued or running step, which need to be advanced."""
         return self.active().exclude(steps__status__in=ACTIVE)
@@ -102,6 +95,13 @@ class SessionQuerySet(TeamOwnedQuerySet[Row]):
 
 class SessionOwnedQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "session__team"
+
+
+class CandidateQuerySet(SessionOwnedQuerySet[Row]):
+    def gains_of_selected(self) -> tuple[float | None, float | None]:
+        """How much faster and smaller the selected one of these is; `None` if there is none or it is not known."""
+        selected = self.filter(status=CandidateStatus.SELECTED)
+        return selected.values_list(_KNOWN_SPEEDUP, "evaluation__size_ratio").first() or (None, None)
 
 
 class StepQuerySet(SessionOwnedQuerySet[Row]):

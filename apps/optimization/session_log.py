@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from apps.optimization.models import LogEntry, OptimizationSession
+from apps.streaming import body_of
 
 LINES_AT_ONCE = 1000
 
@@ -29,8 +28,7 @@ PLAIN_TEXT = "text/plain"
 
 def log_response(request: HttpRequest, session: OptimizationSession, form: Form) -> StreamingHttpResponse:
     """The log of `session` as a download, read in portions while it is sent."""
-    pieces = _Pieces(session, form)
-    body = _asynchronous(pieces) if isinstance(request, ASGIRequest) else iter(pieces)
+    body = body_of(request, _Pieces(session, form).next_piece)
     filename = f"session-{session.pk}.{form}"
     disposition = content_disposition_header(True, filename) or "attachment"
     headers = {"Content-Disposition": disposition, "Cache-Control": "private, no-cache"}
@@ -43,10 +41,6 @@ class _Pieces:
         self._write: Callable[[LogEntry, dict[str, str]], str] = _text if form is Form.TEXT else self._json
         self._candidates: dict[str, str] = dict(session.steps.values_list("key", "candidate_key"))
         self._last = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := self.next_piece():
-            yield piece
 
     def next_piece(self) -> bytes:
         """The next lines; empty at the end."""
@@ -74,10 +68,3 @@ def _text(entry: LogEntry, ids: dict[str, str]) -> str:
     about = " ".join(ids[name] for name in ("step", "worker") if name in ids)
     message = entry.message.replace("\n", "\n    ")
     return f"{at} {entry.level:<7} {f'[{about}] ' if about else ''}{message}"
-
-
-async def _asynchronous(pieces: _Pieces) -> AsyncIterator[bytes]:
-    """Under ASGI, Django would read a synchronous iterator into memory as a whole."""
-    read = sync_to_async(pieces.next_piece)
-    while piece := await read():
-        yield piece

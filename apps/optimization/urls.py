@@ -18,6 +18,7 @@ from apps.optimization.views import (
     sharing,
     side_by_side,
     storage,
+    template_list,
     templates,
     workers,
 )
@@ -64,6 +65,8 @@ urlpatterns = [
     path("sessions/<uuid:pk>/take/", report.take, name="session-take"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
     path("sessions/<uuid:pk>/roll-back/", report.roll_back, name="session-rollback"),
+    path("templates/", template_list.listing, name="template-list"),
+    path("templates/bulk/", template_list.bulk, name="template-bulk"),
     path("templates/<int:pk>/", templates.detail, name="template-detail"),
     path("templates/<int:pk>/change/", templates.change, name="template-change"),
     path("templates/<int:pk>/start/", templates.start, name="template-start"),

@@ -14,6 +14,8 @@ from benchmarks.truth.rows import Row
 
 FEW = 100
 LIMIT = 1.5
+ORDERED_LIMIT = 2.0
+"""Put in order by a column that has no index of its own, all rows are looked at: in an index, if it has the column."""
 SLACK_MS = 5.0
 """Two answers that are less than this apart are the same: a page of 10 ms moves by that from one time to the next."""
 ROUNDS = 15
@@ -31,19 +33,25 @@ def found(form: Form, place: Place) -> Found:
         clients[slug].force_login(fill(slug, sessions), backend="apps.accounts.authentication.PasswordBackend")
     _gather_statistics()
     few, many = addresses(FEW), addresses(form.sessions)
-    lines, worst, where = [], 0.0, ""
-    for name in many:
-        small, large = in_turns(clients["few"], few[name], clients["many"], many[name])
-        ratio = large / small
-        if ratio > worst and large - small > SLACK_MS:
-            worst, where = ratio, name
-        lines.append((name, f"{small:.1f}", f"{large:.1f}", f"{ratio:.2f}"))
+    times = {name: in_turns(clients["few"], few[name], clients["many"], many[name]) for name in many}
+    usual = {name: pair for name, pair in times.items() if name not in ordered()}
     how = f"Medians of {ROUNDS} requests in turns, in CPU and waiting time of the whole request, without a network."
     claim = f"a list of {form.sessions:,} sessions takes at most so many times one of {FEW}"
-    slowest = f"{worst:.2f} ({where})" if where else f"no list is {SLACK_MS:.0f} ms slower"
-    row = Row(claim, f"≤ {LIMIT}, or {SLACK_MS:.0f} ms", slowest, worst <= LIMIT)
+    rows = (
+        _bounded(claim, usual, LIMIT),
+        _bounded(f"{claim}, in the order of any column", {name: times[name] for name in ordered()}, ORDERED_LIMIT),
+    )
     head = ("list", f"{FEW} sessions, ms", f"{form.sessions:,} sessions, ms", "ratio")
-    return Found("Long lists", how, (row,), (Table(head, tuple(lines)),))
+    lines = tuple((name, f"{one:.1f}", f"{other:.1f}", f"{other / one:.2f}") for name, (one, other) in times.items())
+    return Found("Long lists", how, rows, (Table(head, lines),))
+
+
+def _bounded(claim: str, times: dict[str, tuple[float, float]], limit: float) -> Row:
+    slower = {name: large / small for name, (small, large) in times.items() if large - small > SLACK_MS}
+    where = max(slower, key=slower.__getitem__, default="")
+    worst = slower.get(where, 0.0)
+    told = f"{worst:.2f} ({where})" if where else f"no list is {SLACK_MS:.0f} ms slower"
+    return Row(claim, f"≤ {limit}, or {SLACK_MS:.0f} ms", told, worst <= limit)
 
 
 def fill(slug: str, sessions: int) -> Any:
@@ -96,6 +104,8 @@ def _sessions_of(team: Any, versions: list[Any], dataset: Any, many: int) -> lis
             outcome="improved",
             verdict=verdict,
             plan={"summary": "x" * 4000, "candidates": [], "omitted": []},
+            speedup=3.0 + number % 700 / 100,
+            size_ratio=4.0,
             created_at=now - timedelta(minutes=number),
             finished_at=now - timedelta(minutes=number),
         )
@@ -135,7 +145,16 @@ def addresses(sessions: int) -> dict[str, str]:
         "predictions": "/predictions/",
         "storage": "/storage/",
         "audit": "/audit/",
+        **ordered(),
     }
+
+
+def ordered() -> dict[str, str]:
+    """The list of sessions in the order of each of its columns, both ways."""
+    from apps.optimization.columns import LIST_OF_SESSIONS
+
+    names = [name for one in LIST_OF_SESSIONS.orderings for name in (one, f"-{one}")]
+    return {f"sessions by {name}": f"/sessions/?ordering={name}" for name in names}
 
 
 def in_turns(small: Any, small_address: str, large: Any, large_address: str) -> tuple[float, float]:

@@ -6,7 +6,7 @@ each parameter of a list must be known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from apps.api import refuse_unknown
+from apps.listings import Column, Listing, by_columns, with_keys_last
 
 
 class Filters(DjangoFilterBackend):
@@ -37,6 +38,19 @@ def _of_every_list(view: Any) -> set[str]:
 class Ordering(OrderingFilter):
     """`?ordering=-created_at,name`; a field that the list cannot be ordered by is refused, not ignored."""
 
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Rows that are equal follow their keys, so that each of them is on one page."""
+        asked = self.get_ordering(request, queryset, view)
+        if not asked:
+            return with_keys_last(queryset)
+        known = _columns(view)
+        return by_columns(queryset, [(known[name.removeprefix("-")], name.startswith("-")) for name in asked])
+
+    def get_valid_fields(
+        self, queryset: QuerySet[Any], view: APIView, context: Mapping[str, Any] | None = None
+    ) -> list[tuple[str, str]]:
+        return [(name, name) for name in _columns(view)]
+
     def remove_invalid_fields(
         self, queryset: QuerySet[Any], fields: Iterable[str], view: APIView, request: Request
     ) -> list[str]:
@@ -47,3 +61,10 @@ class Ordering(OrderingFilter):
                 sentence = f"The list cannot be ordered by “{field}”. Choose from {', '.join(known)}."
                 raise ValidationError({self.ordering_param: [ErrorDetail(sentence, "invalid_choice")]})
         return given
+
+
+def _columns(view: APIView) -> dict[str, Column]:
+    """What the view allows (`ordering_fields`), and what the list's page can be ordered by (`listing`)."""
+    fields = {name: Column(name, name, ordering=name) for name in getattr(view, "ordering_fields", ())}
+    listing: Listing | None = getattr(view, "listing", None)
+    return fields | (listing.orderings if listing else {})

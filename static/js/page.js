@@ -82,11 +82,11 @@ document.addEventListener("submit", (event) => {
   if (question && !confirm(question)) event.preventDefault();
 });
 
-// A button that compares says how many rows are ticked for it.
+// A button that acts on rows says how many are ticked for it.
 document.addEventListener("change", (event) => {
   const chosen = event.target.form?.querySelector("[data-chosen]");
-  if (!chosen || event.target.name !== "item") return;
-  const count = [...event.target.form.elements].filter((one) => one.name === "item" && one.checked).length;
+  if (!chosen || event.target.type !== "checkbox") return;
+  const count = [...event.target.form.elements].filter((one) => one.name === event.target.name && one.checked).length;
   chosen.textContent = count ? document.body.dataset.chosenWords.replace("{count}", count) : "";
 });
 

@@ -37,6 +37,7 @@ PAGES = {
     "report": "{session}report/",
     "report-links": "{session}links/",
     "template-new": "{session}template/",
+    "templates": "/templates/",
     "predictions": "{session}predictions/",
     "layers": "{session}layers/",
     "models": "/models/",

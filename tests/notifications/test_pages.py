@@ -61,7 +61,7 @@ def test_the_bell_counts_what_is_unread_and_a_click_reads_it(client: Client, ref
     unread = client.get(reverse("notifications:list"), {"unread": 1}).content.decode()
     assert ("cats v1" in unread, "dogs v1" in unread) == (True, False)
     assert "No notifications" in client.get(reverse("notifications:list"), {"kind": "worker.lost"}).content.decode()
-    client.post(reverse("notifications:read"))
+    client.post(reverse("notifications:read"), {"all": "1"})
     assert 'aria-label="Notifications"' in client.get(reverse("notifications:list")).content.decode()
     client.post(reverse("notifications:read"), {"entry": first.pk, "unread": "1"})
     assert "Notifications, 1 unread" in client.get(reverse("notifications:list")).content.decode()
@@ -73,7 +73,7 @@ def test_reading_is_ones_own(client: Client, refusal: Happens, viewer: User, own
     client.force_login(viewer)
     client.post(reverse("notifications:read"), {"entry": theirs.pk})
     client.post(reverse("notifications:read"), {"entry": "x' or 1"})
-    client.post(reverse("notifications:read"))
+    client.post(reverse("notifications:read"), {"all": "1"})
     theirs.refresh_from_db()
     assert theirs.read_at is None
 

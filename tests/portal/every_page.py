@@ -37,6 +37,7 @@ FURTHER: Mapping[str, Address] = {
     "compare": _compared,
     "bulk-confirm": _confirmed,
     "comment-edit": lambda world: of_session(f"comments/{world.comment.pk}/edit/")(world),
+    "templates": at("optimization:template-list"),
     "template": lambda world: reverse("optimization:template-detail", args=[world.template.pk]),
     "criteria-edit": lambda world: reverse("optimization:criteria-edit", args=[world.criteria.pk]),
     "team-predictions": at("optimization:predictions"),

@@ -9,12 +9,14 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from apps.accounts.models import Team, User
+from apps.accounts import service_accounts
+from apps.accounts.models import ApiToken, Role, Team, User
 from apps.agents.contracts.state import Status
 from apps.audit.models import AuditEvent
 from apps.bulk import MOST
 from apps.models.models import DataSet, RegisteredModel
-from apps.optimization.models import OptimizationSession
+from apps.notifications.models import BellEntry, Delivery, Notification
+from apps.optimization.models import OptimizationSession, SessionTemplate
 from tests.portal import world
 from tests.portal.world import World
 
@@ -162,3 +164,74 @@ def test_what_makes_no_sense_is_said(
     answer = client.get(SESSIONS, query)
     assert answer.status_code == 422
     assert f"#{code}" in answer.content.decode()
+
+
+def test_tokens_are_revoked_by_their_owner_alone(
+    client: Client, everything: World, owner: User, engineer: User
+) -> None:
+    theirs = {"act": "revoke", "item": f"token:{everything.token.token_key}"}
+    client.force_login(engineer)
+    assert client.post("/tokens/bulk/", theirs).status_code == 422, "as if it were not there"
+    client.force_login(owner)
+    shown = client.get("/tokens/bulk/", theirs).content.decode()
+    assert "Revoke 1 token?" in shown
+    assert everything.token.digest not in shown
+    assert "1 token revoked" in client.post("/tokens/bulk/", theirs).content.decode()
+    assert not ApiToken.objects.filter(pk=everything.token.pk).exists()
+    event = AuditEvent.objects.get(action="token.revoked")
+    assert (event.user_id, event.subject) == (owner.pk, everything.token.name)
+
+
+def test_service_accounts_are_disabled_by_owners_and_say_what_they_are_already(
+    client: Client, everything: World, owner: User, engineer: User
+) -> None:
+    spare = service_accounts.create(by=owner, team=everything.team, name="spare", role=Role.VIEWER)
+    service_accounts.change(spare, by=owner, disabled=True)
+    both = {"item": [f"service account:{everything.service.pk}", f"service account:{spare.pk}"]}
+    path = "/team/service-accounts/bulk/"
+    client.force_login(engineer)
+    assert client.post(path, {"act": "disable", **both}).status_code == 403
+    client.force_login(owner)
+    shown = client.get(path, {"act": "disable", **both}).content.decode()
+    assert "Disable 1 service account?" in shown
+    assert "It is disabled already." in shown
+    client.post(path, {"act": "disable", **both})
+    assert not ApiToken.objects.filter(pk=everything.service_token.pk).exists()
+    assert AuditEvent.objects.filter(action="service_account.disabled").count() == 2
+    assert "2 service accounts enabled" in client.post(path, {"act": "enable", **both}).content.decode()
+
+
+def test_messages_go_out_again_where_one_may(client: Client, everything: World, owner: User, engineer: User) -> None:
+    asked = {"act": "resend", "item": f"delivery:{everything.delivery.pk}"}
+    path = "/notifications/deliveries/bulk/"
+    client.force_login(engineer)
+    assert "request.permission_denied" in client.post(path, asked).content.decode(), (
+        "a channel of the team is its owners'"
+    )
+    assert Delivery.objects.count() == 1
+    client.force_login(owner)
+    assert "1 message put out again" in client.post(path, asked).content.decode()
+    again = Delivery.objects.get(replays=everything.delivery)
+    waits = {**asked, "item": f"delivery:{again.pk}"}
+    assert "It still waits for its next attempt." in client.get(path, waits).content.decode()
+
+
+def test_templates_are_deleted_and_their_sessions_stay(client: Client, everything: World, engineer: User) -> None:
+    client.force_login(engineer)
+    asked = {"act": "delete", "item": f"template:{everything.template.pk}"}
+    assert "1 template deleted" in client.post("/templates/bulk/", asked).content.decode()
+    assert not SessionTemplate.objects.exists()
+    assert OptimizationSession.objects.count() == 1
+
+
+def test_ticked_notifications_are_marked_and_no_others(client: Client, everything: World, owner: User) -> None:
+    other = Notification.objects.create(team=everything.team, event=10**12, kind="session.failed", title="other")
+    entry = BellEntry.objects.create(notification=other, user=owner)
+    BellEntry.objects.exclude(pk__in=[entry.pk, everything.entry.pk]).delete()
+    client.force_login(owner)
+    client.post("/notifications/read/", {"entry": [entry.pk]})
+    assert [one.pk for one in BellEntry.objects.unread()] == [everything.entry.pk]
+    client.post("/notifications/read/", {})
+    assert BellEntry.objects.unread().count() == 1, "nothing ticked is not all"
+    client.post("/notifications/read/", {"entry": [entry.pk, everything.entry.pk], "unread": "1"})
+    assert BellEntry.objects.unread().count() == 2

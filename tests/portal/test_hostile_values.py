@@ -32,7 +32,22 @@ pytestmark = pytest.mark.django_db
 LARGE = ("9" * 25, str(2**63), str(2**64 + 1))
 WORDS = (*LARGE, f"-{LARGE[0]}", "a\x00b", "9" * 5000, "1e400", "nan")
 IN_PATHS = (LARGE[0], LARGE[1], "9" * 400, "a%00b", "%ED%A0%80")
-OF_PAGES = ("page", "from", "next", "search", "tag", "model", "version", "dataset", "actor", "action", "session")
+OF_PAGES = (
+    "page",
+    "ordering",
+    "kind",
+    "role",
+    "from",
+    "next",
+    "search",
+    "tag",
+    "model",
+    "version",
+    "dataset",
+    "actor",
+    "action",
+    "session",
+)
 """Parameters of pages that stand in no filter."""
 OTHERS = ("/api/", "/admin/", "/accounts/logout/")
 

@@ -54,7 +54,7 @@ def test_the_report_leads_to_it_and_it_shows_both(client: Client, everything: Wo
 
 
 def test_it_is_sorted_and_is_a_file(client: Client, page: str) -> None:
-    file = client.get(page, {"by": "time", "export": "csv"}).content.decode("utf-8-sig")
+    file = client.get(page, {"ordering": "-time", "export": "csv"}).content.decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(file)))
     times = [float(row["time_ms"]) for row in rows if row["time_ms"]]
     assert times == sorted(times, reverse=True)

@@ -35,7 +35,7 @@ def rows(client: Client, path: str, **query: str) -> list[dict[str, str]]:
     response = client.get(path, {"export": "csv", **query})
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     assert response["Content-Disposition"].startswith("attachment; filename=")
-    return list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode("utf-8-sig"))))
 
 
 @pytest.mark.parametrize("path", LISTS)

@@ -277,6 +277,7 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         artifact_filename="model.onnx",
     )
     keep_report(evaluated)
+    session.keep_gains()
     keep_answers(evaluated, stored(answers_content()))
     LogEntry.objects.create(session=session, step_key="analyse", message="88 operators")
     return session

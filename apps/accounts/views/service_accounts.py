@@ -3,29 +3,67 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts import service_accounts, services
+from apps.accounts.bulk import SERVICE_ACCOUNT_ACTS
+from apps.accounts.bulk_pages import bulk_page
+from apps.accounts.columns import LIST_OF_SERVICE_ACCOUNTS, SERVICE_ACCOUNTS
 from apps.accounts.errors import NoTeam
 from apps.accounts.forms import ServiceAccountChangeForm, ServiceAccountForm, ServiceTokenForm, show_error
 from apps.accounts.models import Membership, Role
+from apps.accounts.querysets import MembershipQuerySet
 from apps.accounts.requests import MemberRequest
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
+from apps.pages import KeyedPaginator
+from apps.tables import csv_of_rows, wants_csv
+
+PAGE_SIZE = 50
 
 
 @require_GET
-def listing(request: MemberRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponseBase:
+    if wants_csv(request):
+        return csv_of_rows(request, "service-accounts", SERVICE_ACCOUNTS, _found(request))
     return _list_page(request, ServiceAccountForm())
+
+
+def _of_team(request: MemberRequest) -> MembershipQuerySet[Membership]:
+    rows = Membership.objects.filter(team=request.team or None, user__service_of__isnull=False)
+    return rows.select_related("user", "team")
+
+
+def _found(request: MemberRequest) -> QuerySet[Membership]:
+    """Those that the address asks for, in its order."""
+    rows = _of_team(request).search(request.GET.get("search", ""))
+    return in_order(rows, LIST_OF_SERVICE_ACCOUNTS, request.GET.get(ORDERING, ""))
+
+
+@require_http_methods(["GET", "POST"])
+def bulk(request: MemberRequest) -> HttpResponse:
+    """What would happen to the chosen accounts; POST does it."""
+    if not request.team:
+        raise NoTeam()
+    services.require_role(request.user, request.team, Role.OWNER)
+    rows = _of_team(request).order_by("user__first_name")
+    back = reverse("accounts:service-accounts")
+    return bulk_page(request, SERVICE_ACCOUNT_ACTS, rows, kind="service account", back=back)
 
 
 def _list_page(request: MemberRequest, form: ServiceAccountForm, status: int = 200) -> HttpResponse:
     current = request.membership
     context = {
-        "accounts": service_accounts.service_accounts_of(current.team) if current else (),
+        "page": KeyedPaginator(_found(request), PAGE_SIZE).get_page(request.GET.get("page")),
+        "search": request.GET.get("search", "").strip(),
+        "acts": SERVICE_ACCOUNT_ACTS.values(),
         "owns": bool(current) and current.may(Role.OWNER),
         "form": form,
     }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts import services
+from apps.accounts.columns import LIST_OF_MEMBERS, MEMBERS
 from apps.accounts.errors import NoTeam
 from apps.accounts.forms import InvitationForm, RoleForm, show_error
 from apps.accounts.middleware import SESSION_KEY
@@ -16,11 +19,26 @@ from apps.accounts.models import Invitation, Membership, Role, Team
 from apps.accounts.requests import MemberRequest
 from apps.accounts.service_accounts import service_accounts_of
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
+from apps.pages import KeyedPaginator
+from apps.tables import csv_of_rows, wants_csv
+
+PAGE_SIZE = 50
 
 
 @require_GET
-def team(request: MemberRequest) -> HttpResponse:
+def team(request: MemberRequest) -> HttpResponseBase:
+    if wants_csv(request):
+        return csv_of_rows(request, "members", MEMBERS, _found(request))
     return _team_page(request, InvitationForm())
+
+
+def _found(request: MemberRequest) -> QuerySet[Membership]:
+    """The members that the address asks for, in its order."""
+    rows = Membership.objects.filter(team=request.team or None).people().search(request.GET.get("search", ""))
+    if (role := request.GET.get("role")) in Role.values:
+        rows = rows.filter(role=role)
+    return in_order(rows, LIST_OF_MEMBERS, request.GET.get(ORDERING, ""))
 
 
 def _team_page(request: MemberRequest, form: InvitationForm, status: int = 200) -> HttpResponse:
@@ -29,7 +47,8 @@ def _team_page(request: MemberRequest, form: InvitationForm, status: int = 200) 
         request,
         "accounts/team.html",
         {
-            "members": current.team.memberships.people() if current else (),
+            "page": KeyedPaginator(_found(request), PAGE_SIZE).get_page(request.GET.get("page")),
+            "chosen": {name: request.GET.get(name, "").strip() for name in ("search", "role")},
             "service_accounts": service_accounts_of(current.team).count() if current else 0,
             "invitations": Invitation.objects.open().filter(team=current.team) if current else (),
             "owns": bool(current) and current.may(Role.OWNER),

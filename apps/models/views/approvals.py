@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -13,12 +14,15 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, membership_in
 from apps.accounts.services import require_role
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
 from apps.models import approvals
 from apps.models.approvals import may_decide, may_withdraw
+from apps.models.columns import APPROVALS, LIST_OF_APPROVALS
 from apps.models.forms import DecisionForm
-from apps.models.models import AliasRequest
+from apps.models.models import AliasRequest, RequestStatus
 from apps.models.querysets import AliasRequestQuerySet
 from apps.pages import KeyedPaginator
+from apps.tables import csv_of_rows, wants_csv
 
 PAGE_SIZE = 30
 
@@ -37,14 +41,26 @@ def requests_with_rights(
 
 
 @require_GET
-def listing(request: MemberRequest) -> HttpResponse:
-    """The team's requests: those that wait, and those that were decided."""
+def listing(request: MemberRequest) -> HttpResponseBase:
+    """The team's requests: those that wait, and those that were decided. HTMX requests get only the latter."""
     rows = AliasRequest.objects.visible_to(request.user).filter(alias__model__team=request.team or None)
     decided = rows.exclude(status="pending").select_related("alias__model", "asked_by", "decided_by", "to_version")
+    chosen = {name: request.GET.get(name, "").strip() for name in ("search", "status")}
+    found = decided.search(chosen["search"])
+    if chosen["status"] in RequestStatus.values:
+        found = found.filter(status=chosen["status"])
+    found = in_order(found, LIST_OF_APPROVALS, request.GET.get(ORDERING, ""))
+    if wants_csv(request):
+        return csv_of_rows(request, "approvals", APPROVALS, found)
     context = {
-        "waiting": requests_with_rights(request, rows.pending()),
-        "page": KeyedPaginator(decided, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "chosen": chosen,
+        "filtered": any(chosen.values()),
+        "statuses": [one for one in RequestStatus.choices if one[0] != RequestStatus.PENDING],
     }
+    if request.htmx:
+        return render(request, "models/_approvals_decided.html", context)
+    context["waiting"] = requests_with_rights(request, rows.pending())
     return render(request, "models/approvals.html", context)
 
 

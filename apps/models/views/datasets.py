@@ -17,9 +17,10 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, part_sizes
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
 from apps.models import dependents, services
 from apps.models.bulk import DATASET_ACTS
-from apps.models.columns import DATASETS
+from apps.models.columns import DATASETS, LIST_OF_DATASETS
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.download import blob_response
 from apps.models.models import DataSet
@@ -36,13 +37,14 @@ def visible_dataset(request: MemberRequest, pk: int) -> DataSet:
 
 
 @require_GET
-def listing(request: MemberRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponseBase:
     """The current team's data sets. HTMX requests get only the results."""
     search = request.GET.get("search", "").strip()
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
     found = datasets.search(search).select_related("blob", "created_by")
+    found = in_order(found, LIST_OF_DATASETS, request.GET.get(ORDERING, ""))
     if wants_csv(request):
-        return csv_of_rows("data-sets", DATASETS, found)
+        return csv_of_rows(request, "data-sets", DATASETS, found)
     page = KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
@@ -57,6 +59,7 @@ def listing(request: MemberRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def bulk(request: MemberRequest) -> HttpResponse:
     """What would happen to the chosen data sets; POST does it."""
+    current_team(request)
     rows = DataSet.objects.visible_to(request.user).filter(team=request.team or None).select_related("team", "blob")
     return bulk_page(request, DATASET_ACTS, rows.order_by("name"), kind="data set", back=reverse("models:dataset-list"))
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,10 +19,11 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, has_role, writes
 from apps.accounts.services import require_role
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
 from apps.models import cards, dependents, services
 from apps.models.aliases import SUGGESTED
 from apps.models.bulk import MODEL_ACTS
-from apps.models.columns import MODELS
+from apps.models.columns import LIST_OF_MODELS, MODELS
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
 from apps.models.models import Alias, AliasMove, AliasRequest, ModelMetadata, RegisteredModel, StoreSettings
@@ -42,17 +44,18 @@ def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
 
 
 @require_GET
-def listing(request: MemberRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponseBase:
     """The current team's models. HTMX requests get only the results."""
     search, tag = request.GET.get("search", "").strip(), request.GET.get("tag", "").strip()
     models = RegisteredModel.objects.visible_to(request.user).filter(team=request.team or None)
     found = models.search(search)
     if tag:
         found = found.tagged(tag)
+    found = in_order(found, LIST_OF_MODELS, request.GET.get(ORDERING, ""))
     metadata = Prefetch("versions__metadata", ModelMetadata.objects.in_short())
     found = found.prefetch_related("versions", metadata, "versions__blob", "aliases__version")
     if wants_csv(request):
-        return csv_of_rows("models", MODELS, found)
+        return csv_of_rows(request, "models", MODELS, found)
     page = KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,
@@ -69,6 +72,7 @@ def listing(request: MemberRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def bulk(request: MemberRequest) -> HttpResponse:
     """What would happen to the chosen models; POST does it."""
+    current_team(request)
     rows = RegisteredModel.objects.visible_to(request.user).filter(team=request.team or None).select_related("team")
     return bulk_page(request, MODEL_ACTS, rows.order_by("name"), kind="model", back=reverse("models:model-list"))
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.accounts.bulk_pages import bulk_page
 from apps.accounts.requests import MemberRequest
+from apps.listings import ORDERING, in_order
 from apps.notifications import services
-from apps.notifications.columns import DELIVERIES
+from apps.notifications.bulk import DELIVERY_ACTS
+from apps.notifications.columns import DELIVERIES, LIST_OF_DELIVERIES
 from apps.notifications.models import Channel, Delivery, DeliveryStatus
 from apps.notifications.views.channels import INSTALLATION
 from apps.pages import KeyedPaginator
@@ -20,7 +25,7 @@ PAGE_SIZE = 50
 
 
 @require_GET
-def listing(request: MemberRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponseBase:
     """The deliveries of the channels that the member sees, in the team they work in; with `about=installation` those of
     an operator's channels.
     """
@@ -33,17 +38,27 @@ def listing(request: MemberRequest) -> HttpResponse:
         rows = rows.filter(status=chosen["status"])
     if chosen["channel"].isdecimal() and len(chosen["channel"]) < 19:
         rows = rows.filter(channel=int(chosen["channel"]))
+    rows = in_order(rows, LIST_OF_DELIVERIES, request.GET.get(ORDERING, ""))
     if wants_csv(request):
-        return csv_of_rows("deliveries", DELIVERIES, rows)
+        return csv_of_rows(request, "deliveries", DELIVERIES, rows)
     context = {
         "page": KeyedPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page")),
         "chosen": chosen,
+        "filtered": any(chosen.values()),
+        "acts": DELIVERY_ACTS.values(),
         "about": about if about == INSTALLATION else "",
         "statuses": DeliveryStatus.choices,
         "channels": Channel.objects.visible_to(request.user).filter(team=team).exclude(medium="bell"),
     }
     template = "notifications/_deliveries.html" if request.htmx else "notifications/deliveries.html"
     return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def bulk(request: MemberRequest) -> HttpResponse:
+    """What would happen to the chosen messages; POST does it. The act checks whose channel it is."""
+    rows = Delivery.objects.visible_to(request.user).select_related("channel__team", "notification")
+    return bulk_page(request, DELIVERY_ACTS, rows, kind="delivery", back=reverse("notifications:deliveries"))
 
 
 @require_POST

@@ -21,6 +21,7 @@ from apps.models.filters import id_of
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
 from apps.optimization.api.rows import EXAMPLE_QUESTION, named_rows
+from apps.optimization.columns import LIST_OF_CRITERIA
 from apps.optimization.criteria_diff import Comparison, compared
 from apps.optimization.default_criteria import Defaults, defaults_of, named_or_default, precedence, set_default
 from apps.optimization.filters import CriteriaFilter
@@ -83,7 +84,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     serializer_class = CriteriaSetSerializer
     queryset = CriteriaSet.objects.all()
     filterset_class = CriteriaFilter
-    ordering_fields = ("name", "version", "created_at")
+    listing = LIST_OF_CRITERIA
 
     def get_queryset(self) -> QuerySet[CriteriaSet]:
         return CriteriaSet.objects.visible_to(self.request.user).select_related("team", "created_by")

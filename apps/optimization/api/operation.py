@@ -18,6 +18,7 @@ from apps.api import example, refuse_unknown, validated_body
 from apps.audit import verification
 from apps.audit.models import AuditEvent
 from apps.optimization import breakers, services
+from apps.optimization.columns import LIST_OF_EVENTS
 from apps.optimization.filters import AuditFilter
 from apps.optimization.models import Worker
 from apps.optimization.serializers_operation import (
@@ -67,7 +68,7 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     serializer_class = AuditEventSerializer
     queryset = AuditEvent.objects.all()
     filterset_class = AuditFilter
-    ordering_fields = ("sequence", "at")
+    listing = LIST_OF_EVENTS
     lookup_field = "sequence"
 
     def get_queryset(self) -> QuerySet[AuditEvent]:

@@ -11,6 +11,7 @@ from apps.optimization.api.delivery import DeliveryActions
 from apps.optimization.api.evidence import EvidenceActions
 from apps.optimization.api.lifecycle import LifecycleActions
 from apps.optimization.api.results import ResultActions
+from apps.optimization.columns import LIST_OF_SESSIONS
 from apps.optimization.filters import SessionApiFilter
 from apps.optimization.models import OptimizationSession
 from apps.optimization.serializers import SessionSerializer
@@ -31,7 +32,7 @@ class SessionViewSet(
     serializer_class = SessionSerializer
     queryset = OptimizationSession.objects.all()
     filterset_class = SessionApiFilter
-    ordering_fields = ("created_at", "finished_at", "status")
+    listing = LIST_OF_SESSIONS
 
     def get_queryset(self) -> QuerySet[OptimizationSession]:
         visible = OptimizationSession.objects.visible_to(self.request.user)

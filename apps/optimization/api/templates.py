@@ -18,6 +18,7 @@ from apps.agents.contracts.plan_edits import PlanEdits
 from apps.api import example, json_of, row_of, validated_body
 from apps.models.models import ModelVersion
 from apps.optimization import services
+from apps.optimization.columns import LIST_OF_TEMPLATES
 from apps.optimization.models import OptimizationSession, SessionTemplate
 from apps.optimization.serializers import SessionSerializer
 
@@ -93,7 +94,7 @@ class TemplateViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     serializer_class = TemplateSerializer
     queryset = SessionTemplate.objects.all()
     filterset_class = TemplateFilter
-    ordering_fields = ("name", "created_at")
+    listing = LIST_OF_TEMPLATES
 
     def get_queryset(self) -> QuerySet[SessionTemplate]:
         rows = SessionTemplate.objects.visible_to(self.request.user)

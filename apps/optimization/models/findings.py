@@ -15,7 +15,12 @@ from apps.models.models import Blob
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.step import SessionStep
-from apps.optimization.querysets import EvaluationQuerySet, KeptAnswersQuerySet, SessionOwnedQuerySet
+from apps.optimization.querysets import (
+    CandidateQuerySet,
+    EvaluationQuerySet,
+    KeptAnswersQuerySet,
+    SessionOwnedQuerySet,
+)
 
 
 class Candidate(models.Model):
@@ -35,7 +40,7 @@ class Candidate(models.Model):
     reason = models.TextField()
     score = models.FloatField(null=True)
 
-    objects = SessionOwnedQuerySet.as_manager()
+    objects = CandidateQuerySet.as_manager()
 
     class Meta:
         ordering = ("key",)

@@ -88,6 +88,10 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
     worked_s = models.FloatField(default=0.0, editable=False)
     """Its own time (`own_time.worked_s`) at its end. While the session is active, it is computed from the steps."""
 
+    speedup = models.FloatField(null=True, editable=False)
+    """Of the selected candidate; `None` without one, or if the machine was too busy to time it."""
+    size_ratio = models.FloatField(null=True, editable=False)
+    """Of the selected candidate."""
     sessions_before = models.PositiveIntegerField(null=True, editable=False)
     """The number of sessions already judged on the same data when this one started."""
 
@@ -99,6 +103,14 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
             models.Index(fields=("team", "-created_at", "id"), name="session_list"),
             models.Index(fields=("team", "status", "-created_at", "id"), name="session_by_status"),
             models.Index(fields=("team", "-finished_at"), name="session_lately"),
+            # What lists are put in order by: much less to read than the rows themselves.
+            models.Index(
+                fields=(
+                    *("team", "speedup", "size_ratio", "finished_at"),
+                    *("version", "dataset", "created_by", "created_at", "id"),
+                ),
+                name="session_orders",
+            ),
             # The few under way, of all teams: sweepers and every page that shows a queue ask for them.
             models.Index(fields=("status",), condition=Q(status__in=sorted(ACTIVE)), name="session_under_way"),
         )
@@ -162,6 +174,13 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
     def begin(self) -> None:
         """Queued → running."""
         self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=clock.now())
+
+    def keep_gains(self) -> None:
+        """Takes over how much faster and smaller the selected candidate is, which lists show and are ordered by."""
+        gains = self.candidates.gains_of_selected()
+        if gains != (self.speedup, self.size_ratio):
+            self.speedup, self.size_ratio = gains
+            self.save(update_fields=["speedup", "size_ratio"])
 
     def proceed(self, *, phase: Phase, progress: float, forecast: Forecast | None) -> None:
         """Updates the phase and progress of a running session. Progress never decreases."""

@@ -2,7 +2,7 @@
 
 from apps.optimization.services.alternatives import Alternatives, alternatives, candidate_file
 from apps.optimization.services.answers import Picture, SessionAnswers, answered, example_picture, session_answers
-from apps.optimization.services.bulk import SESSION_ACTS
+from apps.optimization.services.bulk import SESSION_ACTS, TEMPLATE_ACTS
 from apps.optimization.services.card import card_text
 from apps.optimization.services.comments import comment_delete, comment_edit, comment_write, require_own_comment
 from apps.optimization.services.comparing import session_compare
@@ -43,6 +43,7 @@ __all__ = [
     "DISMISSIBLE",
     "LINK_DAYS",
     "SESSION_ACTS",
+    "TEMPLATE_ACTS",
     "Alternatives",
     "AnalysedLayers",
     "BrokenHere",

@@ -1,4 +1,4 @@
-"""What can be done to several sessions at once. Each is checked and recorded as if it were the only one."""
+"""What can be done to several sessions or templates at once. Each is checked and recorded as if it were alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from apps.agents.contracts.state import Status
 from apps.bulk import Act
 from apps.languages import within_a_sentence
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import OptimizationSession, SessionTemplate
 from apps.optimization.services.lifecycle import session_cancel, session_resume
 from apps.optimization.services.removal import session_delete
+from apps.optimization.services.templates import template_delete
 
 
 def _status(session: OptimizationSession) -> str:
@@ -62,5 +63,16 @@ SESSION_ACTS: dict[str, Act[OptimizationSession]] = {
             session_delete,
             danger=True,
         ),
+    )
+}
+TEMPLATE_ACTS: dict[str, Act[SessionTemplate]] = {
+    "delete": Act(
+        "delete",
+        _("Delete"),
+        _("deleted"),
+        _("The settings go for good. Sessions that started from them stay."),
+        lambda template: "",
+        template_delete,
+        danger=True,
     )
 }

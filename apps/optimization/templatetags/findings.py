@@ -52,9 +52,7 @@ def findings_about(version: ModelVersion, user: User) -> Findings:
     analyses = AnalysisReport.objects.visible_to(user).filter(session__version=version).select_related("step")
     newest = analyses.order_by("-created_at").first()
     rows = list(
-        sessions.select_related("version__model", "compared__model", "dataset")
-        .with_gains()
-        .order_by("-created_at")[:RECENT]
+        sessions.select_related("version__model", "compared__model", "dataset").order_by("-created_at")[:RECENT]
     )
     return Findings(
         sessions=rows,

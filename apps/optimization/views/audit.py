@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
@@ -13,7 +13,8 @@ from apps.accounts.requests import MemberRequest
 from apps.audit import verification
 from apps.audit.models import ActorKind, AuditEvent
 from apps.audit.querysets import AuditQuerySet
-from apps.optimization.columns import EVENTS
+from apps.listings import ORDERING, in_order
+from apps.optimization.columns import EVENTS, LIST_OF_EVENTS
 from apps.pages import KeyedPaginator
 from apps.tables import csv_of_rows, wants_csv
 
@@ -25,17 +26,16 @@ CHOICES = ("actor", "action", "session", "kind", "from", "to")
 
 
 @require_GET
-def trail(request: MemberRequest) -> HttpResponse:
+def trail(request: MemberRequest) -> HttpResponseBase:
     events = (
         AuditEvent.objects.visible_to(request.user)
         .filter(team=request.team or None)
-        .order_by("-sequence")
         .select_related("session__version__model")
     )
     chosen = {name: request.GET.get(name, "").strip() for name in CHOICES}
-    events = _narrowed(events, chosen)
+    events = in_order(_narrowed(events, chosen), LIST_OF_EVENTS, request.GET.get(ORDERING, ""))
     if wants_csv(request):
-        return csv_of_rows("audit-trail", EVENTS, events)
+        return csv_of_rows(request, "audit-trail", EVENTS, events)
     context = {
         "page": KeyedPaginator(events, PAGE_SIZE).get_page(request.GET.get("page")),
         "chosen": chosen,

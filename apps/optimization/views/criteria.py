@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -15,35 +16,43 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import may, require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
 from apps.models.filters import id_of
 from apps.optimization import criteria as services
 from apps.optimization import default_criteria
-from apps.optimization.columns import CRITERIA
+from apps.optimization.columns import CRITERIA, LIST_OF_CRITERIA
 from apps.optimization.criteria_diff import changes_of
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors.criteria import UnknownResolution
 from apps.optimization.forms.criteria import CriteriaForm
 from apps.optimization.models import CriteriaSet
 from apps.optimization.services import CriteriaCheck, checked
+from apps.pages import KeyedPaginator
 from apps.tables import csv_of_rows, wants_csv
 
 FORM_ID = "criteria-form"
+PAGE_SIZE = 25
 
 
 @require_GET
-def listing(request: MemberRequest) -> HttpResponse:
-    current = CriteriaSet.objects.visible_to(request.user).current().select_related("team")
+def listing(request: MemberRequest) -> HttpResponseBase:
+    """The team's criteria and the built-in profiles. HTMX requests get only the former."""
+    current = CriteriaSet.objects.visible_to(request.user).current().select_related("team", "created_by")
+    search = request.GET.get("search", "").strip()
+    found = in_order(current.search(search), LIST_OF_CRITERIA, request.GET.get(ORDERING, ""))
     if wants_csv(request):
-        return csv_of_rows("criteria", CRITERIA, current.filter(Q(team=None) | Q(team=request.team or None)))
-    return render(
-        request,
-        "optimization/criteria_list.html",
-        {
-            "own": current.filter(team=request.team) if request.team else (),
-            "profiles": current.filter(team=None),
-            "writes": writes(request, request.team),
-        },
-    )
+        mine = Q(team=None) | Q(team=request.team or None)
+        return csv_of_rows(request, "criteria", CRITERIA, found.filter(mine))
+    own = found.filter(team=request.team) if request.team else found.none()
+    context = {
+        "page": KeyedPaginator(own, PAGE_SIZE).get_page(request.GET.get("page")),
+        "search": search,
+        "writes": writes(request, request.team),
+    }
+    if request.htmx:
+        return render(request, "optimization/_criteria_results.html", context)
+    context["profiles"] = current.filter(team=None)
+    return render(request, "optimization/criteria_list.html", context)
 
 
 @require_GET

@@ -71,8 +71,8 @@ def _of(request: MemberRequest, team: Team, living: list[Worker]) -> dict[str, A
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
     active, more_active, now = _under_way(sessions)
     lately = services.not_dismissed(lately, request.user)
-    to_promote = lately.newest_improvements().filter(result_version=None).with_gains()
-    finished = list(sessions.filter(finished_at__isnull=False).with_gains().order_by("-finished_at")[:RECENT])
+    to_promote = lately.newest_improvements().filter(result_version=None)
+    finished = list(sessions.filter(finished_at__isnull=False).order_by("-finished_at")[:RECENT])
     # A session has a model and a data set, so without one of its own nothing needs to be asked.
     has_sessions = bool(active or finished)
     return {

@@ -7,30 +7,18 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
 from apps.languages import within_a_sentence
+from apps.listings import ORDERING, Column, asked_of
 from apps.models import netron
 from apps.optimization import services
-from apps.optimization.columns import LAYERS
+from apps.optimization.columns import LAYERS, LIST_OF_LAYERS
 from apps.optimization.services.layers import LayerLine
 from apps.optimization.views.sessions import visible_session
 from apps.tables import csv_of, wants_csv
-
-COLUMNS = {
-    "graph": _("Layer"),
-    "operator": _("Operator"),
-    "time": _("Time"),
-    "macs": "MACs",
-    "bytes": _("Bytes"),
-    "sensitivity": _("Sensitivity"),
-    "precision": _("Precision"),
-}
-"""By what the layers can be sorted: first in the order of the graph."""
-LEAST_FIRST = ("operator", "sensitivity", "precision")
 
 
 @require_safe
@@ -41,43 +29,45 @@ def layers(request: MemberRequest, pk: UUID) -> HttpResponse:
         found = services.session_layers(session, request.GET.get("candidate", ""))
     except UserError as error:
         return render(request, "optimization/layers.html", {"session": session, "error": error}, status=error.status)
-    by = request.GET.get("by", "graph")
-    lines = _sorted(found.lines, by)
+    asked = asked_of(LIST_OF_LAYERS, request.GET.get(ORDERING, ""))
+    lines = _in_order(found.lines, asked)
     if wants_csv(request):
         return csv_of("layers", LAYERS, lines)
-    directions = {name: "ascending" if name in LEAST_FIRST else "descending" for name in COLUMNS if name != "graph"}
     context = {
         "session": session,
         "found": found,
         "lines": lines,
-        "by": by if by in COLUMNS else "graph",
-        "sorted_by": within_a_sentence(COLUMNS.get(by, "")),
-        "columns": [(name, label, directions.get(name, "ascending")) for name, label in COLUMNS.items()],
+        "listing": LIST_OF_LAYERS,
+        "sorted_by": within_a_sentence(asked[0][0].label) if asked else "",
         "drawn": netron.draws(session.version),
         "writes": writes(request, session.team),
     }
     return render(request, "optimization/layers.html", context)
 
 
-def _sorted(lines: tuple[LayerLine, ...], by: str) -> list[LayerLine]:
-    """What is not known comes last."""
-    return sorted(lines, key=lambda line: _rank(line, by))
+def _in_order(lines: tuple[LayerLine, ...], asked: list[tuple[Column, bool]]) -> list[LayerLine]:
+    """What is not known comes last, and what is equal stays in the order of the graph."""
+    found = list(lines)
+    for column, falls in reversed(asked):
+        known = [line for line in found if _value(line, column.name) is not None]
+        known.sort(key=lambda line, name=column.name: _value(line, name), reverse=falls)  # type: ignore[misc]
+        found = known + [line for line in found if _value(line, column.name) is None]
+    return found
 
 
-def _rank(line: LayerLine, by: str) -> tuple[Any, ...]:
-    layer = line.layer
-    match by:
+def _value(line: LayerLine, column: str) -> Any:
+    match column:
+        case "layer":
+            return line.layer.name
         case "operator":
-            return layer.op_type, layer.name
+            return line.layer.op_type
         case "time":
-            return layer.time_ms is None, -(layer.time_ms or 0.0)
+            return line.layer.time_ms
         case "macs":
-            return layer.macs is None, -(layer.macs or 0)
+            return line.layer.macs
         case "bytes":
-            return (-layer.weight_bytes,)
+            return line.layer.weight_bytes
         case "sensitivity":
-            return layer.sqnr_db is None, layer.sqnr_db or 0.0
-        case "precision":
-            return line.candidate is None, line.candidate.precision if line.candidate else ""
+            return line.layer.sqnr_db
         case _:
-            return ()
+            return line.candidate.precision if line.candidate else None

@@ -23,8 +23,9 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.agents.contracts.criteria import Criteria
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
+from apps.listings import ORDERING, in_order
 from apps.optimization import live, plan_moves, services
-from apps.optimization.columns import SESSIONS
+from apps.optimization.columns import LIST_OF_SESSIONS, SESSIONS
 from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors.lifecycle import SessionDeleted
 from apps.optimization.errors.starting import NothingToTry
@@ -60,15 +61,14 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 
 
 @require_GET
-def history(request: MemberRequest) -> HttpResponse:
+def history(request: MemberRequest) -> HttpResponseBase:
     """The current team's sessions. HTMX requests get only the results."""
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
-    rows = (
-        sessions.select_related("version__model", "compared__model", "dataset", "created_by").with_gains().defer(*LONG)
-    )
-    chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
+    rows = sessions.select_related("version__model", "compared__model", "dataset", "created_by").defer(*LONG)
+    rows = in_order(rows, LIST_OF_SESSIONS, request.GET.get(ORDERING, ""))
+    chosen = SessionFilter(request.GET, rows, request=request)
     if wants_csv(request):
-        return csv_of_rows("sessions", SESSIONS, chosen.qs)
+        return csv_of_rows(request, "sessions", SESSIONS, chosen.qs)
     page = KeyedPaginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
     context = {

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -17,9 +18,11 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, writes
 from apps.accounts.services import require_role
 from apps.optimization import services
+from apps.optimization.columns import LINKS
 from apps.optimization.forms.sharing import ShareForm
 from apps.optimization.models import ReportLink
 from apps.optimization.views.sessions import visible_session
+from apps.tables import csv_of_rows, wants_csv
 
 PRIVATE = {
     "Cache-Control": "no-store",
@@ -31,9 +34,11 @@ PRIVATE = {
 
 @never_cache
 @require_http_methods(["GET", "POST"])
-def links(request: MemberRequest, pk: UUID) -> HttpResponse:
+def links(request: MemberRequest, pk: UUID) -> HttpResponseBase:
     """The links to one report; POST makes another, whose address is shown this once."""
     session = visible_session(request, pk)
+    if wants_csv(request):
+        return csv_of_rows(request, "links", LINKS, session.report_links.select_related("created_by"))
     if request.method == "POST":
         require_role(request.user, session.team, Role.ENGINEER)
     form = ShareForm(request.POST if request.method == "POST" else None)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
 from apps.optimization import breakers
+from apps.optimization.columns import WORKERS
 from apps.optimization.models import Worker
 from apps.optimization.services import technique_statuses, techniques_broken
 from apps.release import code_digest
+from apps.tables import csv_of_rows, wants_csv
 
 NEEDED = (
     ("default", _("sessions do not advance")),
@@ -22,7 +24,9 @@ NEEDED = (
 
 
 @require_GET
-def workers(request: MemberRequest) -> HttpResponse:
+def workers(request: MemberRequest) -> HttpResponseBase:
+    if wants_csv(request):
+        return csv_of_rows(request, "workers", WORKERS, Worker.objects.order_by("name"))
     known = Worker.objects.select_related("current_step__session__team")
     alive = list(known.alive())
     gone = known.exclude(pk__in=[worker.pk for worker in alive])
