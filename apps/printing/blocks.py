@@ -40,9 +40,14 @@ TERM_WIDTH = 0.24
 class Outlined(Paragraph):
     """A heading: `entry` is its line in the document's outline, at `level`, 0 being the outermost."""
 
-    def __init__(self, markup: str, tag: str, entry: str) -> None:
-        super().__init__(f"<b>{markup}</b>", heading_style(tag))
-        self.entry, self.level = entry, int(tag[1]) - 1
+    entry, level = "", 0
+
+    def split(self, available_width: float, available_height: float) -> list[Any]:
+        """The parts of one that goes over pages, of which the first stands in the outline."""
+        parts = list(super().split(available_width, available_height))
+        for part in parts[:1]:
+            part.entry, part.level = self.entry, self.level
+        return parts
 
 
 class Blocks:
@@ -81,7 +86,9 @@ class Blocks:
 
     def _h1(self, element: Element, width: float) -> list[Any]:
         markup = self.inline.markup(element.children, heading_style(element.tag).fontSize)
-        return [Outlined(markup, element.tag, " ".join(element.text.split()))]
+        made = Outlined(f"<b>{markup}</b>", heading_style(element.tag))
+        made.entry, made.level = " ".join(element.text.split()), int(element.tag[1]) - 1
+        return [made]
 
     _h2 = _h3 = _h1
 
@@ -89,7 +96,9 @@ class Blocks:
         """A heading, and what stands beside it below."""
         made = []
         for child in element.elements:
-            made += self.block(child, width) if child.tag in BLOCKS else self._paragraph([child], caption_style(above=True))
+            made += (
+                self.block(child, width) if child.tag in BLOCKS else self._paragraph([child], caption_style(above=True))
+            )
         return made
 
     def _p(self, element: Element, width: float) -> list[Any]:
@@ -106,7 +115,7 @@ class Blocks:
         made: list[Any] = []
         self.depth += 1
         for number, item in enumerate(element.elements, start=1):
-            sign = f"{number}." if element.tag == "ol" else "•"
+            sign: str | None = f"{number}." if element.tag == "ol" else "•"
             for child in _runs(item.children):
                 if isinstance(child, Element):
                     made += self.block(child, width)
@@ -119,7 +128,7 @@ class Blocks:
     _ol = _ul
 
     def _dl(self, element: Element, width: float) -> list[Any]:
-        """Terms beside what they are. A definition with a table or a picture goes below its term, over the whole width."""
+        """Terms beside what they are. A definition with a table or a picture goes below its term, over the width."""
         made: list[Any] = []
         rows: list[list[Any]] = []
         term: list[Any] = []
@@ -155,7 +164,7 @@ class Blocks:
                 made += self._paragraph(parts[:-1] or child.children, caption_style(above=False))
             else:
                 made += self.block(child, width)
-        return _together(made) + [Spacer(0, GAP)]
+        return [*_together(made), Spacer(0, GAP)]
 
     def _div(self, element: Element, width: float) -> list[Any]:
         tiles = [one for one in element.elements if "figure" in one.classes]

@@ -13,10 +13,10 @@ from typing import Any
 
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
+from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate, Spacer
 
 from apps.printing.blocks import Blocks, Outlined
-from apps.printing.fonts import SANS, in_fonts, registered, spelled_out
+from apps.printing.fonts import SANS, registered, spelled_out
 from apps.printing.inline import Inline
 from apps.printing.sheet import HEIGHT, LINE, MARGIN_BOTTOM, MARGIN_X, PAGE, SOFT, TABLE, WIDTH, color
 from apps.printing.tree import Element, parse
@@ -69,12 +69,18 @@ class _Canvas(Canvas):
 
 
 class _Document(BaseDocTemplate):
-    """Of the date that the HTML names: ReportLab takes it from the environment, as all makers of reproducible files do."""
+    """ReportLab takes the date from the environment, as makers of reproducible files do: it is the one of the HTML."""
 
     def __init__(self, file: BytesIO, facts: Facts) -> None:
         os.environ["SOURCE_DATE_EPOCH"] = str(int(facts.made.timestamp()))
         super().__init__(
-            file, pagesize=PAGE, title=facts.title, author="Lathe", subject=facts.subject, lang=facts.language, invariant=1
+            file,
+            pagesize=PAGE,
+            title=facts.title,
+            author="Lathe",
+            subject=facts.subject,
+            lang=facts.language,
+            invariant=1,
         )
         self.facts, self.level = facts, -1
         frame = Frame(MARGIN_X, MARGIN_BOTTOM, WIDTH, HEIGHT, 0, 0, 0, 0)
@@ -106,9 +112,9 @@ class _Document(BaseDocTemplate):
         canvas.showOutline()
         canvas._doc.info.producer = canvas._doc.info.creator = "Lathe"
 
-    def afterFlowable(self, flowable: Any) -> None:
+    def afterFlowable(self, flowable: Any) -> None:  # noqa: N802  ReportLab's name
         """A heading becomes a line of the outline, never more than one level below the line before it."""
-        if isinstance(flowable, Outlined):
+        if isinstance(flowable, Outlined) and flowable.entry:
             self.level = min(flowable.level, self.level + 1)
             key = f"heading-{id(flowable)}"
             self.canv.bookmarkPage(key, fit="XYZ", top=self.frame._y + flowable.height)
@@ -129,8 +135,11 @@ def pdf_of(html: str) -> bytes:
     if body is None:
         raise ValueError("A page that is printed has a <body>")
     registered()
-    anchors = frozenset(one.attributes["id"] for one in body.descendants() if one.tag == "div" and "id" in one.attributes)
+    anchors = frozenset(
+        one.attributes["id"] for one in body.descendants() if one.tag == "div" and "id" in one.attributes
+    )
     file = BytesIO()
-    story = Blocks(Inline(anchors)).flow(body, WIDTH)
+    # ReportLab never ends if nothing follows a heading that is longer than a page.
+    story = [*Blocks(Inline(anchors)).flow(body, WIDTH), Spacer(0, 0)]
     _Document(file, facts).build(story, canvasmaker=_Canvas)
     return file.getvalue()

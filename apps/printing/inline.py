@@ -65,7 +65,7 @@ class Inline:
         return self._linked(element, text) if element.tag == "a" else text
 
     def _linked(self, element: Element, text: str) -> str:
-        """A link to another site, or to a place in the document. To anything else paper has no way, so it is left out."""
+        """A link to another site, or to a place in the document; one to a place that is not printed is left out."""
         target = element.attributes.get("href", "")
         if target.startswith("#"):
             return f'<a href="{escape(target)}" color="{ACCENT}">{text}</a>' if target[1:] in self.anchors else ""

@@ -1,7 +1,7 @@
 """SVG as templates draw it, on paper.
 
-A length is in pixels or in percent of the picture around it. A nested picture with a view box is stretched over its area,
-and its lines keep their width, as `vector-effect: non-scaling-stroke` has it.
+A length is in pixels or in percent of the picture around it. A nested picture with a view box is stretched over its
+area, and its lines keep their width, as `vector-effect: non-scaling-stroke` has it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,13 @@ LOOKS = {
     "channels-whole": Look(LINE, LINE),
 }
 """What a class draws with."""
-POINTS = {"front-point": _INFO, "front-original": INK, "front-accepted": _OK, "front-rejected": _BAD, "front-selected": ACCENT}
+POINTS = {
+    "front-point": _INFO,
+    "front-original": INK,
+    "front-accepted": _OK,
+    "front-rejected": _BAD,
+    "front-selected": ACCENT,
+}
 """The colour of a point in the front, by its class; a later one wins."""
 
 

@@ -77,7 +77,9 @@ def cell_style(*, right: bool, ink: str = INK) -> ParagraphStyle:
 def list_style(depth: int) -> ParagraphStyle:
     """An item's, whose sign hangs left of it."""
     base = style(SMALL, indent=10.0 * depth)
-    return ParagraphStyle(f"item-{depth}", base, bulletIndent=10.0 * (depth - 1), bulletFontName=SANS, bulletFontSize=SMALL)
+    return ParagraphStyle(
+        f"item-{depth}", base, bulletIndent=10.0 * (depth - 1), bulletFontName=SANS, bulletFontSize=SMALL
+    )
 
 
 @cache

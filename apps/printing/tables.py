@@ -108,8 +108,8 @@ class TableOf:
         return rules
 
     def _widths(self, width: float) -> list[float]:
-        """The columns' widths, at most `width` in all: what each asks for, as far as there is room beyond what it needs.
-        A table that asks for little is no wider than it can be read across."""
+        """The columns' widths, at most `width` in all: what each asks for, as far as there is room beyond its needs. A
+        table that asks for little is no wider than it can be read across."""
         asked, needed = [2 * PADDING] * self.columns, [2 * PADDING] * self.columns
         for cell in self.cells:
             if cell.across == 1:

@@ -101,6 +101,6 @@ class NotPrinted(UserError):
     code = "report.not_printed"
     status = 503
     sentence = _(
-        "The report was not made into a PDF within {seconds} s, because the server is busy. Try again in a moment, or print "
-        "the report's page from your browser."
+        "The report was not made into a PDF within {seconds} s, because the server is busy. Try again in a moment, or "
+        "print the report's page from your browser."
     )

@@ -87,9 +87,9 @@ def shortened(report: SessionReport) -> tuple[SessionReport, tuple[str, ...]]:
     measured = sum(one.key in kept for one in report.others)
     if measured > MOST_DETAILED:
         sentences.append(
-            _("All numbers of {shown} of the {all} other candidates are shown; the portal and the API have the rest.").format(
-                shown=MOST_DETAILED, all=measured
-            )
+            _(
+                "All numbers of {shown} of the {all} other candidates are shown; the portal and the API have the rest."
+            ).format(shown=MOST_DETAILED, all=measured)
         )
     if len(report.decisions) > MOST_DECISIONS:
         sentences.append(
@@ -103,7 +103,10 @@ def shortened(report: SessionReport) -> tuple[SessionReport, tuple[str, ...]]:
 def _parts(report: SessionReport, kept: set[str]) -> dict[str, object]:
     front, verdict = report.front, report.verdict
     points = tuple(one for one in front.points if one.key in kept or one.key == ORIGINAL_POINT)
-    keys, left = tuple(key for key in front.keys if key in kept), {k: why for k, why in front.left_out.items() if k in kept}
+    keys, left = (
+        tuple(key for key in front.keys if key in kept),
+        {k: why for k, why in front.left_out.items() if k in kept},
+    )
     return {
         "candidates": tuple(one for one in report.candidates if one.key in kept),
         "decisions": report.decisions[:MOST_DECISIONS],
