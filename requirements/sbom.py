@@ -46,6 +46,8 @@ ACCEPTED = frozenset(
         ),
         *("MIT-CMU", "HPND", "MPL-2.0", "PSF-2.0", "Python-2.0", "Unlicense", "Zlib", "LLVM-exception"),
         *("LGPL-3.0-only", "LGPL-3.0-or-later"),
+        # Of fonts: a document may embed them, whatever its own licence.
+        *("OFL-1.1", "Ubuntu-font-1.0"),
     )
 )
 """Licences under which the images may be passed on: permissive ones, and those whose terms end at their own files."""

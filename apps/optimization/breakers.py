@@ -27,6 +27,7 @@ from apps.audit import trail
 from apps.models import clock
 from apps.optimization.localized import listed
 from apps.optimization.models import Breaker, BreakerKind, PipelineSettings, SessionStep, Worker
+from apps.optimization.readings import once
 
 COUNTED = frozenset({Fault.CRASH, Fault.MEMORY})
 _IN_WORDS = {
@@ -52,12 +53,12 @@ class Failed(Value):
 
 def paused_techniques() -> dict[str, str]:
     """Why each technique that is paused now is, by its name."""
-    return {one.name: sentence(one) for one in Breaker.objects.paused().filter(kind=BreakerKind.TECHNIQUE)}
+    return {one.name: sentence(one) for one in _paused(BreakerKind.TECHNIQUE)}
 
 
 def left_out() -> tuple[str, ...]:
     """The techniques that no plan may use: switched off by the operators, or paused."""
-    paused = Breaker.objects.paused().filter(kind=BreakerKind.TECHNIQUE).values_list("name", flat=True)
+    paused = (one.name for one in _paused(BreakerKind.TECHNIQUE))
     return tuple(dict.fromkeys((*PipelineSettings.current().disabled_techniques, *paused)))
 
 
@@ -68,7 +69,11 @@ def is_paused(worker: str) -> bool:
 
 def paused_workers() -> dict[str, str]:
     """Why each worker that is paused now is, by its name."""
-    return {one.name: sentence(one) for one in Breaker.objects.paused().filter(kind=BreakerKind.WORKER)}
+    return {one.name: sentence(one) for one in _paused(BreakerKind.WORKER)}
+
+
+def _paused(kind: BreakerKind) -> list[Breaker]:
+    return [one for one in once(Breaker, lambda: list(Breaker.objects.paused())) if one.kind == kind]
 
 
 def sentence(breaker: Breaker) -> str:

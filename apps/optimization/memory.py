@@ -26,6 +26,7 @@ from apps.agents.techniques.catalogue import Family, catalogue
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.models import clock
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import workers
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import (
     Candidate,
@@ -33,7 +34,6 @@ from apps.optimization.models import (
     OptimizationSession,
     PipelineSettings,
     SessionFingerprint,
-    Worker,
 )
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class Recollection:
 def _machine_for(criteria: Criteria) -> Machine | None:
     """The machine of the first live worker that could measure for these criteria."""
     queue = "gpu" if criteria.target.device is Device.CUDA else "cpu"
-    found = (worker for worker in Worker.objects.alive() if queue in worker.queues and worker.machine)
+    found = (worker for worker in workers.alive() if queue in worker.queues and worker.machine)
     worker = next(found, None)
     if worker is None:
         return None

@@ -155,11 +155,6 @@ class WorkerQuerySet(models.QuerySet[Row]):
     def alive(self) -> Self:
         return self.filter(seen_at__gte=clock.after(-WORKER_SILENCE))
 
-    def libraries(self) -> frozenset[str]:
-        """The distributions that at least one of these workers has installed."""
-        machines: Iterable[dict[str, Any]] = self.values_list("machine", flat=True)
-        return frozenset(name for machine in machines for name in machine.get("libraries", {}))
-
 
 class BreakerQuerySet(models.QuerySet[Row]):
     def paused(self) -> Self:

@@ -76,7 +76,8 @@ def _waits_in(
     """The waits of the sessions `wanted` in these lines, by queue."""
     running = list(SessionStep.objects.filter(status=Status.RUNNING).only(*_OF_A_RUNNING_STEP))
     at_work = {step.session_id for step in running}
-    typical = typical_durations_s()
+    alone = not running and all(len(entries) <= 1 for entries in lines.values())
+    typical = {} if alone else typical_durations_s()
     paused = PipelineSettings.current().paused_queues
     resting = breakers.paused_workers()
     waits: dict[UUID, Wait] = {}

@@ -25,6 +25,7 @@ from apps.models import clock
 from apps.optimization import devices, scratch
 from apps.optimization.models import SessionStep, Worker
 from apps.optimization.models.operation import ACCELERATION, CLOCK_SKEW, CODE, SANDBOX, SCRATCH_FREE
+from apps.optimization.readings import once
 from apps.release import code_digest
 
 FORGET_AFTER = timedelta(days=1)
@@ -123,7 +124,12 @@ def busy_with(step: SessionStep) -> Iterator[None]:
 
 
 def alive() -> list[Worker]:
-    return list(Worker.objects.alive())
+    return once(Worker, lambda: list(Worker.objects.alive()))
+
+
+def libraries() -> frozenset[str]:
+    """The distributions that at least one live worker has installed."""
+    return frozenset(name for worker in alive() for name in worker.libraries)
 
 
 def working_on(queue: str, workers: Iterable[Worker]) -> list[Worker]:

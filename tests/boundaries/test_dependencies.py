@@ -21,9 +21,10 @@ WORKERS = ("worker-cpu", "worker-gpu")
 PIN = re.compile(r"^(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[A-Za-z0-9.]+)$")
 NEVER_IN_WEB = {
     *("autoawq", "bitsandbytes", "datasets", "keras", "litert-quantizer", "numpy", "onnx", "onnx-ir"),
-    *("onnxruntime", "onnxscript", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "sympy", "tensorflow"),
+    *("onnxruntime", "onnxscript", "pandas", "pyarrow", "safetensors", "scipy", "sympy", "tensorflow"),
     *("tokenizers", "torch", "torch-pruning", "transformers"),
 }
+"""Pillow is there for the process that prints reports; that no web process imports it is test_web_process.py's."""
 FRAME = {
     "web": {"django", "djangorestframework", "django-htmx", "channels", "dramatiq", "redis"},
     "worker-cpu": {"onnxruntime"},

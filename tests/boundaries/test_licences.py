@@ -39,7 +39,19 @@ def test_a_package_without_a_licence_or_with_another_one_would_be_found():
 
 def family(words: str) -> set[str]:
     """Which families of licences are named, as older metadata says no more."""
-    names = ("apache", "bsd", "mit", "isc", "mozilla|mpl", "lgpl|lesser", "nvidia", "python|psf", "unlicense", "zlib")
+    names = (
+        "apache",
+        "bsd",
+        "mit",
+        "isc",
+        "mozilla|mpl",
+        "lgpl|lesser",
+        "nvidia",
+        "python|psf",
+        "ofl",
+        "unlicense",
+        "zlib",
+    )
     return {name for name in names if re.search(rf"(?<![a-z])({name})", words.lower())}
 
 

@@ -71,6 +71,8 @@ def test_from_a_file_to_a_promoted_version(lathe: Command, files: Files) -> None
     session, headline = done.stdout.splitlines()[:2]
     assert headline.startswith("improved: ")
     assert json.loads(lathe("report", session).stdout)["session"] == session
+    printed = Path(lathe.home / lathe("report", session, "--format", "pdf").stdout.strip())
+    assert printed.read_bytes().startswith(b"%PDF-")
     package = Path(lathe.home / lathe("download", session).stdout.strip())
     assert zipfile.ZipFile(package).testzip() is None
     promoted = lathe("promote", session, "--alias", "staging")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.test import Client
+from pypdf import PdfReader
 
 from apps.agents.contracts.state import Outcome
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession
+from apps.optimization.services.printing import report_pdf
 from tests.optimization.standing import standing
 
 pytestmark = pytest.mark.django_db
@@ -56,3 +59,11 @@ def test_where_the_original_stands_another_point_can_still_be_asked_for_only_if_
     answer = client.post(path, {"candidate": "c01"}, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (409, "session.candidate_not_takable")
     assert "It loses 1.5 points" in answer.json()["detail"]
+
+
+def test_the_pdf_names_them_too(unchanged: OptimizationSession) -> None:
+    pdf = PdfReader(BytesIO(report_pdf(services.report(unchanged))))
+    text = " ".join(" ".join(page.extract_text() for page in pdf.pages).split())
+    assert "Nearest to the limits" in text
+    assert "it misses 1 of 1 limit" in text
+    assert "violated" in text

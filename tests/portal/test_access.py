@@ -137,6 +137,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:report-pdf": ("GET", Door.READ),
     "optimization:comment-write": ("POST", Door.WRITE),
     "optimization:comment-edit": ("GET", Door.OWN),
     "optimization:comment-delete": ("POST", Door.OWN),
@@ -179,6 +180,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
 ELSEWHERE = {
     "guide:styleguide": "for operators, whatever their role: tests/guide/test_styleguide.py",
     "optimization:shared-report": "opened by its link's token: tests/optimization/test_sharing.py",
+    "optimization:shared-report-pdf": "opened by its link's token: tests/optimization/test_report_pdf.py",
     "notifications:unsubscribe": "opened by the token of a mail: tests/notifications/test_outbox.py",
     "accounts:invitation-accept": "opened by its link's token, not by a role: tests/accounts/test_teams.py",
     "accounts:token-revoke": "only one's own, whatever the role: tests/accounts/test_tokens.py",

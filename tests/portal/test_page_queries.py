@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from apps.accounts.models import Team, User
 from tests.portal import world
@@ -32,6 +33,16 @@ def test_every_page_takes_few_queries(client: Client, everything: World, owner: 
     taken |= {name: queries(client, paths[name]) for name in OF_OPERATORS}
     assert {name: number for name, number in taken.items() if number > MOST} == {}
     assert min(taken.values()) > 0
+
+
+def test_the_preview_of_a_session_takes_as_few(client: Client, everything: World, owner: User) -> None:
+    client.force_login(owner)
+    asked = {"version": everything.version.pk, "dataset": everything.dataset.pk, "criteria_set": everything.criteria.pk}
+    client.post(reverse("optimization:session-preview"), asked)
+    with CaptureQueriesContext(connection) as taken:
+        page = client.post(reverse("optimization:session-preview"), asked).content.decode()
+    assert "Static int8" in page
+    assert len(taken) <= MOST
 
 
 def queries(client: Client, path: str) -> int:

@@ -23,7 +23,7 @@ def time_zone(request: MemberRequest) -> HttpResponse:
     """The language of the member's pages, and the zone in which they see times."""
     user = request.user
     initial = {"language": language_of(user), "time_zone": zone_of(user).key}
-    form = DisplayForm(request.POST or None, initial=initial)
+    form = DisplayForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             services.choose_time_zone(user, form.cleaned_data["time_zone"])

@@ -50,7 +50,7 @@ def _join(request: MemberRequest, token: str, invitation: Invitation) -> HttpRes
 
 
 def _register(request: HttpRequest, token: str, invitation: Invitation) -> HttpResponse:
-    form = InvitedAccountForm(request.POST or None)
+    form = InvitedAccountForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         answers = {name: form.cleaned_data[name] for name in ("password", "first_name", "last_name")}
         user = services.register_by_invitation(token, **answers)

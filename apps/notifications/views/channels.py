@@ -100,7 +100,7 @@ def new(request: MemberRequest) -> HttpResponse:
     medium = next((one for one in addable if one == asked.get("medium")), Medium.WEBHOOK)
     started = Channel(team=team, user=None if for_team else request.user, medium=medium)
     started.kinds = list(kinds.preset(installation=team is None))
-    form = ChannelForm(request.POST or None, channel=started)
+    form = ChannelForm(request.POST if request.method == "POST" else None, channel=started)
     if request.method == "POST" and form.is_valid():
         try:
             channel = services.add_channel(request.user, team, medium, for_team=for_team, **form.cleaned_data)

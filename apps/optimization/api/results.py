@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone, translation
 from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -11,17 +13,21 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.requests import member
 from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, refuse_unknown
+from apps.languages import language_of
 from apps.models.download import blob_response
 from apps.optimization import services
 from apps.optimization.cards import card_response
 from apps.optimization.filters import LogFilter
 from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.printed import PDF, pdf_response
 from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import CandidateSerializer, LogEntrySerializer, StepSerializer
 from apps.optimization.session_log import PLAIN_TEXT, Form, log_response
+from apps.zones import zone_of
 
 DECISION = OpenApiParameter(
     "decision",
@@ -80,6 +86,21 @@ class ResultActions(viewsets.GenericViewSet[OptimizationSession]):
         refuse_unknown(request, ("decision",))
         session = self.get_object()
         return Response(services.report(session, _packaging(request, session)).model_dump(mode="json"))
+
+    @extend_schema(
+        summary="Download the report of a session as a PDF",
+        responses={(200, PDF): OpenApiTypes.BINARY},
+        parameters=[DECISION],
+    )
+    @action(detail=True, url_path="report/pdf")
+    def report_pdf(self, request: Request, pk: str) -> HttpResponseBase:
+        """The report for paper, in the language and the time zone of who asks. Long ones are shortened, and say so."""
+        refuse_unknown(request, ("decision",))
+        session = self.get_object()
+        address = request.build_absolute_uri(reverse("optimization:report", args=[session.pk]))
+        reader = member(request)
+        with translation.override(language_of(reader)), timezone.override(zone_of(reader)):
+            return pdf_response(services.report(session, _packaging(request, session)), address)
 
     @extend_schema(
         summary="Get the recipe of an artifact",

@@ -95,3 +95,12 @@ class NoReport(Worded):
     code = "session.no_report"
     status = 404
     sentence = _("There is no report yet: the session is {status}.")
+
+
+class NotPrinted(UserError):
+    code = "report.not_printed"
+    status = 503
+    sentence = _(
+        "The report was not made into a PDF within {seconds} s, because the server is busy. Try again in a moment, or "
+        "print the report's page from your browser."
+    )

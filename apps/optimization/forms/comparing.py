@@ -6,12 +6,14 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.optimization.forms.searching import SearchedChoiceField
+from apps.optimization.forms.searching import VersionField
 from apps.optimization.forms.starting import SessionForm
 
 
-class StandingVersionField(SearchedChoiceField):
+class StandingVersionField(VersionField):
     """Versions by their aliases, too: people know the one that stands as *production*."""
+
+    SHOWN_WITH = ("aliases",)
 
     def label_from_instance(self, obj: Any) -> str:
         names = ", ".join(alias.name for alias in obj.aliases.all())

@@ -14,16 +14,16 @@ from apps.agents.contracts.criteria import Criteria
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.edited_plan import PlanEditsField
 from apps.optimization.forms.criteria import OwnCriteriaForm
-from apps.optimization.forms.searching import SearchedChoiceField
+from apps.optimization.forms.searching import SearchedChoiceField, VersionField
 from apps.optimization.models import CriteriaSet
 
 
 class SessionForm(forms.Form):
     """The request that starts a session: a model, a data set and criteria."""
 
-    version = SearchedChoiceField("model__name", "filename", label=_("Model"), empty_label=_("Choose a model"))
+    version = VersionField("model__name", "filename", label=_("Model"), empty_label=_("Choose a model"))
     dataset = SearchedChoiceField("name", "filename", label=_("Data set"), empty_label=_("Choose a data set"))
-    student = SearchedChoiceField(
+    student = VersionField(
         "model__name",
         "filename",
         label=_("Student"),
@@ -61,7 +61,7 @@ class SessionForm(forms.Form):
         elif self.data.get("own"):
             self.own = OwnCriteriaForm(self.data, prefix="own")
         versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team)
-        versions = versions.select_related("model").prefetch_related("aliases")
+        versions = versions.select_related("model__team", "metadata")
         datasets = DataSet.objects.visible_to(user).ready().filter(team=team)
         for name in self.SEARCHED:
             self._offer(name, datasets if name == "dataset" else versions)

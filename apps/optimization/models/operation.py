@@ -19,6 +19,7 @@ from apps.agents.techniques.catalogue import BrokenTechnique, catalogue
 from apps.models import clock
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
+from apps.optimization.readings import once
 
 SCRATCH_FREE = "scratch_free_bytes"
 """In the description of a worker's machine: the bytes that were free for temporary files when it started."""
@@ -221,7 +222,7 @@ class PipelineSettings(models.Model):
 
     @classmethod
     def current(cls) -> PipelineSettings:
-        return cls.objects.get_or_create(pk=1)[0]
+        return once(cls, lambda: cls.objects.get_or_create(pk=1)[0])
 
 
 def _check_names(field: str, names: object, sentence: str, known: tuple[str, ...]) -> None:

@@ -16,11 +16,11 @@ from apps.agents.contracts.values import Value
 from apps.agents.planning.conflicts.checking import conflicts_of, contradictions, resolution_of, resolved
 from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Resolution
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import breakers
+from apps.optimization import breakers, workers
 from apps.optimization.errors.criteria import UnknownResolution
 from apps.optimization.errors.starting import DataSetNotReady, SessionContradictory, VersionNotReady
 from apps.optimization.memory import Recollection
-from apps.optimization.models import AnalysisReport, PipelineSettings, Worker
+from apps.optimization.models import AnalysisReport, PipelineSettings
 from apps.optimization.services.foresight import earlier_evaluations
 from apps.optimization.services.students import why_not_ready
 
@@ -104,7 +104,7 @@ def known_of(
     """What is known now. `version` and `dataset` must be ready if given."""
     spec = DatasetSpec.model_validate(dataset.spec) if dataset else None
     return Known(
-        libraries=tuple(sorted(Worker.objects.alive().libraries())),
+        libraries=tuple(sorted(workers.libraries())),
         disabled=tuple(PipelineSettings.current().disabled_techniques),
         paused=breakers.paused_techniques(),
         model=version.metadata.summary if version else None,

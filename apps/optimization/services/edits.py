@@ -20,10 +20,10 @@ from apps.agents.planning.drafts import Drafts
 from apps.agents.planning.edit_checks import WrongEdit, wrong_edits
 from apps.agents.planning.minutes import Minutes
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import breakers
+from apps.optimization import breakers, workers
 from apps.optimization.errors.starting import PlanEditsInvalid
 from apps.optimization.lineage import exported_analyses
-from apps.optimization.models import AnalysisReport, Worker
+from apps.optimization.models import AnalysisReport
 
 
 class AnalysedLayers(Value):
@@ -58,7 +58,7 @@ def drafts_for(
     """What makes candidates of chains that a member names for a session that has not started."""
     data = dataset.described
     bases = bases_of_model(version.metadata.summary, data.task, student.metadata.summary if student else None)
-    libraries = tuple(sorted(Worker.objects.alive().libraries()))
+    libraries = tuple(sorted(workers.libraries()))
     disabled = breakers.left_out()
     return PlanningAgent().drafts(Sorting(bases, criteria, data, libraries, disabled), Minutes(criteria, data))
 
@@ -92,7 +92,12 @@ def check_edits(
 
 def layers_of(version: ModelVersion) -> tuple[AnalysedLayers, ...]:
     """The layers of `version` and of its exports from the newest analysis; empty if it was never analysed."""
-    newest = AnalysisReport.objects.filter(session__version=version).order_by("-created_at").first()
+    newest = (
+        AnalysisReport.objects.filter(session__version=version)
+        .select_related("step", "session")
+        .order_by("-created_at")
+        .first()
+    )
     if newest is None:
         return ()
     analyses = [Analysis.model_validate(body) for body in (newest.body, *exported_analyses(newest.session))]

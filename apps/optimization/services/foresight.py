@@ -10,6 +10,7 @@ from apps.agents.evaluation.decidability import Decidability, Earlier, decidabil
 from apps.agents.evaluation.repeated_use import RepeatedUse, repeated_use
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import EvaluationReport, OptimizationSession
+from apps.optimization.readings import once
 
 MOST_EARLIER = 30
 """How many evaluations of earlier sessions are considered, newest first."""
@@ -25,6 +26,11 @@ def what_is_decided(version: ModelVersion, dataset: DataSet, criteria: Criteria)
 def earlier_evaluations(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
     """How candidates of the same model changed its answers on the same data. Of candidates that broke a limit, only
     the original's value is used. Comparisons of two versions say nothing about candidates."""
+    about = (what_is_decided, version.model_id, dataset.pk)
+    return once(about, lambda: _earlier_evaluations(version, dataset, spec))
+
+
+def _earlier_evaluations(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
     rows = EvaluationReport.objects.filter(
         candidate__session__dataset=dataset,
         candidate__session__version__model=version.model_id,

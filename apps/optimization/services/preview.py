@@ -28,9 +28,9 @@ from apps.agents.techniques.catalogue import (
 )
 from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import breakers
+from apps.optimization import breakers, workers
 from apps.optimization.memory import Recollection
-from apps.optimization.models import PipelineSettings, Worker
+from apps.optimization.models import PipelineSettings
 from apps.optimization.services.conflicts import checked
 from apps.optimization.services.edits import AnalysedLayers, layers_of, parse_edits, wrong_edits_of
 from apps.optimization.services.foresight import use_of, what_is_decided
@@ -116,7 +116,7 @@ def session_preview(
     check(version, dataset, wanted, student=student)
     taught = student.metadata.summary if student else None
     model, data = version.metadata.summary, dataset.described
-    libraries = tuple(sorted(Worker.objects.alive().libraries()))
+    libraries = tuple(sorted(workers.libraries()))
     disabled, paused = breakers.left_out(), breakers.paused_techniques()
     reachable = [spec for spec in catalogue().values() if in_reach(spec, model)]
     beyond = [spec for spec in catalogue().values() if spec not in reachable]
@@ -159,7 +159,7 @@ def technique_statuses() -> tuple[TechniqueStatus, ...]:
 
     Workers that take no steps of sessions run no technique, whatever is installed there.
     """
-    living = [worker for worker in Worker.objects.alive() if worker.measures]
+    living = [worker for worker in workers.alive() if worker.measures]
     disabled, paused = PipelineSettings.current().disabled_techniques, breakers.paused_techniques()
     anywhere = {name for worker in living for name in worker.libraries}
     return tuple(
@@ -177,7 +177,7 @@ def technique_statuses() -> tuple[TechniqueStatus, ...]:
 def techniques_broken() -> tuple[BrokenHere, ...]:
     """What the portal and the live workers could not add to their catalogues, each reason once."""
     found: dict[BrokenTechnique, list[str]] = {one: [_("the portal")] for one in broken_techniques()}
-    for worker in Worker.objects.alive():
+    for worker in workers.alive():
         for one in worker.broken_techniques:
             found.setdefault(one, []).append(worker.name)
     return tuple(BrokenHere(technique=one, places=tuple(places)) for one, places in found.items())

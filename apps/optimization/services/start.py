@@ -25,7 +25,7 @@ from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.agents.techniques.compatibility import format_label
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import breakers, events, messages
+from apps.optimization import breakers, events, messages, workers
 from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default, precedence
 from apps.optimization.devices import framework_of
@@ -40,12 +40,11 @@ from apps.optimization.errors.resources import (
 from apps.optimization.errors.starting import DataSetNotReady, NothingToTry, SizeUncounted, TeamsDiffer, VersionNotReady
 from apps.optimization.memory import Recollection
 from apps.optimization.messages import RUN_STEP_ON_GPU
-from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings
 from apps.optimization.room import room_for
 from apps.optimization.services.conflicts import CriteriaCheck, checked, require_sound
 from apps.optimization.services.edits import check_edits, parse_edits
 from apps.optimization.services.students import check_student, why_not_ready
-from apps.optimization.workers import working_on
 from apps.outages import require_queue
 
 MAX_SEED = 2**31
@@ -259,7 +258,7 @@ def plan_of(
 ) -> Plan:
     """What a session would try with these edits, as far as that is known before the analysis."""
     criteria = for_task(criteria, DatasetSpec.model_validate(dataset.spec))
-    libraries = tuple(sorted(Worker.objects.alive().libraries()))
+    libraries = tuple(sorted(workers.libraries()))
     disabled, paused = breakers.left_out(), breakers.paused_techniques()
     taught = student.metadata.summary if student else None
     knowledge = (recollection or Recollection(version, dataset)).of(criteria)
@@ -293,7 +292,7 @@ def _check_techniques(criteria: Criteria) -> None:
     checked.
     """
     off, paused = set(PipelineSettings.current().disabled_techniques), breakers.paused_techniques()
-    installed = Worker.objects.alive().libraries()
+    installed = workers.libraries()
     allowed = [("allowed_techniques", name) for name in criteria.allowed_techniques or ()]
     required = [("required_techniques", name) for name in criteria.required_techniques]
     for field, name in (*allowed, *required):
@@ -309,9 +308,9 @@ def _check_device(version: ModelVersion, device: Device) -> None:
     """Work for an accelerator has a queue of its own and would wait forever if no worker served it. One that does must
     have seen the model's runtime compute there. Without a live worker, nothing is known and nothing checked.
     """
-    if device is not Device.CUDA or not (living := list(Worker.objects.alive())):
+    if device is not Device.CUDA or not (living := workers.alive()):
         return
-    serving = working_on(RUN_STEP_ON_GPU.queue, living)
+    serving = workers.working_on(RUN_STEP_ON_GPU.queue, living)
     if not serving:
         raise AcceleratorUnavailable(field="target.device", device=device)
     framework = framework_of(version)

@@ -16,12 +16,12 @@ from apps.agents.contracts.values import Value
 from apps.agents.session.taking import NotTakable, Takings
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
-from apps.optimization import breakers, collecting, events, messages, pipeline
+from apps.optimization import breakers, collecting, events, messages, pipeline, workers
 from apps.optimization import localized as written
 from apps.optimization.errors.lifecycle import SessionMoveRefused
 from apps.optimization.errors.results import CandidateNotTakable, CandidateUnknown, DecisionUnknown
 from apps.optimization.lineage import Lineage
-from apps.optimization.models import OptimizationSession, SessionStep, Worker
+from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
 from apps.outages import require_queue
 
@@ -78,7 +78,7 @@ def _begun(session: OptimizationSession, candidate: str, by: str, *, file_missin
 
 def _check_can_be_made_again(session: OptimizationSession, candidate: str, maker: SessionStep) -> None:
     """Raises `CandidateNotTakable` if a technique that made the file cannot run on any live worker."""
-    off, installed = breakers.left_out(), Worker.objects.alive().libraries()
+    off, installed = breakers.left_out(), workers.libraries()
     for step in Lineage(session).sources(maker.key):
         spec, libraries = catalogue().get(step.technique), ""
         if spec is None:

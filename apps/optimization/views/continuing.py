@@ -28,7 +28,8 @@ def continue_with(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     require_role(request.user, session.team, Role.ENGINEER)
     services.check_continuable(session)
-    form, check = ContinueForm(request.POST or None, criteria=session.criteria), None
+    posted = request.POST if request.method == "POST" else None
+    form, check = ContinueForm(posted, criteria=session.criteria), None
     status = 200 if request.method == "GET" else 422
     if request.method == "POST" and form.is_valid() and form.criteria is not None:
         wanted, chosen = form.criteria, request.POST.getlist("resolution")

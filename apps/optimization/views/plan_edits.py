@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from django.http import HttpResponse, QueryDict
@@ -25,16 +26,33 @@ from apps.optimization.errors.criteria import UnknownResolution
 from apps.optimization.forms.starting import SessionForm
 from apps.optimization.forms.what_if import WhatIfForm
 from apps.optimization.parameter_forms import ParametersForm
+from apps.optimization.readings import one_reading
 
+View = Callable[..., HttpResponse]
 _BUTTON_STAYS = ("pin", "unpin", "up", "down")
 """Moves after which the button is still there and keeps the focus."""
+
+
+def in_one_reading(view: View) -> View:
+    """A view for whose answer the state of the installation is read once."""
+
+    @wraps(view)
+    def answered(*args: Any, **kwargs: Any) -> HttpResponse:
+        with one_reading():
+            return view(*args, **kwargs)
+
+    return answered
 
 
 def question(request: MemberRequest) -> SessionForm:
     """The question of a new session, with the edits so far. Raises `NoTeam`."""
     if not request.team:
         raise NoTeam()
-    return SessionForm(request.POST or request.GET, user=request.user, team=request.team)
+    return SessionForm(_answers(request), user=request.user, team=request.team)
+
+
+def _answers(request: MemberRequest) -> QueryDict:
+    return request.POST if request.method == "POST" else request.GET
 
 
 def preview_page(
@@ -51,7 +69,7 @@ def preview_page(
         edits = chosen["edits"] if edits is None else edits
         context["edits_json"] = edits.model_dump_json() if edits.count else ""
         chosen["precedence"] = precedence(chosen["criteria_set"], request.user, chosen["version"].model.team)
-        context |= _previewed(chosen, edits, (request.POST or request.GET).getlist("resolution"))
+        context |= _previewed(chosen, edits, _answers(request).getlist("resolution"))
     return render(request, "optimization/_session_preview.html", context)
 
 
@@ -105,6 +123,7 @@ def _drafts_of(request: MemberRequest, chosen: dict[str, Any]) -> Drafts:
 
 
 @require_POST
+@in_one_reading
 def edit(request: MemberRequest) -> HttpResponse:
     """Makes one edit, which the button's `move` names, and shows the plan with it."""
     form = question(request)
@@ -200,6 +219,7 @@ class _Editor:
 
 
 @require_POST
+@in_one_reading
 def chain(request: MemberRequest) -> HttpResponse:
     """The form of a chain: with another technique (`then`), with a technique's parameters, or with a candidate's."""
     form = question(request)
@@ -242,6 +262,7 @@ def _editor_page(request: MemberRequest, editor: _Editor) -> HttpResponse:
 
 
 @require_POST
+@in_one_reading
 def layers(request: MemberRequest) -> HttpResponse:
     """The table of layers in another order, or those that contain some words. Ticks stay."""
     form = question(request)

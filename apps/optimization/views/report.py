@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
@@ -27,6 +28,7 @@ from apps.optimization.cards import card_response
 from apps.optimization.forms.promotion import PromoteForm, RollBackForm
 from apps.optimization.matrix_plots import left_out, tables
 from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.printed import pdf_response
 from apps.optimization.recipe import recipe_for
 from apps.optimization.views.sessions import visible_session
 
@@ -36,6 +38,14 @@ def report(request: MemberRequest, pk: UUID) -> HttpResponse:
     """The report of what the session delivers, or of the earlier decision in the query."""
     session = visible_session(request, pk)
     return _page(request, session, PromoteForm(), RollBackForm(), packaging=_packaging(request, session))
+
+
+@require_safe
+def report_pdf(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """The same report for paper."""
+    session = visible_session(request, pk)
+    address = request.build_absolute_uri(reverse("optimization:report", args=[pk]))
+    return pdf_response(services.report(session, _packaging(request, session)), address)
 
 
 def _packaging(request: MemberRequest, session: OptimizationSession) -> SessionStep | None:

@@ -189,6 +189,7 @@ def choices(request: MemberRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
+@plan_edits.in_one_reading
 def preview(request: MemberRequest) -> HttpResponse:
     """The preview of a session: the compatibility of every technique and the plan, before anything runs.
 

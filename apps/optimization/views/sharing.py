@@ -21,6 +21,7 @@ from apps.optimization import services
 from apps.optimization.columns import LINKS
 from apps.optimization.forms.sharing import ShareForm
 from apps.optimization.models import ReportLink
+from apps.optimization.printed import pdf_response
 from apps.optimization.views.sessions import visible_session
 from apps.tables import csv_of_rows, wants_csv
 
@@ -72,7 +73,19 @@ def revoke(request: MemberRequest, pk: UUID, link: int) -> HttpResponse:
 def shared(request: HttpRequest, token: str) -> HttpResponse:
     """The report behind a link: nothing else of the team, no file, nowhere to go."""
     link, report = services.opened_link(token)
-    response = render(request, "optimization/shared_report.html", {"link": link, "report": report})
+    context = {"link": link, "report": report, "token": token}
+    return _private(render(request, "optimization/shared_report.html", context))
+
+
+@login_not_required
+@require_safe
+def shared_pdf(request: HttpRequest, token: str) -> HttpResponse:
+    """The same for paper. It has no way back to the link, which is a secret and expires."""
+    _, report = services.opened_link(token)
+    return _private(pdf_response(report))
+
+
+def _private(response: HttpResponse) -> HttpResponse:
     for name, value in PRIVATE.items():
         response[name] = value
     return response

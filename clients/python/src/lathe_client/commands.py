@@ -109,10 +109,13 @@ def _add_sessions(commands: argparse._SubParsersAction[Parser]) -> None:
     one.add_argument("--criteria", help="a JSON file, or the name or id of saved criteria (default: your default)")
     one.add_argument("--seed", type=int)
     one.add_argument("--watch", action="store_true", help="wait for the verdict")
-    for name, purpose in (("report", "print a session's report as JSON"), ("download", "download a session's package")):
-        one = commands.add_parser(name, help=purpose)
-        one.add_argument("session")
-        one.add_argument("--output", type=Path, help="a file or a folder")
+    one = commands.add_parser("report", help="print a session's report as JSON, or download it as a PDF")
+    one.add_argument("session")
+    one.add_argument("--format", choices=("json", "pdf"), default="json", help="a PDF goes into a file (default: json)")
+    one.add_argument("--output", type=Path, help="a file or a folder")
+    one = commands.add_parser("download", help="download a session's package")
+    one.add_argument("session")
+    one.add_argument("--output", type=Path, help="a file or a folder")
     one = commands.add_parser("promote", help="make a session's result a version, and move an alias to it")
     one.add_argument("session")
     one.add_argument("--alias", default="production")
@@ -203,6 +206,8 @@ def _asked(options: argparse.Namespace, store: Store, version: Json) -> tuple[st
 
 
 def report(options: argparse.Namespace) -> int:
+    if options.format == "pdf":
+        return _fetch(options, "report/pdf/")
     target = options.output and place(options.output)
     with portal(options) as lathe:
         text = lathe.request("GET", f"sessions/{options.session}/report/").text
@@ -215,10 +220,15 @@ def report(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace) -> int:
+    return _fetch(options, "package/")
+
+
+def _fetch(options: argparse.Namespace, what: str) -> int:
+    """Downloads a file of the session, and says where it lies."""
     progress = Progress(quiet=options.quiet)
     target = place(options.output or Path())
     with portal(options) as lathe:
-        say(str(lathe.download(f"sessions/{options.session}/package/", target, progress.bytes)))
+        say(str(lathe.download(f"sessions/{options.session}/{what}", target, progress.bytes)))
         progress.end()
     return 0
 
