@@ -5,10 +5,13 @@ Each function takes the variable's value and returns plain settings, or raises `
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lathe.env import WrongVariable
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL;"  # readers and the one writer do not wait for each other
@@ -31,7 +34,16 @@ POSTGRES_PATIENCE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name", "addressing": "addressing_style"}
+S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name"}
+S3_ADDRESSING, S3_ADDRESSINGS = "addressing", ("auto", "path", "virtual")
+S3_PATIENCE: dict[str, Any] = {
+    # In seconds, and three tries in all. The library's own are a minute each and five: a page would wait for minutes.
+    "connect_timeout": 3,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+S3_MEMORY_BYTES = 8 * 2**20
+"""Of a file that is read, what is kept in memory; the rest waits in a temporary file."""
 
 
 def database(url: str) -> dict[str, Any]:
@@ -88,15 +100,30 @@ def storage(url: str) -> dict[str, Any]:
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {"location": unquote(parts.path), "file_permissions_mode": 0o640},
         }
-    options = {"bucket_name": parts.netloc, "location": unquote(parts.path.strip("/")), "querystring_auth": True}
-    for name, value in parse_qsl(parts.query):
-        if name not in S3_OPTIONS:
-            raise WrongVariable("STORAGE_URL", url, f"allowed after the ?: {', '.join(S3_OPTIONS)}.")
-        options[S3_OPTIONS[name]] = value
+    given = dict(parse_qsl(parts.query))
+    addressing = given.pop(S3_ADDRESSING, "auto")
+    if given.keys() - S3_OPTIONS.keys() or addressing not in S3_ADDRESSINGS:
+        known = ", ".join((*S3_OPTIONS, f"{S3_ADDRESSING}={'|'.join(S3_ADDRESSINGS)}"))
+        raise WrongVariable("STORAGE_URL", url, f"allowed after the ?: {known}.")
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {**options, "file_overwrite": True, "default_acl": None, "signature_version": "s3v4"},
+        "OPTIONS": {
+            "bucket_name": parts.netloc,
+            "location": unquote(parts.path.strip("/")),
+            **{S3_OPTIONS[name]: value for name, value in given.items()},
+            "querystring_auth": True,
+            "file_overwrite": True,
+            "default_acl": None,
+            "max_memory_size": S3_MEMORY_BYTES,
+            "client_config": _s3_client(addressing),
+        },
     }
+
+
+def _s3_client(addressing: str) -> Config:
+    from botocore.config import Config  # imported here because only installations with a bucket need it
+
+    return Config(s3={"addressing_style": addressing}, signature_version="s3v4", **S3_PATIENCE)
 
 
 def mail(url: str) -> dict[str, Any]:

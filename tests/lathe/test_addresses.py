@@ -53,8 +53,19 @@ def test_bucket_with_an_endpoint_of_its_own():
     options = settings["OPTIONS"]
     assert (options["bucket_name"], options["location"]) == ("models", "team/a")
     assert options["endpoint_url"] == "https://s3.example.org"
-    assert (options["region_name"], options["addressing_style"]) == ("eu-1", "path")
+    assert options["region_name"] == "eu-1"
     assert options["default_acl"] is None
+    client = options["client_config"]
+    assert (client.s3, client.signature_version) == ({"addressing_style": "path"}, "s3v4")
+    assert addresses.storage("s3://models")["OPTIONS"]["client_config"].s3 == {"addressing_style": "auto"}
+
+
+def test_a_bucket_that_hangs_is_not_waited_for_long_and_its_files_do_not_fill_the_memory():
+    options = addresses.storage("s3://models")["OPTIONS"]
+    client = options["client_config"]
+    assert client.connect_timeout * client.retries["total_max_attempts"] <= 10
+    assert client.read_timeout * client.retries["total_max_attempts"] <= 100
+    assert 0 < options["max_memory_size"] <= 2**25
 
 
 @pytest.mark.parametrize(
@@ -82,6 +93,7 @@ def test_mail_to_the_console():
         (addresses.database, "postgres://me:secret@db/x?pool=5", "sslmode"),
         (addresses.storage, "file://srv/files", "file:///srv/lathe/files"),
         (addresses.storage, "s3://bucket?acl=public", "endpoint, region"),
+        (addresses.storage, "s3://bucket?addressing=dns", "addressing=auto|path|virtual"),
         (addresses.mail, "file://mail", "file:///srv/lathe/mail"),
         (addresses.mail, "smtp:", "smtps://user"),
     ],
