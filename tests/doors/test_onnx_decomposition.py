@@ -15,6 +15,7 @@ from tests.door import Door, quick, shorter_sensitivity, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
 PRUNE, DECOMPOSE, STATIC = "onnx-prune", "onnx-decompose", "onnx-static-int8"
+RECOVER, GRAPH = "onnx-recover", "onnx-graph"
 CLASSES = {"kind": "npz", "task": "classification"}
 FIDELITY = {"kind": "npz", "task": "fidelity"}
 
@@ -52,3 +53,20 @@ def test_a_pruned_network_is_decomposed_and_quantized_as_one_candidate(door: Doo
     preview = door.preview(model, data, quick(PRUNE, DECOMPOSE, STATIC, budget=Budget(minutes=30.0, candidates=4)))
     chains = [[link["technique"] for link in one["steps"]] for one in preview["plan"]["candidates"]]
     assert [PRUNE, DECOMPOSE, STATIC] in chains
+
+
+@pytest.mark.nightly
+def test_a_network_is_decomposed_trained_again_and_quantized_as_one_candidate(door: Door):
+    chain = (DECOMPOSE, RECOVER, GRAPH, STATIC)
+    model, data = door.model(RESNET), door.data(FASHION, {**CLASSES, "training_share": 0.5})
+    smaller = Constraints(max_metric_drop_points=10.0, min_size_reduction=5.0)  # Than 8 bits alone can make it.
+    required = {"required_techniques": (DECOMPOSE, RECOVER), "budget": Budget(minutes=8.0, candidates=1)}
+    with shorter_sensitivity(2.0):
+        session = door.verdict(model, data, quick(*chain, constraints=smaller, **required))
+    assert session.outcome == Outcome.IMPROVED, told(session)
+    (candidate,) = session.candidates.filter(status="selected")
+    assert tuple(link["technique"] for link in candidate.steps) == chain
+    step = session.steps.get(kind=StepKind.OPTIMIZE, technique=RECOVER)
+    assert step.parents["teacher"] == "original"
+    trained = step.result["evidence"]
+    assert trained["held_out_loss_after"] < trained["held_out_loss_before"]
