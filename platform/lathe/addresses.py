@@ -25,6 +25,10 @@ SQLITE_PRAGMAS = (
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
 POOLING, SESSION_POOLING, TRANSACTION_POOLING = "pooling", "session", "transaction"
 """Of a pooler such as PgBouncer before the server: how long a client keeps the same connection to the server."""
+POOL, LARGEST_POOL = "pool", 1000
+"""How many connections one process keeps at most, for whichever thread needs one next."""
+POOL_PATIENCE_S = 3.0
+"""How long a thread waits for one. Then the database counts as unavailable."""
 POSTGRES_PATIENCE = {
     # In seconds: a server that hangs counts as unavailable.
     "connect_timeout": "3",
@@ -48,7 +52,8 @@ S3_MEMORY_BYTES = 8 * 2**20
 
 def database(url: str) -> dict[str, Any]:
     """One entry of `DATABASES`: `sqlite:///path` or `postgres://user:password@host:port/name?sslmode=…`, with
-    `pooling=transaction` if the host is a pooler in that mode.
+    `pool=20` if each process is to keep up to so many connections (otherwise each request and message opens its own),
+    and with `pooling=transaction` if the host is a pooler in that mode.
     """
     parts = urlsplit(url)
     name = unquote(parts.path)
@@ -64,10 +69,12 @@ def database(url: str) -> dict[str, Any]:
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": SQLITE_PRAGMAS},
         }
     options = dict(parse_qsl(parts.query))
-    pooling = options.pop(POOLING, SESSION_POOLING)
-    strangers = [option for option in options if option not in POSTGRES_OPTIONS]
-    if strangers or len(name) < 2 or pooling not in (SESSION_POOLING, TRANSACTION_POOLING):
-        known = ", ".join((*POSTGRES_OPTIONS, f"{POOLING}={TRANSACTION_POOLING}"))
+    pooling, pool = options.pop(POOLING, SESSION_POOLING), options.pop(POOL, "0")
+    strangers = options.keys() - set(POSTGRES_OPTIONS)
+    known_pooling = pooling in (SESSION_POOLING, TRANSACTION_POOLING)
+    known_pool = pool.isascii() and pool.isdecimal() and int(pool) <= LARGEST_POOL
+    if strangers or len(name) < 2 or not (known_pooling and known_pool):
+        known = ", ".join((*POSTGRES_OPTIONS, f"{POOL}=20", f"{POOLING}={TRANSACTION_POOLING}"))
         shown = parts._replace(netloc=parts.hostname or "").geturl()
         raise WrongVariable(
             "DATABASE_URL", shown, f"write postgres://user:password@host:5432/name. Allowed after the ?: {known}."
@@ -79,11 +86,18 @@ def database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
-        "OPTIONS": POSTGRES_PATIENCE | options,
+        "OPTIONS": POSTGRES_PATIENCE | options | _pool(int(pool)),
+        # One that waited in the pool may have lost its server meanwhile, and is then replaced.
+        "CONN_HEALTH_CHECKS": int(pool) > 0,
         # A cursor of the server outlives its statement, but between two statements the pooler may give this client
         # another of its connections.
         "DISABLE_SERVER_SIDE_CURSORS": pooling == TRANSACTION_POOLING,
     }
+
+
+def _pool(most: int) -> dict[str, Any]:
+    """Of Django's backend. What nobody needs for ten minutes is closed."""
+    return {"pool": {"min_size": 0, "max_size": most, "timeout": POOL_PATIENCE_S}} if most else {}
 
 
 def storage(url: str) -> dict[str, Any]:

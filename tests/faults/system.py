@@ -106,6 +106,8 @@ class System:
     def _environment_of(self, name: str) -> dict[str, str]:
         if name.startswith("worker-cpu"):
             return self._environment({name: wire.port for name, wire in self.wires.items()})
+        if name == "web":  # It keeps connections, as compose.yaml has it.
+            return self.environment | {"DATABASE_URL": f"{self.environment['DATABASE_URL']}?pool=20"}
         return {} if name in ("postgres", "redis", "bucket") else self.environment
 
     def command(self, *arguments: str) -> str:

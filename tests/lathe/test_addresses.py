@@ -47,6 +47,17 @@ def test_a_pooler_of_transactions_is_asked_for_no_cursor_that_outlives_one():
         addresses.database("postgres://pooler/lathe?pooling=statement")
 
 
+def test_a_process_keeps_connections_if_asked_to():
+    kept = addresses.database("postgres://db/lathe?pool=20&sslmode=require")
+    assert kept["OPTIONS"]["pool"] == {"min_size": 0, "max_size": 20, "timeout": addresses.POOL_PATIENCE_S}
+    assert (kept["OPTIONS"]["sslmode"], kept["CONN_HEALTH_CHECKS"]) == ("require", True)
+    for url in ("postgres://db/lathe", "postgres://db/lathe?pool=0"):
+        assert "pool" not in addresses.database(url)["OPTIONS"]
+    for wrong in ("-1", "1001", "many", "٣"):
+        with pytest.raises(WrongVariable, match="pool=20"):
+            addresses.database(f"postgres://db/lathe?pool={wrong}")
+
+
 def test_bucket_with_an_endpoint_of_its_own():
     settings = addresses.storage("s3://models/team/a?endpoint=https://s3.example.org&region=eu-1&addressing=path")
     assert settings["BACKEND"] == "storages.backends.s3.S3Storage"
@@ -90,7 +101,7 @@ def test_mail_to_the_console():
     [
         (addresses.database, "sqlite:///lathe.db", "sqlite:////srv/lathe.db"),
         (addresses.database, "postgres://me:secret@db", "postgres://user:password@host:5432/name"),
-        (addresses.database, "postgres://me:secret@db/x?pool=5", "sslmode"),
+        (addresses.database, "postgres://me:secret@db/x?schema=5", "sslmode"),
         (addresses.storage, "file://srv/files", "file:///srv/lathe/files"),
         (addresses.storage, "s3://bucket?acl=public", "endpoint, region"),
         (addresses.storage, "s3://bucket?addressing=dns", "addressing=auto|path|virtual"),

@@ -24,7 +24,9 @@ def test_compose_takes_the_file_of_an_operator_who_has_set_what_must_be_set() ->
     found = services(GIVEN)
     assert {"migrate", "web", "worker", "worker-gpu", "postgres", "redis"} == found.keys()
     web, worker, redis = (found[name] for name in ("web", "worker", "redis"))
-    assert web["environment"]["DATABASE_URL"] == "postgres://lathe:of-the-database@postgres:5432/lathe"
+    database = "postgres://lathe:of-the-database@postgres:5432/lathe"
+    assert web["environment"]["DATABASE_URL"] == f"{database}?pool=20"
+    assert worker["environment"]["DATABASE_URL"] == database
     assert (web["environment"]["REDIS_URL"], worker["environment"]["REDIS_URL"]) == (
         "redis://web:of-the-web@redis:6379/0",
         "redis://worker:of-the-workers@redis:6379/0",
