@@ -1,7 +1,7 @@
 """The lock of workers with an accelerator, from which no environment of ours is made: every pin can be installed.
 
-What it shares with `worker-cpu` is installed wherever the tests run. The rest is some gigabytes, so pip asks the package
-index whether it has a wheel of that version for this Python and this Linux; nothing is downloaded.
+What it shares with `worker-cpu` is installed wherever the tests run. The rest is some gigabytes, so pip asks the
+package index whether it has a wheel of that version for this Python and this Linux; nothing is downloaded.
 """
 
 from __future__ import annotations
