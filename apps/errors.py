@@ -63,6 +63,15 @@ class QueueAway(UserError):
     sentence = _("The queue to the workers does not answer, so nothing was started. Try again in a moment.")
 
 
+class StoreAway(UserError):
+    code = "service.store_away"
+    status = 503
+    sentence = _(
+        "Files cannot be stored or read at the moment, so nothing was changed. Try again in a moment. The operators "
+        "can find the reason in the log."
+    )
+
+
 class BulkActUnknown(UserError):
     code = "bulk.act_unknown"
     sentence = _("“{name}” cannot be done to several rows at once. Choose one of: {choices}.")

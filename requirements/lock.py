@@ -54,12 +54,12 @@ def compile_lock(lock: Lock, extra_arguments: list[str]) -> str:
     if lock.within:
         command += ["--constraint", str(FOLDER / f"{lock.within}.txt")]
     subprocess.run(
-        [*command, *extra_arguments, "pyproject.toml"], cwd=FOLDER.parent, check=True, env=_environment(lock)
+        [*command, *extra_arguments, "pyproject.toml"], cwd=FOLDER.parent, check=True, env=environment_of(lock)
     )
     return output.read_text()
 
 
-def _environment(lock: Lock) -> dict[str, str]:
+def environment_of(lock: Lock) -> dict[str, str]:
     """The variables for pip. A lock with CUDA's libraries is made from the package index alone: a folder of wheels,
     or a further index, may offer a torch that needs none of them.
     """

@@ -1,19 +1,24 @@
-"""A page about a run of the tests, from the JUnit reports that it left: `python -m tests.summary build/tests`.
+"""A page about a run of the tests, from the reports that it left: `python -m tests.summary build/tests`.
 
-Prints what failed, the slowest tests and files, and why tests were skipped, and writes the same as `summary.md` beside
-the reports.
+Prints what failed, the slowest tests and files, why tests were skipped, and which files have the fewest lines that were
+run, and writes the same as `summary.md` beside the reports.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 SHOWN = 30
+COVERAGE = "coverage.json"
+"""As `pytest --cov-report=json` writes it."""
+FEWEST_LINES = 20
+"""Of shorter files, a line or two make the share."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,32 @@ def summary(reports: list[Path]) -> Iterator[str]:
         yield from table(("tests", "why"), ((number, why) for why, number in skipped.most_common()))
 
 
+def covered(report: Path) -> Iterator[str]:
+    """Which files have the smallest share of lines that were run."""
+    found = json.loads(report.read_text())
+    total = found["totals"]
+    yield from ("", "## Lines that ran", "")
+    yield f"{total['covered_lines']} of {total['num_statements']}: {total['percent_covered']:.1f} %. The least covered:"
+    yield ""
+    files = [(name, one["summary"]) for name, one in found["files"].items()]
+    least = sorted((one for one in files if one[1]["num_statements"] >= FEWEST_LINES), key=_share_of)[:SHOWN]
+    rows = ((f"{one['percent_covered']:.0f} %", one["missing_lines"], f"`{name}`") for name, one in least)
+    yield from table(("ran", "lines that did not", "file"), rows)
+
+
+def _share_of(file: tuple[str, Mapping[str, float]]) -> tuple[float, str]:
+    return file[1]["percent_covered"], file[0]
+
+
 def main(folder: str) -> None:
     reports = sorted(Path(folder).glob("*.xml"))
     if not reports:
         sys.exit(f"There is no JUnit report in {folder}. Run `make test` first.")
-    page = "\n".join(summary(reports)) + "\n"
+    lines = list(summary(reports))
+    coverage = Path(folder) / COVERAGE
+    if coverage.exists():
+        lines += covered(coverage)
+    page = "\n".join(lines) + "\n"
     (Path(folder) / "summary.md").write_text(page, encoding="utf-8")
     print(page)
 

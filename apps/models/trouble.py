@@ -12,7 +12,8 @@ from django.db import InterfaceError, OperationalError
 from apps.agents.contracts.faults import causes, disk_trouble
 from apps.errors import UserError
 
-_OF_CLIENTS = frozenset({"botocore", "boto3", "s3transfer", "urllib3", "redis"})
+_OF_BUCKETS = frozenset({"botocore", "boto3", "s3transfer"})
+_OF_CLIENTS = _OF_BUCKETS | {"urllib3", "redis"}
 """Packages whose errors have no common base class. They need not be installed."""
 
 
@@ -39,6 +40,17 @@ def trouble_of(error: Exception) -> Trouble | None:
             what = "Memory" if isinstance(cause, MemoryError) else "The worker’s disk, the store or the network"
             return Trouble(what, _words(cause))
     return None
+
+
+def store_is_away(error: Exception) -> bool:
+    """Whether the store of files is behind `error`: a bucket that refuses or does not answer, a disk that is full or
+    broken. What else fails on a network is none of its business.
+    """
+    if isinstance(error, UserError):
+        return False
+    if disk_trouble(error, None) is not None:
+        return True
+    return any(type(cause).__module__.partition(".")[0] in _OF_BUCKETS for cause in causes(error))
 
 
 def _words(error: BaseException) -> str:

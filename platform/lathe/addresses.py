@@ -5,10 +5,13 @@ Each function takes the variable's value and returns plain settings, or raises `
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lathe.env import WrongVariable
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL;"  # readers and the one writer do not wait for each other
@@ -22,6 +25,10 @@ SQLITE_PRAGMAS = (
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
 POOLING, SESSION_POOLING, TRANSACTION_POOLING = "pooling", "session", "transaction"
 """Of a pooler such as PgBouncer before the server: how long a client keeps the same connection to the server."""
+POOL, LARGEST_POOL = "pool", 1000
+"""How many connections one process keeps at most, for whichever thread needs one next."""
+POOL_PATIENCE_S = 3.0
+"""How long a thread waits for one. Then the database counts as unavailable."""
 POSTGRES_PATIENCE = {
     # In seconds: a server that hangs counts as unavailable.
     "connect_timeout": "3",
@@ -31,12 +38,22 @@ POSTGRES_PATIENCE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name", "addressing": "addressing_style"}
+S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name"}
+S3_ADDRESSING, S3_ADDRESSINGS = "addressing", ("auto", "path", "virtual")
+S3_PATIENCE: dict[str, Any] = {
+    # In seconds, and three tries in all. The library's own are a minute each and five: a page would wait for minutes.
+    "connect_timeout": 3,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+S3_MEMORY_BYTES = 8 * 2**20
+"""Of a file that is read, what is kept in memory; the rest waits in a temporary file."""
 
 
 def database(url: str) -> dict[str, Any]:
     """One entry of `DATABASES`: `sqlite:///path` or `postgres://user:password@host:port/name?sslmode=…`, with
-    `pooling=transaction` if the host is a pooler in that mode.
+    `pool=20` if each process is to keep up to so many connections (otherwise each request and message opens its own),
+    and with `pooling=transaction` if the host is a pooler in that mode.
     """
     parts = urlsplit(url)
     name = unquote(parts.path)
@@ -52,10 +69,12 @@ def database(url: str) -> dict[str, Any]:
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": SQLITE_PRAGMAS},
         }
     options = dict(parse_qsl(parts.query))
-    pooling = options.pop(POOLING, SESSION_POOLING)
-    strangers = [option for option in options if option not in POSTGRES_OPTIONS]
-    if strangers or len(name) < 2 or pooling not in (SESSION_POOLING, TRANSACTION_POOLING):
-        known = ", ".join((*POSTGRES_OPTIONS, f"{POOLING}={TRANSACTION_POOLING}"))
+    pooling, pool = options.pop(POOLING, SESSION_POOLING), options.pop(POOL, "0")
+    strangers = options.keys() - set(POSTGRES_OPTIONS)
+    known_pooling = pooling in (SESSION_POOLING, TRANSACTION_POOLING)
+    known_pool = pool.isascii() and pool.isdecimal() and int(pool) <= LARGEST_POOL
+    if strangers or len(name) < 2 or not (known_pooling and known_pool):
+        known = ", ".join((*POSTGRES_OPTIONS, f"{POOL}=20", f"{POOLING}={TRANSACTION_POOLING}"))
         shown = parts._replace(netloc=parts.hostname or "").geturl()
         raise WrongVariable(
             "DATABASE_URL", shown, f"write postgres://user:password@host:5432/name. Allowed after the ?: {known}."
@@ -67,11 +86,18 @@ def database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
-        "OPTIONS": POSTGRES_PATIENCE | options,
+        "OPTIONS": POSTGRES_PATIENCE | options | _pool(int(pool)),
+        # One that waited in the pool may have lost its server meanwhile, and is then replaced.
+        "CONN_HEALTH_CHECKS": int(pool) > 0,
         # A cursor of the server outlives its statement, but between two statements the pooler may give this client
         # another of its connections.
         "DISABLE_SERVER_SIDE_CURSORS": pooling == TRANSACTION_POOLING,
     }
+
+
+def _pool(most: int) -> dict[str, Any]:
+    """Of Django's backend. What nobody needs for ten minutes is closed."""
+    return {"pool": {"min_size": 0, "max_size": most, "timeout": POOL_PATIENCE_S}} if most else {}
 
 
 def storage(url: str) -> dict[str, Any]:
@@ -88,15 +114,30 @@ def storage(url: str) -> dict[str, Any]:
             "BACKEND": "django.core.files.storage.FileSystemStorage",
             "OPTIONS": {"location": unquote(parts.path), "file_permissions_mode": 0o640},
         }
-    options = {"bucket_name": parts.netloc, "location": unquote(parts.path.strip("/")), "querystring_auth": True}
-    for name, value in parse_qsl(parts.query):
-        if name not in S3_OPTIONS:
-            raise WrongVariable("STORAGE_URL", url, f"allowed after the ?: {', '.join(S3_OPTIONS)}.")
-        options[S3_OPTIONS[name]] = value
+    given = dict(parse_qsl(parts.query))
+    addressing = given.pop(S3_ADDRESSING, "auto")
+    if given.keys() - S3_OPTIONS.keys() or addressing not in S3_ADDRESSINGS:
+        known = ", ".join((*S3_OPTIONS, f"{S3_ADDRESSING}={'|'.join(S3_ADDRESSINGS)}"))
+        raise WrongVariable("STORAGE_URL", url, f"allowed after the ?: {known}.")
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {**options, "file_overwrite": True, "default_acl": None, "signature_version": "s3v4"},
+        "OPTIONS": {
+            "bucket_name": parts.netloc,
+            "location": unquote(parts.path.strip("/")),
+            **{S3_OPTIONS[name]: value for name, value in given.items()},
+            "querystring_auth": True,
+            "file_overwrite": True,
+            "default_acl": None,
+            "max_memory_size": S3_MEMORY_BYTES,
+            "client_config": _s3_client(addressing),
+        },
     }
+
+
+def _s3_client(addressing: str) -> Config:
+    from botocore.config import Config  # imported here because only installations with a bucket need it
+
+    return Config(s3={"addressing_style": addressing}, signature_version="s3v4", **S3_PATIENCE)
 
 
 def mail(url: str) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from apps.api import Replayed
-from apps.errors import UserError
+from apps.errors import StoreAway, UserError
+from apps.models.trouble import store_is_away
 
 PROBLEM = "application/problem+json"
 API = "/api/"
@@ -93,6 +94,7 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
     """DRF's hook. `None` lets an unexpected error become a 500 with its traceback in the log."""
     if isinstance(error, Replayed):
         return Response(error.body, status=error.status, headers={"Idempotency-Replayed": "true"})
+    error = _of_the_store(error)
     if isinstance(error, UserError):
         conflicts = tuple(error.as_dict().get("conflicts", ()))
         return Problem(error.code, error.status, error.message, _fields_of(error), conflicts).response()
@@ -142,6 +144,14 @@ def _with_headers(response: Response, error: Exception) -> Response:
         if response.has_header(header):
             answer[header] = response[header]
     return answer
+
+
+def _of_the_store(error: Exception) -> Exception:
+    """`StoreAway` if the store is behind the error, and otherwise the error."""
+    if not store_is_away(error):
+        return error
+    logger.error("Files cannot be stored or read.", exc_info=error)
+    return StoreAway()
 
 
 def _database_away(error: BaseException) -> DatabaseAway:
@@ -202,6 +212,7 @@ class UserErrorPages:
         if _fits_no_column(error):
             logger.error("A value that no column can store reached the database.", exc_info=error)
             return bad_request(request, error)
+        error = _of_the_store(error)
         if not isinstance(error, UserError):
             return None
         if getattr(request, "htmx", False):

@@ -22,7 +22,6 @@ from tests.deployment import compose, services
 from tests.deployment.images import PROJECT, Builder, Image
 from tests.deployment.network import Network
 from tests.deployment.roots import Root
-from tests.deployment.tools import prepare
 
 NAME = "lathe.example.org"
 """The proxy's host, by the name of its certificate."""
@@ -150,16 +149,15 @@ def variables(network: Network) -> dict[str, str]:
     }
 
 
-def object_store(system: System, tools: Path) -> None:
+def object_store(system: System) -> None:
     """An S3 bucket by moto."""
-    python = tools / "bin" / "python"
     inside = ["ip", "netns", "exec", system.network.namespace("s3")]
-    system.start("s3", [*inside, str(tools / "bin" / "moto_server"), "-H", "0.0.0.0", "-p", "9000"])
+    system.start("s3", [*inside, sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", "9000"])
     code = "import boto3; boto3.client('s3', endpoint_url='http://127.0.0.1:9000').create_bucket(Bucket='lathe')"
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
     def made() -> bool:
-        command = [*inside, str(python), "-c", code]
+        command = [*inside, sys.executable, "-c", code]
         return subprocess.run(command, env={**os.environ, **keys}, capture_output=True, check=False).returncode == 0
 
     system.wait_for("s3", made)
@@ -199,17 +197,16 @@ def doctor(web: Host, certificate: Path) -> dict[str, dict[str, Any]]:
     return {one["check"]: one for one in findings}
 
 
-def whole_system(folder: Path, tools: Path, installed: dict[str, Path]) -> None:
+def whole_system(folder: Path, installed: dict[str, Path]) -> None:
     network = Network(HOSTS)
     given = variables(network)
-    prepare(tools)
-    wanted = compose.services(tools, given)
+    wanted = compose.services(given)
     web_image, worker_image = images(folder / "images", installed)
     for image in (web_image, worker_image):
         (image.root.folder / "etc/hosts").write_text(network.hosts_file)
     system = System(folder, network)
     with network.up(), system.stopping():
-        run_all(system, wanted, web_image, worker_image, given, tools)
+        run_all(system, wanted, web_image, worker_image, given)
 
 
 def run_all(
@@ -218,7 +215,6 @@ def run_all(
     web_image: Image,
     worker_image: Image,
     given: dict[str, str],
-    tools: Path,
 ) -> None:
     folder, network = system.folder, system.network
     proxy_folder = folder / "proxy"
@@ -231,7 +227,7 @@ def run_all(
     database = services.database(folder / "postgres", network.namespace("postgres"), given["POSTGRES_PASSWORD"])
     system.start("postgres", database)
     system.start("redis", services.redis(folder / "redis", network.namespace("redis"), wanted["redis"]))
-    object_store(system, tools)
+    object_store(system)
 
     def host(name: str, image: Image, service: str, **more: str) -> Host:
         return Host(name, image, system, {**plain(wanted[service]["environment"]), **more})
@@ -313,7 +309,6 @@ def main() -> None:
         metavar="IMAGE=ENVIRONMENT",
         help="in place of installing an image's lock, use an environment that has every version of it",
     )
-    parser.add_argument("--tools", type=Path, default=PROJECT / "var" / "deployment-tools")
     options = parser.parse_args()
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if os.geteuid() != 0 or missing:
@@ -322,7 +317,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lathe-deployment-") as folder:
         Path(folder).chmod(0o755)
         start = time.monotonic()
-        whole_system(Path(folder), options.tools, installed)
+        whole_system(Path(folder), installed)
         print(f"The deployment works, in {time.monotonic() - start:.0f} s.")
 
 

@@ -42,13 +42,12 @@ def made(*, only: Sequence[str], write: bool) -> int:
     kept: Rows = json.loads(KEPT.read_text()) if KEPT.exists() and only else {}
     KEPT.parent.mkdir(exist_ok=True)
     try:
-        with running_system(print) as system:
-            for case, row in _carried_out(Bench(system), wanted):
+        for with_bucket in (False, True):
+            cases_there = [case for case in wanted if case.scenario.on_bucket is with_bucket]
+            for case, row in _all_of(cases_there, with_bucket=with_bucket):
                 kept[str(case)] = row
                 broken += not row["holds"]
                 KEPT.write_text(json.dumps(kept, indent=1))
-                if not row["holds"]:
-                    print(system.told())
     finally:
         print(f"{len(kept)} rows in {(time.monotonic() - began) / 60:.0f} minutes; {broken} do not hold.")
         if write and kept:
@@ -66,6 +65,16 @@ def _in_turn() -> list[Case]:
         return (phases.index(case.phase) - number[case.scenario.name]) % len(phases)
 
     return sorted(cases(short=False), key=turn)
+
+
+def _all_of(wanted: Sequence[Case], *, with_bucket: bool) -> Iterator[tuple[Case, Row]]:
+    """The rows of an installation that is started for them. Of a row that does not hold, every process has a word."""
+    if wanted:
+        with running_system(print, with_bucket=with_bucket) as system:
+            for case, row in _carried_out(Bench(system), wanted):
+                if not row["holds"]:
+                    print(system.told())
+                yield case, row
 
 
 def _carried_out(bench: Bench, wanted: Iterable[Case]) -> Iterator[tuple[Case, Row]]:

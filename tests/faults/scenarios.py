@@ -10,6 +10,7 @@ from apps.agents.contracts.state import StepKind
 from tests.faults import handlers, strikes
 from tests.faults.disk import CAN_MOUNT
 from tests.faults.strikes import Strike
+from tests.faults.wire import Wire
 
 PHASES = (StepKind.ANALYSE, StepKind.PLAN, StepKind.OPTIMIZE, StepKind.EVALUATE, StepKind.PACKAGE)
 ANALYSE, PLAN, OPTIMIZE, EVALUATE, PACKAGE = PHASES
@@ -41,6 +42,8 @@ class Scenario:
     codes: tuple[str, ...] = ()
     """With one of which a session fails that is resumed, or a step is left."""
     needs_root: bool = False
+    on_bucket: bool = False
+    """In an installation whose store is a bucket."""
 
     @property
     def possible(self) -> bool:
@@ -66,6 +69,7 @@ SCENARIOS = (
     Scenario("Redis is restarted in order", strikes.restarted("redis")),
     Scenario("Redis hangs", strikes.paused("redis"), lasts_s=HANGS_S),
     Scenario("Redis loses all that it had", strikes.messages_lost),
+    Scenario("Redis is full", strikes.redis_full, lasts_s=MOMENT_S),
     Scenario("PostgreSQL is killed, and away", strikes.away("postgres"), lasts_s=MOMENT_S, short=(ANALYSE,)),
     Scenario("PostgreSQL is restarted in order", strikes.restarted("postgres")),
     Scenario("PostgreSQL hangs", strikes.paused("postgres"), lasts_s=HANGS_S),
@@ -94,6 +98,27 @@ SCENARIOS = (
         End.RESUMED,
         codes=("step.disk_failed", "step.infrastructure_failed"),
         needs_root=True,
+    ),
+    *(
+        Scenario(
+            name,
+            strikes.bucket(fault),
+            End.RESUMED,
+            phases=(BEFORE, OPTIMIZE, PACKAGE),
+            codes=("step.infrastructure_failed",),
+            on_bucket=True,
+        )
+        for name, fault in (
+            ("the bucket is away", strikes.nowhere),
+            ("the bucket answers 500", strikes.refused(500, "InternalError")),
+            ("the bucket answers 503", strikes.refused(503, "SlowDown")),
+            ("the bucket does not take the worker's keys", strikes.refused(403, "InvalidAccessKeyId")),
+            ("connections to the bucket break in the middle", strikes.broken_after(300)),
+        )
+    ),
+    *(
+        Scenario(name, strikes.bucket(fault), phases=(BEFORE, OPTIMIZE, PACKAGE), lasts_s=HANGS_S, on_bucket=True)
+        for name, fault in (("the bucket hangs", Wire.silent), ("the bucket is slow", strikes.slow(0.3)))
     ),
     Scenario("the worker's clock is an hour ahead", strikes.clock_ahead(3600), phases=(BEFORE,)),
     Scenario("the worker's clock is an hour behind", strikes.clock_ahead(-3600), phases=(BEFORE,)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 import dramatiq
 import psutil
 
+from tests.faults.bucket import refusing
 from tests.faults.system import NAMESPACE, System
 from tests.faults.variables import AHEAD
+from tests.faults.wire import Fault, Wire
+from tests.live_portal import free_port
 
 NO_STEP = 2**40
 
@@ -148,6 +152,52 @@ def store_away(at: Moment) -> Iterator[None]:
 def store_full(at: Moment) -> Iterator[None]:
     with at.system.store.full():
         yield
+
+
+def bucket(fault: Callable[[Wire], AbstractContextManager[None]]) -> Strike:
+    """What is wrong between the worker and the bucket. Before a session, the worker has no copies of files either."""
+
+    @contextmanager
+    def strike(at: Moment) -> Iterator[None]:
+        if at.child is None:
+            shutil.rmtree(at.system.var / "cache", ignore_errors=True)
+        with fault(at.system.wires["bucket"]):
+            yield
+
+    return strike
+
+
+def nowhere(wire: Wire) -> AbstractContextManager[None]:
+    return wire.elsewhere(free_port())
+
+
+def refused(status: int, code: str) -> Callable[[Wire], AbstractContextManager[None]]:
+    """Everything is answered with this status and S3's code."""
+
+    @contextmanager
+    def fault(wire: Wire) -> Iterator[None]:
+        with refusing(status, code) as port, wire.elsewhere(port):
+            yield
+
+    return fault
+
+
+def broken_after(size_bytes: int) -> Callable[[Wire], AbstractContextManager[None]]:
+    """Each connection ends in the middle of a transfer."""
+    return lambda wire: wire.faulty(Fault(breaks_after_bytes=size_bytes))
+
+
+def slow(delay_s: float) -> Callable[[Wire], AbstractContextManager[None]]:
+    return lambda wire: wire.faulty(Fault(delay_s=delay_s))
+
+
+@contextmanager
+def redis_full(at: Moment) -> Iterator[None]:
+    """Its memory is full: it answers, and takes no further message."""
+    with at.system.redis() as client:
+        client.config_set("maxmemory", 1)
+        yield
+        client.config_set("maxmemory", 0)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, python, python_path, stop
 from lathe.redis import embedded
+from tests.faults.bucket import KEYS, Bucket, storage_url
 from tests.faults.disk import Disk
 from tests.faults.member import Member
 from tests.faults.postgres import Cluster
@@ -38,18 +39,22 @@ START_S = 240.0
 
 
 class System:
-    """Made by `running_system`. The worker of the queue `cpu` reaches database and Redis over wires."""
+    """Made by `running_system`. The worker of the queue `cpu` reaches database, Redis and a bucket over wires."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_bucket: bool) -> None:
         self.folder, self.var = folder, folder / "var"
         self.cluster = Cluster(folder / "postgres", free_port())
         self.redis_port = free_port()
+        self.bucket = Bucket(folder) if with_bucket else None
         self.wires = {"database": Wire(self.cluster.port), "redis": Wire(self.redis_port)}
+        if self.bucket:
+            self.wires["bucket"] = Wire(self.bucket.port)
         self.address = portal.Address("127.0.0.1", free_port())
         self.scratch, self.store = Disk(self.var / "scratch"), Disk(self.var / "files")
         self.gates = self.var / handlers.GATES
         self.children: dict[str, Child] = {}
-        self.environment = self._environment(self.cluster.port, self.redis_port)
+        ports = {"database": self.cluster.port, "redis": self.redis_port}
+        self.environment = self._environment(ports | ({"bucket": self.bucket.port} if self.bucket else {}))
         self.member: Member
 
     # --- processes ---------------------------------------------------------------------------------------------------
@@ -75,6 +80,9 @@ class System:
     def _made(self, name: str) -> Child:
         if name == "postgres":
             return self.cluster.child()
+        if name == "bucket":
+            assert self.bucket
+            return self.bucket.child()
         if name == "redis":
             child = embedded(self.folder / "redis.sock", self.folder, self.folder / "redis.log")
             return replace(child, command=(*child.command, "--port", str(self.redis_port)))
@@ -84,20 +92,23 @@ class System:
         child = portal.worker(queue, self.folder, name=name)
         return replace(child, command=(*child.command, "tests.faults.in_workers"))
 
-    def _environment(self, database_port: int, redis_port: int) -> dict[str, str]:
+    def _environment(self, ports: Mapping[str, int]) -> dict[str, str]:
         return {
+            **(KEYS if self.bucket else {}),
             "DJANGO_SETTINGS_MODULE": SETTINGS,
             "LATHE_VAR_DIR": str(self.var),
-            "DATABASE_URL": f"postgres://lathe@127.0.0.1:{database_port}/lathe",
-            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
-            "STORAGE_URL": f"file://{self.store.folder}",
+            "DATABASE_URL": f"postgres://lathe@127.0.0.1:{ports['database']}/lathe",
+            "REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
+            "STORAGE_URL": storage_url(ports["bucket"]) if self.bucket else f"file://{self.store.folder}",
             "LATHE_BASE_URL": self.address.url,
         }
 
     def _environment_of(self, name: str) -> dict[str, str]:
         if name.startswith("worker-cpu"):
-            return self._environment(self.wires["database"].port, self.wires["redis"].port)
-        return {} if name in ("postgres", "redis") else self.environment
+            return self._environment({name: wire.port for name, wire in self.wires.items()})
+        if name == "web":  # It keeps connections, as compose.yaml has it.
+            return self.environment | {"DATABASE_URL": f"{self.environment['DATABASE_URL']}?pool=20"}
+        return {} if name in ("postgres", "redis", "bucket") else self.environment
 
     def command(self, *arguments: str) -> str:
         """What a command of the installation prints. It must succeed."""
@@ -112,7 +123,8 @@ class System:
 
     def whole(self) -> bool:
         """Whether everything answers that a session needs."""
-        return self._redis_answers() and self.cluster.answers() and portal.is_up(self.address)
+        stored = self.bucket is None or self.bucket.answers()
+        return stored and self._redis_answers() and self.cluster.answers() and portal.is_up(self.address)
 
     def _redis_answers(self) -> bool:
         try:
@@ -169,11 +181,13 @@ def furnished(system: System) -> Mapping[str, object]:
 
 
 @contextmanager
-def running_system(tell: Callable[[str], object] = lambda line: None, furnish: Furnish = furnished) -> Iterator[System]:
-    """One that is furnished, whose workers have reported themselves."""
+def running_system(
+    tell: Callable[[str], object] = lambda line: None, furnish: Furnish = furnished, *, with_bucket: bool = False
+) -> Iterator[System]:
+    """One that is furnished, whose workers have reported themselves, with a folder as its store or a bucket."""
     with tempfile.TemporaryDirectory(prefix="lathe-faults-", ignore_cleanup_errors=True) as folder, ExitStack() as left:
         Path(folder).chmod(0o755)  # PostgreSQL is another user.
-        system = System(Path(folder))
+        system = System(Path(folder), with_bucket=with_bucket)
         left.callback(_end, system)
         began = time.monotonic()
         _serve(system, furnish)
@@ -185,6 +199,10 @@ def _serve(system: System, furnish: Furnish) -> None:
     system.cluster.create()
     for name in ("postgres", "redis"):
         system.start(name)
+    if system.bucket:
+        system.start("bucket")
+        wait_until(system.bucket.answers, "The bucket", START_S)
+        system.bucket.make()
     wait_until(system.cluster.answers, "PostgreSQL", START_S)
     system.var.mkdir()
     for disk in (system.scratch, system.store):

@@ -15,20 +15,23 @@ SHORT = frozenset(map(str, cases(short=True)))
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """Of an installation whose store is a folder or a bucket, as the row asks; one is at work at a time."""
     if postgres.program("postgres") is None:
         pytest.skip("no PostgreSQL is installed here")
-    with running_system() as system:
+    with running_system(with_bucket=request.param) as system:
         yield Bench(system)
 
 
 def marked(case: Case) -> object:
     marks = [] if str(case) in SHORT else [pytest.mark.nightly]
-    return pytest.param(case, id=str(case), marks=[*marks, pytest.mark.recovery])
+    return pytest.param(case.scenario.on_bucket, case, id=str(case), marks=[*marks, pytest.mark.recovery])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [marked(case) for case in cases(short=False)])
+@pytest.mark.parametrize(
+    ("bench", "case"), [marked(case) for case in cases(short=False)], indirect=["bench"], scope="module"
+)
 def test_a_fault_ends_as_the_table_says(bench: Bench, case: Case) -> None:
     if not case.scenario.possible:
         pytest.skip("only root can mount a disk to fill or to take away")

@@ -1,4 +1,4 @@
-"""A wire between a process and a server, which may lose what it carries, or be cut. It needs no privileges."""
+"""A wire between a process and a server, which may lose what it carries, be slow, or break. It needs no privileges."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a connection."""
+
+    delay_s: float = 0.0
+    """Of each piece, in either direction."""
+    breaks_after_bytes: int | None = None
+    """It ends once it has carried so many in one direction."""
 
 
 class Wire:
@@ -18,6 +29,7 @@ class Wire:
 
     def __init__(self, to_port: int) -> None:
         self._to_port = to_port
+        self._fault = Fault()
         self._passing = threading.Event()
         self._passing.set()
         self._ends: set[socket.socket] = set()
@@ -32,6 +44,28 @@ class Wire:
             yield
         finally:
             self._passing.set()
+
+    @contextmanager
+    def faulty(self, fault: Fault) -> Iterator[None]:
+        """Connections that are made meanwhile have the fault; those that were there are cut."""
+        self._fault = fault
+        self.cut()
+        try:
+            yield
+        finally:
+            self._fault = Fault()
+            self.cut()
+
+    @contextmanager
+    def elsewhere(self, port: int) -> Iterator[None]:
+        """Leads to another server, or to none."""
+        usual, self._to_port = self._to_port, port
+        self.cut()
+        try:
+            yield
+        finally:
+            self._to_port = usual
+            self.cut()
 
     def cut(self) -> None:
         """Breaks every connection. New ones can be made at once."""
@@ -59,13 +93,16 @@ class Wire:
             return
         for source, target in ((near, far), (far, near)):
             self._ends.add(source)
-            threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+            threading.Thread(target=self._carry, args=(source, target, self._fault), daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket, fault: Fault) -> None:
+        left = fault.breaks_after_bytes
         with suppress(OSError):
-            while data := source.recv(1 << 16):
+            while (left is None or left > 0) and (data := source.recv(left or 1 << 16)):
                 self._passing.wait()
+                time.sleep(fault.delay_s)
                 target.sendall(data)
+                left = None if left is None else left - len(data)
         self._ends.discard(source)
         for end in (source, target):
             with suppress(OSError):

@@ -47,14 +47,36 @@ def test_a_pooler_of_transactions_is_asked_for_no_cursor_that_outlives_one():
         addresses.database("postgres://pooler/lathe?pooling=statement")
 
 
+def test_a_process_keeps_connections_if_asked_to():
+    kept = addresses.database("postgres://db/lathe?pool=20&sslmode=require")
+    assert kept["OPTIONS"]["pool"] == {"min_size": 0, "max_size": 20, "timeout": addresses.POOL_PATIENCE_S}
+    assert (kept["OPTIONS"]["sslmode"], kept["CONN_HEALTH_CHECKS"]) == ("require", True)
+    for url in ("postgres://db/lathe", "postgres://db/lathe?pool=0"):
+        assert "pool" not in addresses.database(url)["OPTIONS"]
+    for wrong in ("-1", "1001", "many", "٣"):
+        with pytest.raises(WrongVariable, match="pool=20"):
+            addresses.database(f"postgres://db/lathe?pool={wrong}")
+
+
 def test_bucket_with_an_endpoint_of_its_own():
     settings = addresses.storage("s3://models/team/a?endpoint=https://s3.example.org&region=eu-1&addressing=path")
     assert settings["BACKEND"] == "storages.backends.s3.S3Storage"
     options = settings["OPTIONS"]
     assert (options["bucket_name"], options["location"]) == ("models", "team/a")
     assert options["endpoint_url"] == "https://s3.example.org"
-    assert (options["region_name"], options["addressing_style"]) == ("eu-1", "path")
+    assert options["region_name"] == "eu-1"
     assert options["default_acl"] is None
+    client = options["client_config"]
+    assert (client.s3, client.signature_version) == ({"addressing_style": "path"}, "s3v4")
+    assert addresses.storage("s3://models")["OPTIONS"]["client_config"].s3 == {"addressing_style": "auto"}
+
+
+def test_a_bucket_that_hangs_is_not_waited_for_long_and_its_files_do_not_fill_the_memory():
+    options = addresses.storage("s3://models")["OPTIONS"]
+    client = options["client_config"]
+    assert client.connect_timeout * client.retries["total_max_attempts"] <= 10
+    assert client.read_timeout * client.retries["total_max_attempts"] <= 100
+    assert 0 < options["max_memory_size"] <= 2**25
 
 
 @pytest.mark.parametrize(
@@ -79,9 +101,10 @@ def test_mail_to_the_console():
     [
         (addresses.database, "sqlite:///lathe.db", "sqlite:////srv/lathe.db"),
         (addresses.database, "postgres://me:secret@db", "postgres://user:password@host:5432/name"),
-        (addresses.database, "postgres://me:secret@db/x?pool=5", "sslmode"),
+        (addresses.database, "postgres://me:secret@db/x?schema=5", "sslmode"),
         (addresses.storage, "file://srv/files", "file:///srv/lathe/files"),
         (addresses.storage, "s3://bucket?acl=public", "endpoint, region"),
+        (addresses.storage, "s3://bucket?addressing=dns", "addressing=auto|path|virtual"),
         (addresses.mail, "file://mail", "file:///srv/lathe/mail"),
         (addresses.mail, "smtp:", "smtps://user"),
     ],

@@ -103,6 +103,20 @@ def test_no_service_can_take_the_whole_machine(name):
     assert f"# {cores[1]}=" in example
 
 
+@pytest.mark.parametrize(
+    ("memory", "refuses_from"),
+    [("1g", 768 * 2**20), ("512mb", 384 * 2**20), ("1.5G", 1152 * 2**20), ("400000000", 300_000_000)],
+)
+def test_redis_refuses_messages_before_its_container_is_full_and_throws_none_away(memory, refuses_from):
+    redis = SERVICES["redis"]
+    assert redis["environment"]["REDIS_MEMORY"] == redis["mem_limit"]
+    script = redis["command"][-1].replace("$$", "$")
+    start = script[script.index("limit=") :].replace("exec docker-entrypoint.sh", "echo")
+    given = {"PATH": os.environ["PATH"], "REDIS_MEMORY": memory}
+    told = subprocess.run(["/bin/sh", "-euc", start], env=given, capture_output=True, text=True, check=False)
+    assert told.stdout.split("--maxmemory ")[1] == f"{refuses_from} --maxmemory-policy noeviction\n", told.stderr
+
+
 def test_a_worker_has_room_for_a_check_and_a_step_at_once_and_its_measurements_are_not_throttled():
     step_gib = Environment.read({}).step_memory_bytes / 2**30
     for name in ("worker", "worker-gpu"):

@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import dramatiq
 import pytest
 from django.core.management import call_command
 
@@ -23,8 +24,11 @@ from apps.agents.contracts.sandbox import Sandbox
 from apps.models import clock
 from apps.optimization.models import Worker
 from apps.release import code_digest
-from lathe.doctor import examination, front, machine, workers
+from lathe.broker import Broker
+from lathe.doctor import examination, front, machine, queue, workers
 from lathe.doctor.findings import Finding, State, failed, ok, warning
+from lathe.processes import Supervisor
+from lathe.redis import start_embedded
 from tests.optimization import material
 
 pytestmark = pytest.mark.django_db
@@ -84,7 +88,7 @@ def test_programs_read_the_same_as_json(monkeypatch):
 
 
 def test_it_looks_at_everything_once():
-    assert len(set(examination.CHECKS)) == 10
+    assert len(set(examination.CHECKS)) == 11
 
 
 # --- this machine ----------------------------------------------------------------------------------------------------
@@ -147,6 +151,50 @@ def test_a_mail_server_that_refuses_is_a_failure(settings):
     found = only(machine.mails())
     assert found.state is State.FAILED
     assert "refused" in found.sentence
+
+
+# --- the queue -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    """That of this process, over a Redis of its own."""
+    socket = tmp_path / "redis.sock"
+    with Supervisor() as supervisor:
+        start_embedded(supervisor, socket, tmp_path / "data", tmp_path / "redis.log")
+        broker = Broker(url=f"unix://{socket}", middleware=[])
+        monkeypatch.setattr(dramatiq, "get_broker", lambda: broker)
+        yield broker
+        broker.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "policy", "bundled", "state", "said"),
+    [
+        ("768mb", "noeviction", False, State.OK, "Redis refuses messages beyond 805 MB, and throws none away."),
+        ("0", "noeviction", True, State.OK, "when this machine has no more memory"),
+        ("0", "noeviction", False, State.WARNING, "Redis has no maxmemory"),
+        ("768mb", "allkeys-lru", False, State.WARNING, "throws keys away when its memory is full (allkeys-lru)"),
+        ("0", "volatile-ttl", True, State.WARNING, "(volatile-ttl), messages to workers among them"),
+    ],
+)
+def test_a_queue_whose_messages_may_be_thrown_away_is_doubtful(broker, settings, limit, policy, bundled, state, said):
+    broker.client.config_set("maxmemory", limit)
+    broker.client.config_set("maxmemory-policy", policy)
+    changed(settings, redis_is_embedded=bundled)
+    found = only(queue.memory())
+    assert (found.check, found.state, said in found.sentence) == ("redis.memory", state, True), found
+
+
+def test_a_user_who_may_not_ask_is_told_what_is_missing(broker):
+    broker.client.acl_setuser("default", enabled=True, nopass=True, categories=["-@dangerous"], commands=["+ping"])
+    assert "+info" in only(queue.memory()).mend
+
+
+def test_a_redis_that_is_away_is_left_to_what_ready_says(broker):
+    broker.client.connection_pool.connection_kwargs["path"] = "/nowhere"
+    broker.client.connection_pool.disconnect()
+    assert list(queue.memory()) == []
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------

@@ -67,6 +67,12 @@ def test_nobody_reads_or_writes_without_a_password(server: dict[str, str]) -> No
             ask()
 
 
+def test_the_webs_user_may_ask_what_the_doctor_asks_and_a_worker_may_not(server: dict[str, str]) -> None:
+    assert redis.Redis.from_url(server["web"]).info("memory")["maxmemory_policy"] == "noeviction"
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        redis.Redis.from_url(server["worker"]).info("memory")
+
+
 @pytest.mark.parametrize("worker", ["worker", "worker-gpu"])
 def test_a_message_goes_to_a_worker(server: dict[str, str], worker: str) -> None:
     options: dict[str, Any] = {**DRAMATIQ_BROKER["OPTIONS"], "middleware": []}

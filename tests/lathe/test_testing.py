@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from transformers import AutoTokenizer
 
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
-from lathe.testing import data_sets, onnx_models, torch_models
+from lathe.testing import data_sets, folders, litert_models, onnx_models, torch_models, transformers_folders
 from lathe.testing.widths import MEGABYTE, width_for
 
 pytestmark = pytest.mark.portable
@@ -96,6 +98,45 @@ def test_an_exported_program_takes_batches_of_any_size(tmp_path: Path) -> None:
     for size in (1, 5):
         (logits,) = run({name: np.ones((size, 3, 16, 16), np.float32)})
         assert logits.shape == (size, 10)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(litert_models.perceptron, (16,)), (litert_models.convolutional, (32, 32, 3))]
+)
+def test_a_litert_model_has_the_size_takes_batches_of_any_size_and_depends_on_its_seed_alone(
+    make: Callable[..., bytes], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    first, same, other = make(1), make(1), make(1, seed=1)
+    assert len(first) / MEGABYTE == pytest.approx(1, rel=NEAR)
+    assert first == same != other
+    path = tmp_path / "model.tflite"
+    path.write_bytes(first)
+    run = open_engine("tflite", path, tmp_path).session(Target())
+    for size in (1, 5):
+        x = np.random.default_rng(0).standard_normal((size, *shape)).astype(np.float32)
+        (logits,) = run({"x": x})
+        assert (logits.shape, len(np.unique(logits.round(4), axis=0))) == ((size, 10), size)
+
+
+@pytest.mark.parametrize("megabytes", [1, 10])
+def test_a_transformers_folder_has_the_size_and_a_tokenizer_that_knows_the_texts(
+    megabytes: int, tmp_path: Path
+) -> None:
+    made, same = (transformers_folders.classifier(tmp_path / name, megabytes) for name in ("first", "same"))
+    weights = made / "model.safetensors"
+    assert weights.stat().st_size / MEGABYTE == pytest.approx(megabytes, rel=NEAR)
+    assert weights.read_bytes() == (same / "model.safetensors").read_bytes()
+    tokenizer = AutoTokenizer.from_pretrained(made, local_files_only=True)
+    read = tokenizer([row["text"] for row in data_sets.texts(4, words=5)])["input_ids"]
+    assert {len(tokens) for tokens in read} == {7}
+    assert tokenizer.unk_token_id not in np.concatenate(read)
+
+
+def test_a_folder_is_the_same_zip_whenever_it_is_made(tmp_path: Path) -> None:
+    first = folders.zipped(transformers_folders.classifier(tmp_path / "model", 1)).read_bytes()
+    assert folders.zipped(tmp_path / "model").read_bytes() == first
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(archive.namelist())
 
 
 def test_a_size_that_no_width_has_is_refused() -> None:

@@ -96,7 +96,7 @@ def upload(request: MemberRequest) -> HttpResponse:
 
 
 def _add(request: MemberRequest, form: ModelUploadForm) -> Any:
-    """The new version. If the file is refused, a model created for it is deleted again."""
+    """The new version. If the file is refused, or cannot be stored, a model created for it is deleted again."""
     answers = form.cleaned_data
     model = answers["model"]
     made = model is None
@@ -109,7 +109,7 @@ def _add(request: MemberRequest, form: ModelUploadForm) -> Any:
         return services.add_version(
             model, request.user, description="" if made else answers["description"], **form.source()
         )
-    except UserError:
+    except Exception:
         if made:
             services.delete_model(model, request.user)
         raise

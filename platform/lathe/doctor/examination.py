@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from lathe.doctor import front, machine, workers
+from lathe.doctor import front, machine, queue, workers
 from lathe.doctor.findings import Finding
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.settings_of_a_team,
     machine.debugging,
     machine.ready,
+    queue.memory,
     machine.clocks,
     machine.disk,
     machine.static_files,

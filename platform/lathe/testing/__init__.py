@@ -7,4 +7,6 @@ models of, so the web process imports none of them.
     from lathe.testing import data_sets, onnx_models
     model = onnx_models.convolutional(megabytes=20, side=32)
     data = data_sets.npz(**data_sets.pictures(1000, side=32))
+
+Formats that are folders (SavedModel, transformers) are uploaded as zips: `folders.zipped`.
 """

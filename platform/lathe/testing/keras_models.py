@@ -1,6 +1,8 @@
-"""Keras models of a size; `model.save("model.keras")` writes what a member would upload."""
+"""Keras models of a size; `model.save("model.keras")` writes what a member would upload, and so does `saved_model`."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import keras
 
@@ -31,3 +33,9 @@ def convolutional(
     convolutions = [keras.layers.Conv2D(width, 3, padding="same", activation="relu") for _ in range(layers + 1)]
     head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes, name="logits")]
     return keras.Sequential([keras.Input((side, side, channels), name="x"), *convolutions, *head])
+
+
+def saved_model(model: keras.Model, folder: Path) -> Path:
+    """The model as a SavedModel in `folder`, as Keras exports it for serving. Returns `folder`."""
+    model.export(str(folder), verbose=False)
+    return folder

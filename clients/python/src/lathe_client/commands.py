@@ -13,6 +13,7 @@ from typing import Callable, NoReturn
 from lathe_client import credentials, streams
 from lathe_client.archive import Refused
 from lathe_client.client import Json, Lathe
+from lathe_client.comment_command import add_comment, comment
 from lathe_client.errors import LatheError, sentence_about
 from lathe_client.gate import ERROR
 from lathe_client.gate_command import add_gate, gate
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     add_gate(commands)
     add_model_commands(commands)
+    add_comment(commands)
     return made
 
 
@@ -314,5 +316,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": check_package,
     "card": with_store(card),
     "templates": with_store(templates),
+    "comment": with_store(comment),
     "gate": lambda options: gate(options, portal, reading),
 }

@@ -30,7 +30,7 @@ def workshop(tmp_path: Path) -> Workshop:
 @pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
 def test_int8_wins_back_what_it_loses_to_channels_that_are_spread(per_channel: bool, workshop: Workshop):
     """The positive control: the function is the same, so nothing but rounding can lose."""
-    images, labels = fashion(2000)
+    images, labels = fashion(4000)
     wild = spread(workshop.root)
     even = workshop.apply(EQUALIZE, wild, calibration_examples=64)
     plain, after = (
@@ -39,7 +39,7 @@ def test_int8_wins_back_what_it_loses_to_channels_that_are_spread(per_channel: b
     )
     exact = per_cent_right(DEPTHWISE, images, labels)
     assert plain < exact - 1.0
-    assert after > exact - 0.5
+    assert after >= exact - 0.2
     pairs = even.result.evidence["pairs"]
     assert max(one["spread"] for one in pairs) < 0.2 * max(one["spread_before"] for one in pairs)
 
