@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from apps.agents.backends.torch.architecture.learning import SandwichStepper, Scorer
-from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network, timed_operator
+from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network
 from apps.agents.backends.torch.architecture.workbench import Workbench
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
@@ -68,8 +68,8 @@ class TorchBench:
     # --- time and work ------------------------------------------------------------------------------------------------
 
     def operators_ms(self, operators: Sequence[Operator]) -> list[float]:
-        places, threads = self.workbench.places, self.assignment.threads
-        return self._watch.operators_ms([timed_operator(places[one.layer], one, threads) for one in operators])
+        threads = self.assignment.threads
+        return self._watch.operators_ms([self.workbench.timed(one, threads) for one in operators])
 
     def networks_ms(self, networks: Sequence[Values]) -> list[float]:
         label, threads = self.assignment.spec.label, self.assignment.threads
