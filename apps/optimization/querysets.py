@@ -141,6 +141,12 @@ class KeptAnswersQuerySet(TeamOwnedQuerySet[Row]):
         return self.filter(step__session=session).select_related("step", "blob").order_by("step_id")
 
 
+class SearchTrialQuerySet(SessionOwnedQuerySet[Row]):
+    def of_search(self, session: UUID, search: str) -> Self:
+        """Those of one search, in the order in which they were proposed."""
+        return self.filter(session=session, search=search).order_by("number")
+
+
 class FingerprintQuerySet(SessionOwnedQuerySet[Row]):
     def of_about(self, parameters: int, factor: int) -> Self:
         """Of models that have at most `factor` times as many parameters as `parameters`, or as few."""

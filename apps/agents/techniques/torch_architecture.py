@@ -72,6 +72,14 @@ _SEARCH: tuple[ParameterSpec, ...] = (
         help="Of the best trials, how many are trained alone for a short while before one of them is chosen.",
     ),
     ParameterSpec(
+        name="place",
+        kind="integer",
+        default=1,
+        minimum=1,
+        maximum=16,
+        help="Which of the finalists is trained to its end, by their loss after the short training. 1: the best.",
+    ),
+    ParameterSpec(
         name="narrowest",
         kind="number",
         default=0.125,

@@ -125,8 +125,14 @@ class TechniqueKnowledge:
     """Families of techniques that are also applied to its result, because their gains multiply."""
     searches: bool = False
     """Whether it spends minutes of its own on finding what to cut, before the training behind it."""
+    in_stages: bool = False
+    """Whether a session shares its search out among workers, in steps of their own."""
     hands_on_over: tuple[str, ...] = ()
     """Families of techniques of which one may come between it and those that it hands on to."""
+
+    def searches_with(self, parameters: Parameters) -> bool:
+        """Whether these parameters leave something to search."""
+        return self.searches
 
     @property
     def predicts(self) -> bool:
