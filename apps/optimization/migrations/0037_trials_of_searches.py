@@ -6,39 +6,62 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('optimization', '0036_dismissals'),
+        ("optimization", "0036_dismissals"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='sessionstep',
-            name='kind',
-            field=models.CharField(choices=[('analyse', 'Analyse'), ('plan', 'Plan'), ('optimize', 'Optimize'), ('supernet', 'Supernet'), ('trials', 'Trials'), ('evaluate', 'Evaluate'), ('refine', 'Refine'), ('package', 'Package'), ('matrix', 'Matrix')], max_length=10),
+            model_name="sessionstep",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("analyse", "Analyse"),
+                    ("plan", "Plan"),
+                    ("optimize", "Optimize"),
+                    ("supernet", "Supernet"),
+                    ("trials", "Trials"),
+                    ("evaluate", "Evaluate"),
+                    ("refine", "Refine"),
+                    ("package", "Package"),
+                    ("matrix", "Matrix"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.CreateModel(
-            name='SearchTrial',
+            name="SearchTrial",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('search', models.CharField(max_length=60)),
-                ('step_key', models.CharField(max_length=60)),
-                ('number', models.PositiveIntegerField()),
-                ('values', models.JSONField()),
-                ('network', models.JSONField(default=list)),
-                ('loss', models.FloatField()),
-                ('accuracy', models.FloatField(null=True)),
-                ('latency_ms', models.FloatField()),
-                ('parameters', models.BigIntegerField()),
-                ('macs', models.BigIntegerField()),
-                ('alone_loss', models.FloatField(null=True)),
-                ('alone_accuracy', models.FloatField(null=True)),
-                ('made_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='search_trials', to='optimization.optimizationsession')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("search", models.CharField(max_length=60)),
+                ("step_key", models.CharField(max_length=60)),
+                ("number", models.PositiveIntegerField()),
+                ("values", models.JSONField()),
+                ("network", models.JSONField(default=list)),
+                ("loss", models.FloatField()),
+                ("accuracy", models.FloatField(null=True)),
+                ("latency_ms", models.FloatField()),
+                ("parameters", models.BigIntegerField()),
+                ("macs", models.BigIntegerField()),
+                ("alone_loss", models.FloatField(null=True)),
+                ("alone_accuracy", models.FloatField(null=True)),
+                ("made_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "session",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="search_trials",
+                        to="optimization.optimizationsession",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('pk',),
-                'constraints': [models.UniqueConstraint(fields=('session', 'search', 'number'), name='trial_number_unique_in_search')],
+                "ordering": ("pk",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("session", "search", "number"), name="trial_number_unique_in_search"
+                    )
+                ],
             },
         ),
     ]

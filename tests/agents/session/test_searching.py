@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.agents.contracts.criteria import Budget
+from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.searching import SUPERNET, Portion, PortionMade, Searched, SoFar, SupernetMade, TrialCard
 from apps.agents.contracts.searching import spent_s as spent
 from apps.agents.contracts.state import ACTIVE, SessionState, Status, StepKind, StepRecord, StepRequest
@@ -16,7 +18,8 @@ from apps.agents.session.steps import Steps
 from apps.agents.techniques.architecture.search import Asked, Search
 from apps.agents.techniques.architecture.trials import Trial
 from apps.agents.techniques.catalogue import catalogue
-from tests.agents.inmemory import resnet
+from tests.agents.inmemory import InMemoryPipeline, World, resnet
+from tests.agents.planning.test_cuts import program
 from tests.agents.session.test_manager import FASTEST
 from tests.agents.techniques.architecture.test_search import Arithmetic
 from tests.agents.told import Told
@@ -24,6 +27,7 @@ from tests.agents.told import Told
 TECHNIQUE = "torch-search"
 ASKED = {"steps": 10, "final_steps": 10, "trials": 80, "batch": 16, "latency_left": 0.4, "finalists": 3, "round_to": 8}
 SEED = 3
+LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxruntime", "optuna", "onnxscript")
 
 
 def wanted(place: int = 1, candidate: str | None = None, **changes: Any) -> StepRequest:
@@ -232,3 +236,65 @@ def test_steps_side_by_side_count_once() -> None:
         (Portion(finalists=True, known=32), PortionMade(seconds=4.0)),
     ]
     assert spent(pairs) == 13.0
+
+
+# --- in whole sessions ------------------------------------------------------------------------------------------------
+
+LONG = FASTEST.model_copy(
+    update={
+        "allowed_techniques": (TECHNIQUE, "torch-recover", "onnx-export", "onnx-static-int8"),
+        "budget": Budget(minutes=120.0, candidates=8),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Searchable(World):
+    """A program with a data set that has examples to train on."""
+
+    @property
+    def dataset(self) -> DatasetSummary:
+        return super().dataset.model_copy(update={"training_examples": 20_000})
+
+
+def searched_program(**changes: Any) -> World:
+    known = program()
+    return replace(Searchable(**{name: getattr(known, name) for name in known.__dataclass_fields__}), **changes)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_session_searches_once_and_measures_the_two_best(workers: int) -> None:
+    session = InMemoryPipeline(searched_program(), LONG, parallelism=workers, libraries=LIBRARIES).run()
+    kinds = [step.request.kind for step in session.state.steps]
+    assert kinds.count(StepKind.SUPERNET) == 1
+    portions = [one for one in session.state.steps if one.request.kind is StepKind.TRIALS]
+    assert {Portion.model_validate(one.request.parameters["portion"]).of for one in portions} == {workers}
+    made = [one.request for one in session.state.steps if one.request.technique == TECHNIQUE]
+    assert sorted(one.parameters["place"] for one in made if one.kind is StepKind.OPTIMIZE) == [1, 2]
+    measured = [one for one in session.last.candidates if one.steps[0].technique == TECHNIQUE and one.score is not None]
+    assert len({one.steps[0].parameters["place"] for one in measured}) == 2
+    assert session.last.verdict is not None
+
+
+def test_a_session_whose_search_fails_goes_on_without_it() -> None:
+    world = searched_program(failing={TECHNIQUE: ("technique.search_too_slow", "Too slow.")})
+    session = InMemoryPipeline(world, LONG, libraries=LIBRARIES).run()
+    assert session.last.failure is None
+    assert session.last.verdict is not None
+    left_out = [one for one in session.last.candidates if one.applies(TECHNIQUE)]
+    assert left_out
+    assert all(one.score is None for one in left_out)
+    assert any("Left out" in one.reason for one in left_out)
+
+
+def test_the_supernet_is_let_go_once_no_other_of_its_networks_can_be_wanted() -> None:
+    session = InMemoryPipeline(searched_program(), LONG, libraries=LIBRARIES).run()
+    (supernet,) = (one.request.key for one in session.state.steps if one.request.kind is StepKind.SUPERNET)
+    gone = [any(key == supernet for key in one.unneeded) for one in session.decisions]
+    judged = next(
+        place
+        for place, one in enumerate(session.decisions)
+        if any(request.parameters.get("finalists") for request in one.requests if request.kind is StepKind.EVALUATE)
+    )
+    assert not any(gone[:judged])
+    assert all(gone[judged:])

@@ -127,6 +127,9 @@ class TechniqueKnowledge:
     """Whether it spends minutes of its own on finding what to cut, before the training behind it."""
     in_stages: bool = False
     """Whether a session shares its search out among workers, in steps of their own."""
+    best_tried: int = 1
+    """How many of the best networks that it finds become candidates, if minutes and candidates suffice. It then has a
+    parameter `place` that says which."""
     hands_on_over: tuple[str, ...] = ()
     """Families of techniques of which one may come between it and those that it hands on to."""
 

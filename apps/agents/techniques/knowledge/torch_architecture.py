@@ -38,6 +38,7 @@ SEARCHED = Searched(
     forbids=(("pruning", _CUT_LATER), ("distillation", "The network found was trained as a student already.")),
     searches=True,
     in_stages=True,
+    best_tried=2,
     cuts=(
         Cut(
             {"latency_left": 0.3},
