@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -74,7 +75,7 @@ def test_a_network_is_searched_for_judged_and_packed_with_its_recipe(door: Door,
 def test_two_workers_share_a_search_one_dies_and_the_two_best_are_judged(door: Door, tmp_path: Path) -> None:
     made = question(door, trained(tmp_path / "model.pt2"), 1, 2)
     for number in range(2):
-        Worker.objects.create(name=f"shed:{number}", queues=["cpu"], seen_at=clock.now())
+        Worker.objects.create(name=f"shed:{number}", queues=["cpu"], seen_at=clock.now() + timedelta(hours=1))
     session = OptimizationSession.objects.get(pk=made["id"])
     while not portions(session):
         assert crank.turn(), told(session)

@@ -33,8 +33,8 @@ def run(context: JobContext) -> JobResult:
     job, arguments = context.job, OptimizeArguments.of(context.job)
     spec, _ = spec_of(arguments.technique, arguments.parameters)
     agent = agent_for(spec)
-    if (file := job.inputs.get(SUPERNET)) is not None and isinstance(agent, SearchesInSteps):
-        agent.going_on_from(Searched(file=file, so_far=arguments.so_far))
+    if (supernet := job.inputs.get(SUPERNET)) is not None and isinstance(agent, SearchesInSteps):
+        agent.going_on_from(Searched(file=supernet, so_far=arguments.so_far))
     with assigned(context, arguments) as assignment:
         made = agent.run(assignment, context)
     artifact = made.artifact.relative_to(job.scratch).as_posix()

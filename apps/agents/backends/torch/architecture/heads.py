@@ -211,7 +211,8 @@ def _ranked(module: nn.Module, places: Mapping[tuple[str, int], int], heads: int
 def _is_free(module: nn.Module, attention: Attention, tensors: Tensors) -> bool:
     """Whether the network without the least important head gives what it gives if nothing reads that head."""
     last = attention.group.width - 1
-    unread, gone = {}, {}
+    unread: dict[str, torch.Tensor] = {}
+    gone: dict[str, torch.Tensor] = {}
     for slot in attention.group.slots:
         weight = gone.get(slot.tensor, module.get_parameter(slot.tensor)).detach()
         gone[slot.tensor] = weight.index_select(slot.axis, (slot.ranks < last).nonzero().flatten())
