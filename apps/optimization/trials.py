@@ -17,6 +17,7 @@ from apps.agents.contracts.searching import (
 )
 from apps.agents.contracts.state import Status, StepKind
 from apps.models.models import Blob
+from apps.optimization import collecting
 from apps.optimization.models import SearchTrial, SessionStep
 
 _CARD = tuple(name for name in TrialCard.model_fields if name != "number")
@@ -63,7 +64,13 @@ def supernet_for(step: SessionStep) -> Blob | None:
     if search is None:
         return None
     made = step.session.steps.select_related("artifact").filter(key=search, status=Status.COMPLETED).first()
-    return made.artifact if made is not None else None
+    if made is None:
+        return None
+    if made.artifact is None or collecting.is_gone(made, ask_the_store=True):
+        message = "The supernet of its search is not in the store any more. The step searches anew, by itself."
+        step.session.log.create(step_key=step.key, level="warning", message=message)
+        return None
+    return made.artifact
 
 
 def _search_of(step: SessionStep) -> str | None:

@@ -112,3 +112,13 @@ def test_trials_of_all_workers_are_drawn_until_the_network_found_is_trained(sess
     assert "Trial 2: 0.2 ms, loss 0.4, 9 parameters. On the front. width:stem=2" in html
     step_of(done, StepKind.OPTIMIZE, "c09/optimize", status=Status.RUNNING)
     assert "front-point" not in live.fragments(done, writes=False)["curves"]
+
+
+def test_a_supernet_that_is_gone_is_said_and_searched_anew(searching: OptimizationSession) -> None:
+    found = step_of(searching, StepKind.OPTIMIZE, "c01/optimize")
+    assert trials.supernet_for(found) is None
+    said = searching.log.get(step_key=found.key)
+    assert (said.level, said.message) == (
+        "warning",
+        "The supernet of its search is not in the store any more. The step searches anew, by itself.",
+    )

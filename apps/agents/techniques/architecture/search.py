@@ -88,6 +88,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self._began = self.clock() - self.progress.spent_s
+        self._phases = "table", "end"
 
     def run(self, given: Values | None = None) -> tuple[Values, Lesson]:
         """The network found, trained to its end. With `given`, that network is taken: nothing is timed or tried.
@@ -95,6 +96,8 @@ class Search:
         Raises `TechniqueSearchTooSlow` if the smallest sub-network takes longer than asked for.
         """
         inner = self._resumed()
+        if self.searched is not None:
+            self._phases = "end", "end"
         self._began = self.clock() - self.progress.spent_s
         for number, trial in enumerate(self.progress.trials, start=1):
             self._show(number, trial)
@@ -110,6 +113,7 @@ class Search:
 
     def prepare(self, file: Path) -> None:
         """Measures and trains the supernet, and writes both to `file`. Raises `TechniqueSearchTooSlow`."""
+        self._phases = "table", "supernet"
         inner = self._resumed()
         self._began = self.clock() - self.progress.spent_s
         self.measure()
@@ -119,6 +123,7 @@ class Search:
 
     def portion(self, asked: Portion, made: Sequence[TrialCard], tell: Callable[[TrialCard], object]) -> PortionMade:
         """Makes a portion of the trials, or of the finalists' trainings, without those `made` already. Each is told."""
+        self._phases = ("finalists", "finalists") if asked.finalists else ("trials", "trials")
         self._resumed()
         began = self.clock()
         known = {one.number: one for one in made}
@@ -132,7 +137,8 @@ class Search:
             for number, values in proposals[asked.share :: asked.of]:
                 if late := self._is_over(asked, self.clock() - began, number):
                     break
-                self._tell("trials", number / self.asked.trials, f"trial {number} of {self.asked.trials}")
+                done = len(found) * asked.of / (asked.generations * self.asked.batch)
+                self._tell("trials", done, f"trial {number} of {self.asked.trials}")
                 card = known.get(number) or card_of(number, self._tried(values), self.bench.space)
                 found.append(card)
                 tell(card)
@@ -336,7 +342,7 @@ class Search:
         self, name: str, curves: Mapping[str, str], inner: Path | None, *, weights: bool, keeps: bool = True
     ) -> PhaseContext:
         """The context of a training. Finalists do not keep checkpoints: they are short, and begun anew."""
-        begin, end = _PLACES[name]
+        begin, end = self._place(name)
 
         def keep(file: Path) -> None:
             if keeps:
@@ -355,8 +361,14 @@ class Search:
         return self.clock() - self._began
 
     def _tell(self, phase: str, share: float, what: str) -> None:
-        begin, end = _PLACES[phase]
+        begin, end = self._place(phase)
         self.context.progress(begin + (end - begin) * share, what)
+
+    def _place(self, phase: str) -> tuple[float, float]:
+        """The phase as a part of the phases that this step makes."""
+        first, last = _PLACES[self._phases[0]][0], _PLACES[self._phases[1]][1]
+        begin, end = ((place - first) / (last - first) for place in _PLACES[phase])
+        return begin, end
 
 
 _WORDS = {"supernet": "supernet", "finalists": "finalist", "end": "network found"}
