@@ -1,4 +1,4 @@
-"""Small transformers over the patches of pictures [N, 3, 8, 8], each with attention written in another way."""
+"""Small transformers over the 16 patches of square pictures, each with attention written in another way."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ class Biased(Apart):
 
 
 class Attending(nn.Module):
-    """Pictures [N, 3, 8, 8] to five logits, by way of two attentions of `kind`."""
+    """Pictures [N, channels, 4 side, 4 side] to logits, by way of two attentions of `kind`."""
 
-    def __init__(self, kind: type[nn.Module]) -> None:
+    def __init__(self, kind: type[nn.Module], channels: int = 3, side: int = 2, classes: int = 5) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(3, WIDTH, 2, stride=2)
+        self.patches = nn.Conv2d(channels, WIDTH, side, stride=side)
         self.layers = nn.Sequential(kind(), kind())
-        self.head = nn.Linear(WIDTH, 5)
+        self.head = nn.Linear(WIDTH, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = self.patches(x).flatten(2).transpose(1, 2)
