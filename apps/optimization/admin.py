@@ -39,6 +39,7 @@ from apps.optimization.models import (
     PipelineSettings,
     ReportLink,
     RetentionPolicy,
+    SearchTrial,
     SessionComment,
     SessionFingerprint,
     SessionStep,
@@ -110,6 +111,14 @@ class StepAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("key", "session", "kind", "status", "queue", "attempt", "worker", "error_code", "started_at")
     list_filter = ("status", "kind", "queue", "technique", "error_code")
     search_fields = ("key", "session__id", "worker", "technique", "error_code", "error", "traceback")
+    list_select_related = ("session__version__model",)
+
+
+@admin.register(SearchTrial)
+class SearchTrialAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ("number", "search", "session", "state", "loss", "latency_ms", "parameters", "made_at")
+    list_filter = ("made_at",)
+    search_fields = ("session__id", "search", "step_key")
     list_select_related = ("session__version__model",)
 
 

@@ -149,9 +149,12 @@ def _how(failure: JobFailure) -> str | None:
     return _FAULTS_IN_WORDS.get(failure.fault) if failure.fault in COUNTED else None
 
 
+_OF_TECHNIQUES = (StepKind.OPTIMIZE, StepKind.SUPERNET, StepKind.TRIALS)
+
+
 def _counted(step: SessionStep, worker: str) -> Iterator[tuple[BreakerKind, str, str]]:
     yield BreakerKind.WORKER, worker, str(step.pk)
-    if step.kind == StepKind.OPTIMIZE and step.technique:
+    if step.kind in _OF_TECHNIQUES and step.technique:
         yield BreakerKind.TECHNIQUE, step.technique, str(step.session.version_id)
 
 

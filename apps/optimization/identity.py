@@ -14,8 +14,9 @@ from apps.agents.techniques.catalogue import catalogue
 from apps.optimization.lineage import format_of, further_formats, input_format, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, SessionStep
 
-WITHOUT = frozenset({StepKind.PLAN, StepKind.PACKAGE, StepKind.MATRIX})
-"""Kinds of steps that are always carried out: they depend on everything in their session, or were asked for anew."""
+WITHOUT = frozenset({StepKind.PLAN, StepKind.PACKAGE, StepKind.MATRIX, StepKind.SUPERNET, StepKind.TRIALS})
+"""Kinds of steps that are always carried out: they depend on everything in their session, were asked for
+anew, or are taken over with the network that was found by them."""
 
 
 def identity_of(step: SessionStep) -> str:

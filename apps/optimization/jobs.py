@@ -14,6 +14,7 @@ from apps.agents.contracts.chain import COMPARED, MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.errors.steps import StepOutOfMemory
 from apps.agents.contracts.job import Job, JobFailure, JobResult
 from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.searching import SUPERNET
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.contracts.step_jobs import HANDLERS, StepFacts, job_for
 from apps.agents.files import answers_file
@@ -22,7 +23,7 @@ from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization import checkpoints, signing
+from apps.optimization import checkpoints, signing, trials
 from apps.optimization.lineage import (
     exported_analyses,
     format_of,
@@ -71,6 +72,8 @@ def _blobs(step: SessionStep) -> dict[str, Blob]:
     original = session.version.blob
     parents = {MODEL: ORIGINAL, **step.parents}
     models = {role: _blob_of(session, key) for role, key in parents.items()}
+    if (supernet := trials.supernet_for(step)) is not None:
+        models[SUPERNET] = supernet
     return {**models, ORIGINAL: original, "dataset": session.dataset.blob}
 
 
@@ -117,6 +120,8 @@ def _facts(step: SessionStep) -> StepFacts:
             facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}
             facts |= {"predicted_speedup": _predicted_speedup(step), "original_memory": _original_memory(session)}
             facts |= {"outcomes": _outcomes(session)} if _judges(step) else {}
+        case StepKind.OPTIMIZE | StepKind.TRIALS:
+            facts |= trials.facts_of(step)
         case StepKind.PACKAGE:
             facts |= {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
     return StepFacts.model_validate(facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
 from apps.agents.contracts.reports.metrics import Finding, MetricComparison
 from apps.agents.contracts.reports.runtimes import Gains
-from apps.agents.contracts.state import Phase, Plan, Status
+from apps.agents.contracts.searching import search_key, search_of_portion
+from apps.agents.contracts.state import Phase, Plan, Status, StepKind
 from apps.agents.session.steps import ANALYSE
 from apps.models import clock
 from apps.optimization.edited_plan import ShownEdit, edits_in_words, shown
@@ -25,11 +27,13 @@ from apps.optimization.models import (
     EvaluationReport,
     LogEntry,
     OptimizationSession,
+    SearchTrial,
     SessionComment,
     SessionStep,
 )
 from apps.optimization.models.choices import LABELS
 from apps.optimization.progress import Course, course_of
+from apps.optimization.searches import Trials, trials_of_rows
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
 
@@ -67,6 +71,16 @@ class CandidateRow:
 
 
 @dataclass(frozen=True)
+class LiveSearch:
+    """A search whose trials are being made, in steps of their own."""
+
+    technique: str
+    running: int
+    """How many of its steps run now."""
+    trials: Trials
+
+
+@dataclass(frozen=True)
 class LiveSession:
     session: OptimizationSession
     phases: list[tuple[str, str]]
@@ -75,6 +89,8 @@ class LiveSession:
     steps: list[SessionStep]
     trainings: list[SessionStep]
     """The running steps that train, or the one that trained last: with curves to draw."""
+    searches: list[LiveSearch]
+    """The searches whose network is not trained yet."""
     log: list[LogEntry]
     metric_label: str
     higher_is_better: bool
@@ -134,6 +150,7 @@ def read(session: OptimizationSession) -> LiveSession:
         candidates=rows,
         steps=steps,
         trainings=_trainings(steps),
+        searches=_searches(session, steps),
         log=newest[::-1],
         metric_label=_(str(_metric(rows).get("label", "Metric"))),
         higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
@@ -172,6 +189,25 @@ def _scatter(rows: list[CandidateRow], session: OptimizationSession) -> Scatter:
 def _trainings(steps: list[SessionStep]) -> list[SessionStep]:
     drawn = [step for step in steps if step.curves]
     return [step for step in drawn if step.status == Status.RUNNING] or drawn[-1:]
+
+
+def _searches(session: OptimizationSession, steps: list[SessionStep]) -> list[LiveSearch]:
+    """Until the network found is being trained, whose step tells of all trials."""
+    training = {
+        search_key(one.technique, one.parameters, one.parents) for one in steps if one.kind == StepKind.OPTIMIZE
+    }
+    open_ = [one for one in steps if one.kind == StepKind.SUPERNET and one.key not in training]
+    if not open_:
+        return []
+    rows: dict[str, list[SearchTrial]] = defaultdict(list)
+    for row in session.search_trials.filter(search__in=[one.key for one in open_]).order_by("number"):
+        rows[row.search].append(row)
+    running = Counter(
+        search_of_portion(one.key) for one in steps if one.kind == StepKind.TRIALS and one.status == Status.RUNNING
+    )
+    return [
+        LiveSearch(one.technique, running[one.key], trials_of_rows(rows[one.key])) for one in open_ if rows[one.key]
+    ]
 
 
 def _runtimes(session: OptimizationSession, steps: list[SessionStep]) -> tuple[RuntimeReport, ...]:

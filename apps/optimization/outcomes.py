@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from apps.agents.contracts.refinement import Refinement
 from apps.agents.contracts.reports import analysis, evaluation, optimization, speed_matrix
+from apps.agents.contracts.searching import PortionMade, SupernetMade
 from apps.agents.contracts.state import Plan, StepKind
 from apps.models.models import Blob
-from apps.optimization import watching, workers
+from apps.optimization import trials, watching, workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, KeptAnswers, SessionStep
 from apps.optimization.regressions import tell_of_decay
 
@@ -27,6 +28,10 @@ def keep_report(step: SessionStep) -> None:
             Plan.model_validate(body)
         case StepKind.REFINE:
             Refinement.model_validate(body)
+        case StepKind.SUPERNET:
+            SupernetMade.model_validate(body)
+        case StepKind.TRIALS:
+            trials.keep(step, PortionMade.model_validate(body).trials)
         case StepKind.OPTIMIZE:
             optimization.OptimizationResult.model_validate(body)
         case StepKind.MATRIX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from django.db import models
@@ -139,6 +139,12 @@ class KeptAnswersQuerySet(TeamOwnedQuerySet[Row]):
     def of_candidates(self, session: UUID) -> Self:
         """Those of a session's candidates, the latest of each candidate last."""
         return self.filter(step__session=session).select_related("step", "blob").order_by("step_id")
+
+
+class SearchTrialQuerySet(SessionOwnedQuerySet[Row]):
+    def of_search(self, session: UUID, search: str) -> Self:
+        """Those of one search, in the order in which they were proposed."""
+        return self.filter(session=session, search=search).order_by("number")
 
 
 class FingerprintQuerySet(SessionOwnedQuerySet[Row]):

@@ -31,8 +31,10 @@ from apps.agents.contracts.job import (
     MetricValue,
     Progress,
     QuietWait,
+    TrialMade,
 )
 from apps.agents.contracts.phrasing import listed
+from apps.agents.contracts.searching import TrialCard
 from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
 from apps.errors import UserError
@@ -52,6 +54,7 @@ from apps.optimization import (
     outcomes,
     scratch,
     signing,
+    trials,
     workers,
 )
 from apps.optimization.curves import Curves, extended
@@ -174,6 +177,7 @@ class StepRun:
         self._quiet_wait: QuietWait | None = None
         self._lines: list[LogEntry] = []
         self._points: list[MetricValue] = []
+        self._trials: list[TrialCard] = []
         self._written_at = self._checked_at = self._drawn_at = 0.0
         self._unwanted = False
 
@@ -278,6 +282,8 @@ class StepRun:
                 self._note("info", f"{event.name} = {event.value:g}")
             case MetricValue():
                 self._points.append(event)
+            case TrialMade():
+                self._trials.append(event.card)
             case CheckpointKept() if self._keeper is not None:
                 # What goes on from the checkpoint does not measure again what came before it.
                 self._write(drawn=True)
@@ -311,9 +317,10 @@ class StepRun:
         """
         self._written_at = time.monotonic()
         progress, wait, lines, curves = self._progress, self._quiet_wait, self._lines, self._new_curves(drawn)
-        if progress is None and not lines and curves is None:
+        cards = self._trials
+        if progress is None and not lines and not cards and curves is None:
             return
-        self._progress, self._quiet_wait, self._lines = None, None, []
+        self._progress, self._quiet_wait, self._lines, self._trials = None, None, [], []
         with transaction.atomic():
             if progress is not None:
                 held = self.step.note_progress(
@@ -327,6 +334,8 @@ class StepRun:
                 self.step.note_quiet_wait(wait)
             if held and curves is not None:
                 self.step.note_curves(curves)
+            if held and cards:
+                trials.keep(self.step, cards)
         if held:
             events.poke(self.session)
         else:

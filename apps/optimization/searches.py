@@ -6,7 +6,7 @@ candidates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +20,7 @@ from apps.agents.techniques.architecture.shown import TRIAL_CURVES, TRIAL_LATENC
 from apps.optimization.curves import Curves
 from apps.optimization.fronts import HEIGHT, LEFT, TOP, WIDTH, Axis, Segment, Tick
 from apps.optimization.localized import localized, number
+from apps.optimization.models import SearchTrial
 
 SEARCH = "search"
 
@@ -157,6 +158,11 @@ class Search:
         cards = {one["number"]: one for one in self.whole["trials"]}
         front = sorted((one for one in self.trials.points if one.on_front), key=lambda one: one.latency_ms)
         return [(point, cards[point.number]) for point in front]
+
+
+def trials_of_rows(rows: Iterable[SearchTrial]) -> Trials:
+    """The trials that steps have scored so far, whichever worker ran them."""
+    return Trials(tuple((row.number, row.loss, row.latency_ms, row.parameters, ", ".join(row.network)) for row in rows))
 
 
 def trials_of_curves(curves: Curves) -> Trials:

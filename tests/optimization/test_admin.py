@@ -19,6 +19,7 @@ from apps.optimization.models import (
     LogEntry,
     OptimizationSession,
     PipelineSettings,
+    SearchTrial,
     SessionStep,
     Worker,
 )
@@ -27,7 +28,7 @@ from tests.optimization import material
 pytestmark = pytest.mark.django_db
 
 BREAKER = {"breaker_failures": 5, "breaker_window_minutes": 60, "breaker_cooldown_minutes": 30}
-READ_ONLY = (OptimizationSession, SessionStep, Candidate, LogEntry, Worker, AuditEvent)
+READ_ONLY = (OptimizationSession, SessionStep, SearchTrial, Candidate, LogEntry, Worker, AuditEvent)
 
 
 @pytest.fixture
@@ -48,6 +49,16 @@ def rows(session: OptimizationSession, worker: Worker) -> None:
     """One of each."""
     SessionStep.objects.create(session=session, key="analyse", kind="analyse", error="x", traceback="Traceback")
     session.log.create(message="A layer was found.")
+    session.search_trials.create(
+        search="search/1",
+        step_key="search/1/trials-1/1",
+        number=1,
+        values=[8],
+        loss=1,
+        latency_ms=1,
+        parameters=1,
+        macs=1,
+    )
     Candidate.objects.create(
         session=session,
         key="c01",

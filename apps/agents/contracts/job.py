@@ -2,7 +2,8 @@
 
 The parent (`sandbox.process`) writes a `Job` as one line of JSON to the child's standard input and keeps it open
 as a lifeline. The child (`python -m apps.agents.sandbox.child`) writes one JSON object per line to the event pipe:
-any number of `Progress`, `LogLine`, `MetricValue` and `CheckpointKept`, then one `JobResult` or one `JobFailure`.
+any number of `Progress`, `LogLine`, `MetricValue`, `CheckpointKept` and `TrialMade`, then one `JobResult` or one
+`JobFailure`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import Field, TypeAdapter
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.formats import Framework
 from apps.agents.contracts.sandbox import Sandbox
+from apps.agents.contracts.searching import TrialCard
 from apps.agents.contracts.values import Value
 
 
@@ -97,6 +99,13 @@ class CheckpointKept(Value):
     path: str
 
 
+class TrialMade(Value):
+    """A search has scored a sub-network."""
+
+    type: Literal["trial"] = "trial"
+    card: TrialCard
+
+
 class JobResult(Value):
     type: Literal["result"] = "result"
     body: dict[str, Any]
@@ -119,6 +128,7 @@ class JobFailure(Value):
 
 
 Event = Annotated[
-    Progress | LogLine | MetricValue | CheckpointKept | JobResult | JobFailure, Field(discriminator="type")
+    Progress | LogLine | MetricValue | CheckpointKept | TrialMade | JobResult | JobFailure,
+    Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

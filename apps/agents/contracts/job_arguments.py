@@ -22,6 +22,7 @@ from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.reports.speed_matrix import SpeedGrid
+from apps.agents.contracts.searching import Portion, SoFar, TrialCard
 from apps.agents.contracts.state import Outcome
 from apps.agents.contracts.values import Value
 
@@ -124,6 +125,14 @@ class OptimizeArguments(ModelArguments):
     """Only the parameters that differ from their defaults."""
     inputs: dict[str, str] = Field(default_factory=dict)
     """The formats of the other models that the technique reads, by role."""
+    so_far: SoFar = SoFar()
+    """Of a search in steps: what those before have found, besides the supernet's file."""
+
+
+class TrialsArguments(OptimizeArguments):
+    portion: Portion
+    made: tuple[TrialCard, ...] = ()
+    """What an earlier attempt of the step has scored already."""
 
 
 class EvaluateArguments(ModelArguments):

@@ -30,6 +30,10 @@ class StepKind(StrEnum):
     ANALYSE = "analyse"
     PLAN = "plan"
     OPTIMIZE = "optimize"
+    SUPERNET = "supernet"
+    """Trains the network whose sub-networks a search tries."""
+    TRIALS = "trials"
+    """Tries some of them."""
     EVALUATE = "evaluate"
     REFINE = "refine"
     PACKAGE = "package"
@@ -139,6 +143,8 @@ class StepRecord(Value):
     """How much of it the step spent waiting for a quiet machine before it timed."""
     size_bytes: int | None = None
     """The size of the step's artifact, if it made one."""
+    stands_in: bool = False
+    """Whether it stands for an optimize step that is to come: the steps of its search run, or one of them was lost."""
     taken: bool = False
     """Whether its artifact was in the store already, so that it took no time here. `duration_s` is of where it ran."""
 

@@ -20,6 +20,7 @@ from apps.agents.contracts.job_arguments import (
     PackageArguments,
     PlanArguments,
     RefineArguments,
+    TrialsArguments,
 )
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -28,6 +29,7 @@ from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.model import Interface, ModelSummary
 from apps.agents.contracts.reports.room import WorkersRoom
 from apps.agents.contracts.reports.selection import PairedOutcomes
+from apps.agents.contracts.searching import SUPERNET, SoFar, TrialCard
 from apps.agents.contracts.state import Closing, StepKind, StepRequest
 from apps.agents.contracts.taking import TAKING
 from apps.agents.contracts.values import Value
@@ -36,6 +38,8 @@ HANDLERS: dict[StepKind, str] = {
     StepKind.ANALYSE: "apps.agents.handlers.analysis:analyse",
     StepKind.PLAN: "apps.agents.handlers.plan:run",
     StepKind.OPTIMIZE: "apps.agents.handlers.optimize:run",
+    StepKind.SUPERNET: "apps.agents.handlers.search:train_supernet",
+    StepKind.TRIALS: "apps.agents.handlers.search:make_trials",
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
     StepKind.REFINE: "apps.agents.handlers.refine:run",
     StepKind.PACKAGE: "apps.agents.handlers.package:run",
@@ -82,6 +86,10 @@ class StepFacts(Value):
     predicted_speedup: float | None = None
     original_memory: OriginalMemory | None = None
     outcomes: dict[Part, dict[str, PairedOutcomes | None]] = Field(default_factory=dict)
+    so_far: SoFar = SoFar()
+    """What the steps of a search have found."""
+    made: tuple[TrialCard, ...] = ()
+    """What an earlier attempt of this step of a search has scored."""
     filename: str | None = None
     """The name of the packaged model's file."""
     summary: ModelSummary | None = None
@@ -126,11 +134,15 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             }
             known |= {"training_share": facts.dataset.training_share} if facts.dataset else {}
             return PlanArguments.model_validate(known | request.parameters)
-        case StepKind.OPTIMIZE:
-            model |= {"inputs": facts.inputs} if facts.inputs else {}
-            return OptimizeArguments.model_validate(
-                {**model, "technique": request.technique, "parameters": request.parameters}
-            )
+        case StepKind.OPTIMIZE | StepKind.SUPERNET | StepKind.TRIALS:
+            inputs = {role: form for role, form in facts.inputs.items() if role != SUPERNET}
+            model |= {"inputs": inputs} if inputs else {}
+            model |= {"so_far": facts.so_far} if facts.so_far.trials else {}
+            model |= {"technique": request.technique}
+            if request.kind is not StepKind.TRIALS:
+                return OptimizeArguments.model_validate({**model, "parameters": request.parameters})
+            model |= {"made": facts.made} if facts.made else {}
+            return TrialsArguments.model_validate({**model, **request.parameters})
         case StepKind.EVALUATE:
             known = _known(facts, "criteria", "quiet_wait_s", "timing_s", "predicted_speedup", "original_memory")
             known |= {"technique": request.technique}

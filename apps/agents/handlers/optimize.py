@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.errors.techniques import TechniqueInputs
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import OptimizeArguments
+from apps.agents.contracts.searching import SUPERNET, Searched
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.engine import fixed_batch, run_portions
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.child import JobContext
+from apps.agents.techniques.architecture.stages import SearchesInSteps
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
 from apps.agents.techniques.catalogue import TechniqueSpec
 
@@ -28,10 +31,23 @@ def run(context: JobContext) -> JobResult:
     `OptimizeArguments`.
     """
     job, arguments = context.job, OptimizeArguments.of(context.job)
+    spec, _ = spec_of(arguments.technique, arguments.parameters)
+    agent = agent_for(spec)
+    if (supernet := job.inputs.get(SUPERNET)) is not None and isinstance(agent, SearchesInSteps):
+        agent.going_on_from(Searched(file=supernet, so_far=arguments.so_far))
+    with assigned(context, arguments) as assignment:
+        made = agent.run(assignment, context)
+    artifact = made.artifact.relative_to(job.scratch).as_posix()
+    file = OutputFile(role="artifact", path=artifact, filename=made.artifact.name)
+    return JobResult(body=made.result.model_dump(mode="json"), files=(file,))
+
+
+@contextmanager
+def assigned(context: JobContext, arguments: OptimizeArguments) -> Iterator[Assignment]:
+    """What the job's technique is applied to. If it fails and the original does too, the original is blamed."""
+    job, material = context.job, Material(context.job, arguments)
     np.random.seed(job.seed)  # Libraries draw from this generator.
     spec, parameters = spec_of(arguments.technique, arguments.parameters)
-    agent = agent_for(spec)
-    material = Material(job, arguments)
     assignment = Assignment(
         spec=spec,
         parameters=parameters,
@@ -48,10 +64,7 @@ def run(context: JobContext) -> JobResult:
         further_inputs=_further(material, spec, arguments.inputs),
     )
     with blaming(lambda: _rehearse(material, job.threads)):
-        made = agent.run(assignment, context)
-    artifact = made.artifact.relative_to(job.scratch).as_posix()
-    file = OutputFile(role="artifact", path=artifact, filename=made.artifact.name)
-    return JobResult(body=made.result.model_dump(mode="json"), files=(file,))
+        yield assignment
 
 
 def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]) -> dict[str, ModelFile]:

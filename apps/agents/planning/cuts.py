@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.searching import PLACE
 from apps.agents.contracts.state import Prediction
 from apps.agents.planning.chains import application_of
 from apps.agents.planning.speed_goals import Pace
@@ -54,11 +55,16 @@ class TrainedCut:
     minutes: float
     chain: Chain
     searched_minutes: float = 0.0
+    place: int = 1
+    """Among the best networks that a search finds."""
 
     @property
     def reason(self) -> str:
         if len(self.chain) == 1:
             return f"A student with {1 - self.cut.removed:.0%} of the work learns for {self.minutes:g} minutes."
+        if self.place > 1:
+            which = f"Number {self.place} of the networks that the same search finds"
+            return f"{which} is trained for {self.minutes:g} minutes."
         if self.searched_minutes:
             return (
                 f"A network with about {1 - self.cut.removed:.0%} of the work is searched for in "
@@ -146,11 +152,12 @@ def trained_cuts(
         for cut in _chosen(pair[0].knowledge.cuts, lessons, pace, two=two)
     ]
     found = [
-        _searched_cut(search, train, cut, lessons)
+        _searched_cut(search, train, cut, lessons, place)
         for search in searchers
         for train in [one for one in trainers if not why_not_after(one, [search], model_format)][:1]
         for cut in search.knowledge.cuts[:1]
         if lessons.session_minutes >= MINUTES_FOR_SEARCH and lessons.suffice(cut)
+        for place in range(1, search.knowledge.best_tried + 1)
     ]
     both = [spec for spec in cutting if _trains(spec)]
     learned = [_learned_cut(spec, cut, lessons.minutes()) for spec in both for cut in spec.knowledge.cuts[:1]]
@@ -212,14 +219,15 @@ def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: 
     return TrainedCut(cut, minutes, (first, second))
 
 
-def _searched_cut(search: TechniqueSpec, train: TechniqueSpec, cut: Cut, lessons: Lessons) -> TrainedCut:
-    """By a technique that takes minutes to find what it cuts."""
+def _searched_cut(search: TechniqueSpec, train: TechniqueSpec, cut: Cut, lessons: Lessons, place: int) -> TrainedCut:
+    """By a technique that takes minutes to find what it cuts: the best network found, or the next one after it."""
     minutes = round(SEARCH_SHARE * lessons.session_minutes, 2)
     known = {one.name for one in search.parameters}
     spent = {name: value for name, value in (("minutes", minutes), ("threads", 0)) if name in known}
-    first = application_of(search, search.resolve({**cut.parameters, **spent}))
+    further = {} if place == 1 else {PLACE: place}
+    first = application_of(search, search.resolve({**cut.parameters, **spent, **further}))
     second = application_of(train, train.resolve(_length(train, lessons.minutes())))
-    return TrainedCut(cut, lessons.minutes(), (first, second), minutes)
+    return TrainedCut(cut, lessons.minutes(), (first, second), minutes, place)
 
 
 def fits_behind(earlier: Chain, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:

@@ -36,6 +36,8 @@ OTHERWISE_S = {
     StepKind.ANALYSE: 30.0,
     StepKind.PLAN: 2.0,
     StepKind.OPTIMIZE: 15.0,
+    StepKind.SUPERNET: 240.0,
+    StepKind.TRIALS: 40.0,
     StepKind.REFINE: 4.0,
     StepKind.PACKAGE: 8.0,
 }

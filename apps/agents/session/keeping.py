@@ -18,11 +18,11 @@ from apps.agents.session.search import Search
 def unneeded(search: Search) -> tuple[str, ...]:
     """The keys of completed steps whose artifacts the session will not read again."""
     needed = frozenset(_needed(search))
-    return tuple(
-        key
-        for key, step in search.steps.by_key.items()
-        if step.request.kind is StepKind.OPTIMIZE and step.status is Status.COMPLETED and key not in needed
-    )
+    completed = [step for step in search.steps.by_key.values() if step.status is Status.COMPLETED]
+    made = [step for step in completed if step.request.kind is StepKind.OPTIMIZE]
+    # A supernet is read until no other of its networks can be wanted.
+    made += [step for step in completed if step.request.kind is StepKind.SUPERNET and not search.is_open]
+    return tuple(step.request.key for step in made if step.request.key not in needed)
 
 
 def _needed(search: Search) -> Iterator[str]:

@@ -54,6 +54,7 @@ from apps.agents.session.preparation import Preparation, measuring_queue, optimi
 from apps.agents.session.reading import Reading
 from apps.agents.session.refining import Refining
 from apps.agents.session.search import Option, Search, Shared
+from apps.agents.session.searching import Searching, folded
 from apps.agents.session.steps import (
     ANALYSE,
     LOST,
@@ -98,13 +99,20 @@ class OptimizationManager:
             return takings.decision
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
-        turn = _Turn(state, self.specs)
-        requests = turn.requests
+        searching = Searching(state, self.specs)
+        under_way = _with(state, further := searching.further())
+        turn = _Turn(folded(under_way), self.specs)
+        requests = searching.staged(turn.requests)
         if (failure := _left_open(state, requests)) is not None:
-            return _decision(state, self.specs, failure=failure)
-        asked = tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
-        after = state.model_copy(update={"steps": (*state.steps, *asked)})
-        return _decision(after, self.specs, requests, reading=turn.reading)
+            return _decision(folded(state), self.specs, failure=failure)
+        after = folded(_with(under_way, requests))
+        return _decision(after, self.specs, (*further, *requests), reading=turn.reading)
+
+
+def _with(state: SessionState, requests: tuple[StepRequest, ...]) -> SessionState:
+    """The state once these are in the queue."""
+    asked = (StepRecord(request=request, status=Status.QUEUED) for request in requests)
+    return state.model_copy(update={"steps": (*state.steps, *asked)}) if requests else state
 
 
 def _failure(state: SessionState) -> tuple[str, str] | None:

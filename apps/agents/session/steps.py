@@ -70,7 +70,7 @@ class Steps:
 
     @property
     def active(self) -> int:
-        return sum(step.status in ACTIVE for step in self.by_key.values())
+        return sum(step.status in ACTIVE and not step.stands_in for step in self.by_key.values())
 
     # --- what was made -----------------------------------------------------------------------------------------------
 
@@ -87,6 +87,10 @@ class Steps:
             links.append(self._applied(last))
             last = self.by_key.get(last.request.parent or "")
         return prefix_key(reversed(links))
+
+    def key_made_by(self, step: StepRecord) -> str:
+        """The key of the chain up to `step`, which need not be one of these."""
+        return self._prefix_key(step)
 
     def _applied(self, step: StepRecord) -> Applied:
         """A step in the form from which the key of a chain is computed."""

@@ -72,12 +72,20 @@ _SEARCH: tuple[ParameterSpec, ...] = (
         help="Of the best trials, how many are trained alone for a short while before one of them is chosen.",
     ),
     ParameterSpec(
+        name="place",
+        kind="integer",
+        default=1,
+        minimum=1,
+        maximum=16,
+        help="Which of the finalists is trained to its end, by their loss after the short training. 1: the best.",
+    ),
+    ParameterSpec(
         name="narrowest",
         kind="number",
         default=0.125,
         minimum=0.01,
         maximum=0.9,
-        help="The smallest width of a layer, as a share of its channels.",
+        help="The smallest width of a layer, as a share of its channels, and the fewest heads of an attention.",
     ),
     ParameterSpec(
         name="round_to",
@@ -86,6 +94,12 @@ _SEARCH: tuple[ParameterSpec, ...] = (
         choices=(0, 1, 4, 8, 16),
         help="Widths are multiples of this number of channels. 0: the smallest of 4, 8 and 16 that is measured to be "
         "fast on this worker.",
+    ),
+    ParameterSpec(
+        name="heads",
+        kind="boolean",
+        default=True,
+        help="Whether attentions may have fewer heads.",
     ),
     ParameterSpec(
         name="kernels",
@@ -111,8 +125,8 @@ _SEARCH: tuple[ParameterSpec, ...] = (
         name="network",
         kind="names",
         default=(),
-        help="Widths, kernels and blocks to take instead of searching, such as width:stem=16. A recipe has those "
-        "found.",
+        help="Widths, heads, kernels and blocks to take instead of searching, such as width:stem=16. A recipe has "
+        "those found.",
     ),
 )
 
@@ -120,7 +134,7 @@ TORCH_ARCHITECTURE = TechniqueSpec(
     name="torch-search",
     family=Family.ARCHITECTURE,
     label="Architecture search",
-    summary="Finds widths, kernels and blocks for a limit on latency by a network whose sub-networks share its "
+    summary="Finds widths, heads, kernels and blocks for a limit on latency by a network whose sub-networks share its "
     "weights, and trains the best sub-network to its end.",
     formats=(Format.TORCH_EXPORT, Format.STATE_DICT),
     output_format=Format.TORCH_EXPORT,

@@ -20,6 +20,7 @@ from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.sharing import ReportLink
 from apps.optimization.models.step import SessionStep
 from apps.optimization.models.template import SessionTemplate
+from apps.optimization.models.trial import SearchTrial
 
 __all__ = [
     "LONGEST_COMMENT",
@@ -43,6 +44,7 @@ __all__ = [
     "PipelineSettings",
     "ReportLink",
     "RetentionPolicy",
+    "SearchTrial",
     "SessionComment",
     "SessionFingerprint",
     "SessionStep",

@@ -32,6 +32,8 @@ LABELS: dict[str, Promise] = {
     "analyse": _("Analyse"),
     "plan": _("Plan"),
     "optimize": _("Optimize"),
+    "supernet": _("Supernet"),
+    "trials": _("Trials"),
     "evaluate": _("Evaluate"),
     "refine": _("Refine"),
     "package": _("Package"),

@@ -22,10 +22,12 @@ from apps.agents.contracts.job_arguments import (
     PackageArguments,
     PlanArguments,
     RefineArguments,
+    TrialsArguments,
 )
 from apps.agents.contracts.refinement import Dimension, Observed, RefineParameters
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.selection import PairedOutcomes
+from apps.agents.contracts.searching import SoFar, TrialCard
 from apps.agents.contracts.state import Closing, Outcome, StepKind, StepRequest, Verdict
 from apps.agents.contracts.step_jobs import HANDLERS, StepFacts, job_for
 from tests.optimization import material
@@ -45,6 +47,8 @@ READ_BY: dict[StepKind, type[Arguments]] = {
     StepKind.ANALYSE: AnalyseArguments,
     StepKind.PLAN: PlanArguments,
     StepKind.OPTIMIZE: OptimizeArguments,
+    StepKind.SUPERNET: OptimizeArguments,
+    StepKind.TRIALS: TrialsArguments,
     StepKind.EVALUATE: EvaluateArguments,
     StepKind.REFINE: RefineArguments,
     StepKind.PACKAGE: PackageArguments,
@@ -54,6 +58,8 @@ PARAMETERS: dict[StepKind, dict[str, Any]] = {
     StepKind.ANALYSE: {},
     StepKind.PLAN: {"libraries": ["onnx"], "disabled_techniques": [], "export_failures": {"onnx": "It failed."}},
     StepKind.OPTIMIZE: {"calibration_examples": 32},
+    StepKind.SUPERNET: {"trials": 8},
+    StepKind.TRIALS: {"parameters": {"trials": 8}, "portion": {"known": 4, "share": 1, "of": 2, "left_s": 3.5}},
     StepKind.EVALUATE: JUDGED,
     StepKind.REFINE: REFINED.model_dump(mode="json"),
     StepKind.PACKAGE: CLOSING.model_dump(mode="json"),
@@ -117,6 +123,17 @@ def test_a_finalist_is_judged_with_the_outcomes_of_all_and_ranking_goes_without(
     assert judged.outcomes[Part.CHOOSING].keys() == {"c01", "c02"}
     ranked = EvaluateArguments.of(job(StepKind.EVALUATE, facts(), parameters={"part": "choosing"}))
     assert (ranked.part, ranked.candidate, ranked.outcomes) == (Part.CHOOSING, None, {})
+
+
+def test_a_step_of_a_search_is_told_what_the_others_found() -> None:
+    cards = tuple(
+        TrialCard(number=number, values=(8, 3), loss=0.5, latency_ms=1.0, parameters=9, macs=90) for number in (1, 2)
+    )
+    known = facts(so_far=SoFar(trials=cards, spent_s=2.0), made=cards[1:], inputs={"teacher": "onnx", "supernet": "x"})
+    tries = TrialsArguments.of(job(StepKind.TRIALS, known))
+    assert (tries.so_far.trials, tries.made, tries.portion.of) == (cards, cards[1:], 2)
+    assert tries.inputs == {"teacher": "onnx"}  # The supernet is no model of its own.
+    assert OptimizeArguments.of(job(StepKind.OPTIMIZE, known)).so_far.spent_s == 2.0
 
 
 def test_the_package_is_told_how_the_session_ended() -> None:

@@ -172,13 +172,17 @@ def searched(plan: Plan) -> list[CandidateRecord]:
 
 
 def test_a_long_session_searches_trains_and_then_exports_and_quantizes():
-    (found,) = searched(plan_of(program(), within(60), training=20_000))
+    found, second = searched(plan_of(program(), within(60), training=20_000))
     assert [link.technique for link in found.steps] == [SEARCH, RECOVER, EXPORT, GRAPH, STATIC]
     assert found.steps[0].parameters["minutes"] == 15.0
     assert found.steps[1].parameters["minutes"] == 12.0
     assert "is searched for in 15 minutes, then trained for 12." in found.reason
     assert found.predicted.minutes is not None
     assert found.predicted.minutes > 27
+    assert [link.technique for link in second.steps] == [link.technique for link in found.steps]
+    assert [one.steps[0].parameters["place"] for one in (found, second)] == [1, 2]
+    assert "Number 2 of the networks that the same search finds is trained for 12 minutes." in second.reason
+    assert "number 2 of the best" in second.title
 
 
 def test_a_search_needs_time_and_examples():

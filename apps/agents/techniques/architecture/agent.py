@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueParameters
+from apps.agents.contracts.searching import Portion, PortionMade, Searched, SupernetMade, TrialCard
 from apps.agents.techniques.architecture.progress import Progress
 from apps.agents.techniques.architecture.search import Asked, Search
 from apps.agents.techniques.architecture.searchable_model import Lesson, SearchableModel
@@ -33,6 +36,7 @@ class ArchitectureSearchAgent(ReductionAgent):
 
     _model: SearchableModel
     _progress: Progress
+    _searched: Searched | None = None
     _counted: Workload
 
     @abstractmethod
@@ -51,11 +55,52 @@ class ArchitectureSearchAgent(ReductionAgent):
         there is no such network."""
         super().check(assignment, context)
         training_part_of(assignment.dataset, assignment.spec.label)
-        self._model, self._progress = self.open(assignment, context.checkpoint)
+        began = self._searched.file if self._searched is not None else None
+        self._model, self._progress = self.open(assignment, context.checkpoint or began)
         try:
             self._model.space.read(assignment.parameters["network"])
         except ValueError as error:
             raise TechniqueParameters(reason=f"network: {error}", field="parameters") from error
+
+    # --- in steps -----------------------------------------------------------------------------------------------------
+
+    def going_on_from(self, searched: Searched) -> Self:
+        """Goes on from what other steps have found, instead of searching by itself."""
+        self._searched = searched
+        return self
+
+    def train_supernet(self, assignment: Assignment, context: Context, file: Path) -> SupernetMade:
+        """Measures the table and trains the supernet, and writes both to `file`. Raises what `run` does until then."""
+        self.check(assignment, context)
+        search = self._search(assignment, context)
+        search.prepare(file)
+        return SupernetMade(
+            sub_networks=self._model.space.size,
+            limit_ms=search.limit_ms,
+            original_ms=search.progress.original_ms,
+            evidence={"table": self._table(search), "supernet": search.progress.supernet},
+        )
+
+    def make_trials(
+        self,
+        assignment: Assignment,
+        context: Context,
+        portion: Portion,
+        made: Sequence[TrialCard],
+        tell: Callable[[TrialCard], object],
+    ) -> PortionMade:
+        """A portion of the trials of `going_on_from`, without those that were `made` already. Each is told at once."""
+        began = time.monotonic()
+        self.check(assignment, context)
+        found = self._search(assignment, context).portion(portion, made, tell)
+        return found.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
+
+    def _search(self, assignment: Assignment, context: Context) -> Search:
+        asked = Asked.of(assignment.parameters, assignment.seed)
+        scratch, label = assignment.scratch, assignment.spec.label
+        return Search(self._model, asked, context, scratch, label, progress=self._progress, searched=self._searched)
+
+    # --- in one -------------------------------------------------------------------------------------------------------
 
     def forecast(self, assignment: Assignment) -> Reduction:
         whole = self._model.workload(self._model.space.largest)
@@ -63,8 +108,7 @@ class ArchitectureSearchAgent(ReductionAgent):
         return Reduction(whole, Workload(round(share * whole.macs), round(share * whole.parameters)))
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
-        asked = Asked.of(assignment.parameters, assignment.seed)
-        search = Search(self._model, asked, context, assignment.scratch, assignment.spec.label, progress=self._progress)
+        search = self._search(assignment, context)
         names = assignment.parameters["network"]
         values, lesson = search.run(self._model.space.read(names) if names else None)
         context.progress(_WRITTEN, "saving")
@@ -96,9 +140,14 @@ class ArchitectureSearchAgent(ReductionAgent):
         }
         if search.progress.table is None:  # The network was given.
             return found
-        return {**found, "search": self._searched(search, values)}
+        return {**found, "search": self._trials_and_finalists(search, values)}
 
-    def _searched(self, search: Search, values: Values) -> dict[str, Any]:
+    def _table(self, search: Search) -> dict[str, Any]:
+        table = search.progress.table
+        assert table is not None
+        return {"operators": table.entries, **search.progress.deviation.plain()}
+
+    def _trials_and_finalists(self, search: Search, values: Values) -> dict[str, Any]:
         progress, best = search.progress, front(search.progress.trials)
         trials = [
             {
@@ -138,7 +187,7 @@ class ArchitectureSearchAgent(ReductionAgent):
             "found_ms": round(table.latency_ms(self._model.work(values)), _DIGITS),
             "finalists": finals,
             "rank_correlation": rank_correlation(*zip(*pairs, strict=True)) if pairs else None,
-            "table": {"operators": table.entries, **progress.deviation.plain()},
+            "table": self._table(search),
         }
 
     def _channels(self, values: Values) -> list[list[str | int]]:

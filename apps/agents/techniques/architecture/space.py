@@ -18,10 +18,16 @@ MOST_OPTIONS = 8
 class Kind(StrEnum):
     WIDTH = "width"
     """Channels of layers that must have equally many."""
+    HEADS = "heads"
+    """Heads of an attention."""
     KERNEL = "kernel"
     """Weights of a convolution's kernel along each axis."""
     BLOCK = "block"
     """1 if a residual block is computed, 0 if only its shortcut is."""
+
+
+COUNTED = (Kind.WIDTH, Kind.HEADS)
+"""Kinds that say how many of something there are, of which the most important come first."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +72,20 @@ class Space:
         return self.plain(tuple(int(random.choice(one.options)) for one in self.dimensions))
 
     def near(self, share: float, random: np.random.Generator, spread: float = 0.25) -> Values:
-        """A random sub-network whose widths are about `share` of the whole, each within `spread` of it."""
+        """A random sub-network whose widths and heads are about `share` of the whole, each within `spread` of it."""
         drawn = tuple(
             _closest(one.options, one.options[-1] * min(1.0, max(0.0, share + random.uniform(-spread, spread))))
-            if one.kind is Kind.WIDTH
+            if one.kind in COUNTED
             else int(random.choice(one.options))
             for one in self.dimensions
         )
         return self.plain(drawn)
 
     def uniform(self, share: float) -> Values:
-        """Every width the same `share` of the whole, all else as it is: uniform width scaling."""
+        """Every width, and the heads of every attention, the same `share` of the whole, all else as it is: uniform
+        width scaling."""
         return tuple(
-            _closest(one.options, share * one.options[-1]) if one.kind is Kind.WIDTH else one.options[-1]
+            _closest(one.options, share * one.options[-1]) if one.kind in COUNTED else one.options[-1]
             for one in self.dimensions
         )
 

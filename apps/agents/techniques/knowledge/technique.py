@@ -125,8 +125,17 @@ class TechniqueKnowledge:
     """Families of techniques that are also applied to its result, because their gains multiply."""
     searches: bool = False
     """Whether it spends minutes of its own on finding what to cut, before the training behind it."""
+    in_stages: bool = False
+    """Whether a session shares its search out among workers, in steps of their own."""
+    best_tried: int = 1
+    """How many of the best networks that it finds become candidates, if minutes and candidates suffice. It then has a
+    parameter `place` that says which."""
     hands_on_over: tuple[str, ...] = ()
     """Families of techniques of which one may come between it and those that it hands on to."""
+
+    def searches_with(self, parameters: Parameters) -> bool:
+        """Whether these parameters leave something to search."""
+        return self.searches
 
     @property
     def predicts(self) -> bool:

@@ -19,10 +19,15 @@ class Searched(TechniqueKnowledge):
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         return iter(())
 
+    def searches_with(self, parameters: Parameters) -> bool:
+        return not parameters.get("network")
+
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         parts = [f"at most {float(parameters['latency_left']):.0%} of the latency"]
         steps, minutes = int(parameters["steps"]), float(parameters["minutes"])
         parts.append(f"{steps:,} steps" if steps else f"{minutes:g} min")
+        if int(parameters["place"]) > 1:
+            parts.append(f"number {parameters['place']} of the best")
         usual = {one.name: one.default for one in spec.parameters}
         return parts + [str(parameters[name]) for name in ("sampler", "importance") if parameters[name] != usual[name]]
 
@@ -32,6 +37,8 @@ SEARCHED = Searched(
     hands_on_to=("quantization",),
     forbids=(("pruning", _CUT_LATER), ("distillation", "The network found was trained as a student already.")),
     searches=True,
+    in_stages=True,
+    best_tried=2,
     cuts=(
         Cut(
             {"latency_left": 0.3},

@@ -20,7 +20,7 @@ from apps.agents.techniques.architecture.table import Operator
 from tests.agents.backends.pruning.test_torch_prune import exported
 from tests.agents.training_lessons import pictures
 
-WISH = Wish(8, 0.25, kernels=True, blocks=True, importance="magnitude")
+WISH = Wish(8, 0.25, heads=True, kernels=True, blocks=True, importance="magnitude")
 
 
 class Blocks(nn.Module):

@@ -57,7 +57,7 @@ class TorchArchitectureSearch(ArchitectureSearchAgent):
             progress.multiple, progress.costs = found
         anatomy = _anatomy(model, tensors, rows, assignment, progress.multiple)
         if anatomy.space.size < 2:
-            reason = "no layer can lose channels or kernel rims, and no block can be skipped"
+            reason = "no layer can lose channels, heads or kernel rims, and no block can be skipped"
             raise TechniqueNothingToSearch(technique=label, reason=reason)
         subnetworks = Subnetworks(model, Supernet(model.module, anatomy), tensors, rows)
         return TorchSearchableModel(assignment, subnetworks, _device()), progress
@@ -91,7 +91,12 @@ def _anatomy(
         raise TechniqueNotApplicable(technique=label, reason=reason)
     learn = gradients_of(model, assignment) if importance == TAYLOR else _nothing
     wish = Wish(
-        multiple, float(parameters["narrowest"]), bool(parameters["kernels"]), bool(parameters["blocks"]), importance
+        multiple=multiple,
+        narrowest=float(parameters["narrowest"]),
+        heads=bool(parameters["heads"]),
+        kernels=bool(parameters["kernels"]),
+        blocks=bool(parameters["blocks"]),
+        importance=importance,
     )
     return anatomy_of(model.module, tensors, rows, wish, learn)
 

@@ -13,7 +13,7 @@ import torch
 
 from apps.agents.backends.torch.architecture.subnetworks import Subnetworks
 from apps.agents.backends.torch.architecture.supernet_training import SandwichStepper, Scorer
-from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network, timed_operator
+from apps.agents.backends.torch.architecture.timing import Stopwatch, timed_network
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.placing import place
@@ -68,8 +68,8 @@ class TorchSearchableModel:
     # --- time and work ------------------------------------------------------------------------------------------------
 
     def operators_ms(self, operators: Sequence[Operator]) -> list[float]:
-        places, threads = self.subnetworks.places, self.assignment.threads
-        return self._watch.operators_ms([timed_operator(places[one.layer], one, threads) for one in operators])
+        threads = self.assignment.threads
+        return self._watch.operators_ms([self.subnetworks.timed(one, threads) for one in operators])
 
     def networks_ms(self, networks: Sequence[Values]) -> list[float]:
         label, threads = self.assignment.spec.label, self.assignment.threads

@@ -13,14 +13,22 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch.architecture.blocks import blocks_of, without
+from apps.agents.backends.torch.architecture.heads import Attention, attentions_of
 from apps.agents.backends.torch.architecture.slots import groups_of
 from apps.agents.backends.torch.architecture.supernet import Anatomy, Supernet
-from apps.agents.backends.torch.architecture.timing import Place, Stopwatch, is_depthwise, timed_operator
+from apps.agents.backends.torch.architecture.timing import (
+    Place,
+    Stopwatch,
+    Timed,
+    is_depthwise,
+    timed_attention,
+    timed_operator,
+)
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.pruning.cutting import Cutter, Manner
 from apps.agents.backends.torch.pruning.importance import importance_of
 from apps.agents.backends.torch.pruning.workload import CUT, workload_of
-from apps.agents.techniques.architecture.space import Dimension, Kind, Space, Values, widths_between
+from apps.agents.techniques.architecture.space import COUNTED, Dimension, Kind, Space, Values, widths_between
 from apps.agents.techniques.architecture.table import Operator, Work
 from apps.agents.techniques.reduction import Workload
 
@@ -34,10 +42,11 @@ _CONVOLUTION = nn.modules.conv._ConvNd
 
 @dataclass(frozen=True)
 class Wish:
-    """What may be searched: widths in multiples of `multiple` from `narrowest` on, kernels and blocks."""
+    """What may be searched: widths in multiples of `multiple` from `narrowest` on, heads, kernels and blocks."""
 
     multiple: int
     narrowest: float
+    heads: bool
     kernels: bool
     blocks: bool
     importance: str
@@ -46,11 +55,16 @@ class Wish:
 def anatomy_of(
     module: nn.Module, tensors: Tensors, rows: int, wish: Wish, learn: Callable[[nn.Module], None]
 ) -> Anatomy:
-    """What can be chosen in `module`, which gets `tensors` of `rows` examples. The space may be empty."""
+    """What can be chosen in `module`, which gets `tensors` of `rows` examples. The space may be empty.
+
+    Frees the shapes of `module` from the number of heads of its attentions.
+    """
+    attentions = attentions_of(module, tensors, rows, wish.importance, learn) if wish.heads else []
+    whole = frozenset(layer for one in attentions for layer in one.group.layers)
     manner = Manner(wish.importance, "local", "one-shot", wish.multiple)
     cutter = Cutter(module, tensors, rows, manner, learn, workload_of(module, tensors, rows))
     learn(module)
-    groups = groups_of(module, tensors, cutter.fixed, importance_of(wish.importance))
+    groups = groups_of(module, tensors, cutter.fixed | whole, importance_of(wish.importance))
     module.zero_grad(set_to_none=True)
     sized = [(group, widths_between(wish.narrowest, group.width, wish.multiple)) for group in groups]
     sized = [(group, widths) for group, widths in sized if len(widths) > 1]
@@ -64,10 +78,17 @@ def anatomy_of(
 
     dimensions = (
         *(Dimension(Kind.WIDTH, one.layers[0], widths, one.layers, inside(one.layers)) for one, widths in sized),
+        *(_heads(one, wish.narrowest, inside(one.group.layers)) for one in attentions),
         *(Dimension(Kind.KERNEL, name, sides, (name,), inside((name,))) for name, sides in kernels.items()),
         *(Dimension(Kind.BLOCK, one.name, (0, 1), (one.name,), inside((one.name,), one.name)) for one in blocks),
     )
-    return Anatomy(Space(dimensions), tuple(group for group, _ in sized), tuple(kernels), tuple(blocks))
+    groups = [group for group, _ in sized]
+    return Anatomy(Space(dimensions), tuple(groups), tuple(attentions), tuple(kernels), tuple(blocks))
+
+
+def _heads(attention: Attention, narrowest: float, inside: tuple[str, ...]) -> Dimension:
+    group = attention.group
+    return Dimension(Kind.HEADS, attention.name, widths_between(narrowest, group.width, 1), group.layers, inside)
 
 
 @dataclass(frozen=True)
@@ -96,17 +117,26 @@ class Subnetworks:
                 operators.append(_operator(name, place.part, shape))
                 between += place.made * _outputs(place.part, shape)
                 macs += _macs(place, shape)
+        for attention, heads in self.supernet.anatomy.heads(values):
+            if f"{attention.name}.weight" in shapes:
+                operators.append(Operator(attention.products, heads, heads, 0))
+                macs += attention.core.macs(heads)
         return Work(tuple(operators), between, macs)
+
+    def timed(self, operator: Operator, threads: int) -> Timed:
+        """An operator alone, ready to be timed."""
+        core = next((one.core for one in self.supernet.anatomy.attentions if one.products == operator.layer), None)
+        if core is not None:
+            return timed_attention(core, operator.inputs, threads)
+        return timed_operator(self.places[operator.layer], operator, threads)
 
     def workload(self, values: Values) -> Workload:
         """As `pruning.workload` counts it on the sub-network alone."""
         shapes = self._shapes(values)
-        channels = sum(
-            _outputs(place.part, shapes[f"{name}.weight"])
-            for name, place in self.places.items()
-            if f"{name}.weight" in shapes
-        )
-        return Workload(self.work(values).macs, sum(math.prod(shape) for shape in shapes.values()), channels)
+        left = [(one, shapes[f"{name}.weight"]) for name, one in self.places.items() if f"{name}.weight" in shapes]
+        channels = sum(_outputs(place.part, shape) for place, shape in left)
+        macs = sum(_macs(place, shape) for place, shape in left)
+        return Workload(macs, sum(math.prod(shape) for shape in shapes.values()), channels)
 
     def _shapes(self, values: Values) -> dict[str, list[int]]:
         """Of the parameters of a sub-network, by their names."""
@@ -142,6 +172,9 @@ class Subnetworks:
                 inputs = (part.in_channels,)
             for side in sides.get(name, (_side(part),)):
                 found[name, side] = inputs, outputs
+        heads = (one.options for one in self.space.dimensions if one.kind is Kind.HEADS)
+        for attention, options in zip(anatomy.attentions, heads, strict=True):
+            found[attention.products, 0] = options, ()
         return found
 
 
@@ -187,8 +220,9 @@ def rounding(places: Mapping[str, Place], watch: Stopwatch) -> tuple[int, dict[s
 def _lengths(anatomy: Anatomy) -> dict[tuple[str, int], list[int]]:
     """The possible lengths of each axis that channels decide, from every combination of the widths that do."""
     deciding: dict[tuple[str, int], list[tuple[torch.Tensor, tuple[int, ...]]]] = {}
-    dimensions = [one for one in anatomy.space.dimensions if one.kind is Kind.WIDTH]
-    for group, dimension in zip(anatomy.groups, dimensions, strict=True):
+    dimensions = [one for one in anatomy.space.dimensions if one.kind in COUNTED]
+    groups = (group for group, _ in anatomy.widths(anatomy.space.largest))
+    for group, dimension in zip(groups, dimensions, strict=True):
         for slot in group.slots:
             deciding.setdefault((slot.tensor, slot.axis), []).append((slot.ranks, dimension.options))
     found = {}

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch.architecture.blocks import Block, without
+from apps.agents.backends.torch.architecture.heads import Attention
 from apps.agents.backends.torch.architecture.slots import Group
 from apps.agents.techniques.architecture.space import Kind, Space, Values
 
@@ -27,15 +28,22 @@ KEPT_CHOICES = 64
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A space, and what its dimensions mean in a module: in their order groups, names of convolutions, and blocks."""
+    """A space, and what its dimensions mean in a module: in their order groups, attentions, names of convolutions, and
+    blocks."""
 
     space: Space
     groups: tuple[Group, ...]
+    attentions: tuple[Attention, ...]
     kernels: tuple[str, ...]
     blocks: tuple[Block, ...]
 
     def widths(self, values: Values) -> Iterator[tuple[Group, int]]:
-        return zip(self.groups, self._of(Kind.WIDTH, values), strict=True)
+        """Every group with what is left of it: channels, or heads of an attention."""
+        yield from zip(self.groups, self._of(Kind.WIDTH, values), strict=True)
+        yield from ((attention.group, left) for attention, left in self.heads(values))
+
+    def heads(self, values: Values) -> Iterator[tuple[Attention, int]]:
+        return zip(self.attentions, self._of(Kind.HEADS, values), strict=True)
 
     def sides(self, values: Values) -> dict[str, int]:
         """Weights of kernels along each axis, by the layer's name."""

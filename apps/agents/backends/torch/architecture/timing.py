@@ -41,6 +41,22 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Core:
+    """What one attention computes between its layers, for one example: `count` times the products of queries and keys,
+    and of their weights and values, of each head."""
+
+    count: int
+    heads: int
+    queries: int
+    keys: int
+    width: int
+    """Of one head."""
+
+    def macs(self, heads: int) -> int:
+        return 2 * self.count * heads * self.queries * self.keys * self.width
+
+
+@dataclass(frozen=True)
 class Timed:
     """A session, and what it runs on."""
 
@@ -100,6 +116,22 @@ def is_depthwise(part: nn.Module) -> bool:
 def timed_operator(place: Place, operator: Operator, threads: int) -> Timed:
     proto, shape = _operator(place, operator)
     return Timed(opened(proto, threads), {"x": _numbers(shape)})
+
+
+def timed_attention(core: Core, heads: int, threads: int) -> Timed:
+    """The products of an attention with so many heads, on queries, keys and values that are laid out already."""
+    lead = (core.count, heads)
+    shapes = {"q": (core.queries, core.width), "k": (core.width, core.keys), "v": (core.keys, core.width)}
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [*lead, *ends]) for name, ends in shapes.items()]
+    made = helper.make_tensor_value_info("z", TensorProto.FLOAT, [None] * 4)
+    nodes = [
+        helper.make_node("MatMul", ["q", "k"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"], axis=-1),
+        helper.make_node("MatMul", ["p", "v"], ["z"]),
+    ]
+    graph = helper.make_graph(nodes, "attention", given, [made])
+    proto = helper.make_model(graph, ir_version=IR, opset_imports=[helper.make_opsetid("", OPSET)])
+    return Timed(opened(proto, threads), {name: _numbers((*lead, *ends)) for name, ends in shapes.items()})
 
 
 def opened(proto: ModelProto, threads: int) -> ort.InferenceSession:

@@ -30,6 +30,7 @@ def to_cut(model: TorchModel, feeds: Feeds, scratch: Path, label: str) -> TorchM
     for part in made.module.modules():
         if isinstance(part, fx.GraphModule):
             _free_lengths(part)
+            _let_go_of_doubles(part)
     check_same(model, made, feeds, label)
     return made
 
@@ -55,3 +56,19 @@ def _free_lengths(graph_module: fx.GraphModule) -> None:
             sizes[fixed[0]] = -1
             node.args = (node.args[0], sizes)
     graph_module.recompile()
+
+
+def _let_go_of_doubles(graph_module: fx.GraphModule) -> None:
+    """Remove weights of rebuilt layers from the places where the program had them, so that each has one name.
+
+    PyTorch's attention has the weights of three layers beside its own parts, where no layer can be put.
+    """
+    called = {str(node.target) for node in graph_module.graph.nodes if node.op == "call_module"}
+    read = {str(node.target) for node in graph_module.graph.nodes if node.op == "get_attr"}
+    held = {id(weight) for name in called for weight in graph_module.get_submodule(name).parameters()}
+    for name, part in graph_module.named_modules():
+        if any(name == one or name.startswith(f"{one}.") for one in called):
+            continue
+        for own, weight in list(part._parameters.items()):
+            if weight is not None and id(weight) in held and (f"{name}.{own}" if name else own) not in read:
+                del part._parameters[own]
