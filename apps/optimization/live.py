@@ -206,7 +206,9 @@ def _searches(session: OptimizationSession, steps: list[SessionStep]) -> list[Li
         search_of_portion(one.key) for one in steps if one.kind == StepKind.TRIALS and one.status == Status.RUNNING
     )
     return [
-        LiveSearch(one.technique, running[one.key], trials_of_rows(rows[one.key])) for one in open_ if rows[one.key]
+        LiveSearch(one.technique, running[one.key], trials_of_rows(rows[one.key], one.result.get("limit_ms")))
+        for one in open_
+        if rows[one.key]
     ]
 
 

@@ -160,9 +160,10 @@ class Search:
         return [(point, cards[point.number]) for point in front]
 
 
-def trials_of_rows(rows: Iterable[SearchTrial]) -> Trials:
+def trials_of_rows(rows: Iterable[SearchTrial], limit_ms: float | None) -> Trials:
     """The trials that steps have scored so far, whichever worker ran them."""
-    return Trials(tuple((row.number, row.loss, row.latency_ms, row.parameters, ", ".join(row.network)) for row in rows))
+    told = ((row.number, row.loss, row.latency_ms, row.parameters, ", ".join(row.network)) for row in rows)
+    return Trials(tuple(told), limit_ms)
 
 
 def trials_of_curves(curves: Curves) -> Trials:

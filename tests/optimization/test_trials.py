@@ -102,13 +102,14 @@ def test_an_optimize_step_without_a_search_of_its_own_searches_by_itself(searchi
 
 def test_trials_of_all_workers_are_drawn_until_the_network_found_is_trained(session: OptimizationSession) -> None:
     done = exported.finish(session)
-    step_of(done, StepKind.SUPERNET, SEARCH, status=Status.COMPLETED)
+    step_of(done, StepKind.SUPERNET, SEARCH, status=Status.COMPLETED, result={"limit_ms": 0.3})
     for share in range(2):
         step = portion_of(done, Portion(share=share, of=2), f"trials-1/{share + 1}", status=Status.RUNNING)
         trials.keep(step, [card(1 + share, loss=0.5 - share / 10)])
     html = live.fragments(done, writes=False)["curves"]
     assert "2 steps are scoring sub-networks" in html
     assert html.count("front-point") == 2
+    assert "The limit on latency: 0.3" in html
     assert "Trial 2: 0.2 ms, loss 0.4, 9 parameters. On the front. width:stem=2" in html
     step_of(done, StepKind.OPTIMIZE, "c09/optimize", status=Status.RUNNING)
     assert "front-point" not in live.fragments(done, writes=False)["curves"]

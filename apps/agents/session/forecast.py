@@ -78,8 +78,9 @@ def usual_s(state: SessionState, kind: StepKind) -> float:
     return state.usual_s.get(kind, OTHERWISE_S.get(kind, least_ranking_s(state.criteria)))
 
 
-def _active(state: SessionState) -> list[StepRequest]:
-    return [step.request for step in state.steps if step.status in ACTIVE]
+def _active(state: SessionState, *, stand_ins: bool = False) -> list[StepRequest]:
+    """The steps under way, or what stands in for those of searches."""
+    return [step.request for step in state.steps if step.status in ACTIVE and step.stands_in == stand_ins]
 
 
 def _has(state: SessionState, kind: StepKind) -> bool:
@@ -152,7 +153,16 @@ class Foresight:
     @property
     def _later_s(self) -> float:
         packaging_s = 0.0 if self.search.steps.package else usual_s(self._state, StepKind.PACKAGE)
-        return self._trying_s + self._judging.later_s + packaging_s
+        return self._searching_s + self._trying_s + self._judging.later_s + packaging_s
+
+    @property
+    def _searching_s(self) -> float:
+        """What is left of searches under way, besides their steps that run now."""
+        parts = [one for one in self._state.steps if one.request.kind in (StepKind.SUPERNET, StepKind.TRIALS)]
+        done_s = sum(one.duration_s or 0.0 for one in parts)
+        running_s = sum(self._seconds(one.request) for one in parts if one.status in ACTIVE)
+        whole_s = sum(self._making_s(one) for one in _active(self._state, stand_ins=True))
+        return max(0.0, whole_s - done_s - running_s)
 
     @property
     def _trying_s(self) -> float:
@@ -162,9 +172,10 @@ class Foresight:
             return 0.0
         waiting = sum(trial.started and trial.evaluate is None and not trial.decided for trial in search.trials)
         total_s = waiting * time_left.ranking_s
-        room_s = time_left.seconds - sum(self._seconds(step) for step in _active(self._state)) - self._judging.each_s
+        under_way_s = self._searching_s + sum(self._seconds(step) for step in _active(self._state))
+        room_s = time_left.seconds - under_way_s - self._judging.each_s
         room = max(0, self._state.criteria.budget.candidates - search.started)
-        made = {step.key for step in _active(self._state)}
+        made = {step.key for stand_ins in (False, True) for step in _active(self._state, stand_ins=stand_ins)}
         for option, chance in _with_chances(search, search.ranked_options[0][:room]):
             needed_s = self._needed_s(option.candidate, made)
             if total_s + needed_s > room_s:

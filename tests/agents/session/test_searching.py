@@ -298,3 +298,13 @@ def test_the_supernet_is_let_go_once_no_other_of_its_networks_can_be_wanted() ->
     )
     assert not any(gone[:judged])
     assert all(gone[judged:])
+
+
+def test_what_is_left_of_a_search_is_foreseen_besides_its_step_that_runs() -> None:
+    session = InMemoryPipeline(searched_program(), LONG, libraries=LIBRARIES).run()
+    begun = next(one for one in session.decisions if any(r.kind is StepKind.SUPERNET for r in one.requests))
+    (supernet,) = (one.key for one in begun.requests if one.kind is StepKind.SUPERNET)
+    assert begun.forecast is not None
+    assert set(begun.forecast.steps) >= {supernet}
+    assert not any(key.startswith(TECHNIQUE) for key in begun.forecast.steps), "what stands in for it is no step"
+    assert begun.forecast.later_s + begun.forecast.steps[supernet] > 15 * 60
