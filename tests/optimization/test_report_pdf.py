@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -44,7 +45,7 @@ def test_the_page_offers_it_and_it_says_what_the_page_says(client: Client, every
     text = read(answer.content)
     parts = ["Report on resnet v1", str(session.pk), "Static int8", "4.64 to 4.96", "Constraints", "Front", "Reasoning"]
     parts += ["Layers of the original", "Where these numbers come from", "test images", "UTC", "Page 1 of"]
-    parts.append(f"http://testserver{reverse('optimization:report', args=[session.pk])}")
+    parts.append(f"{settings.LATHE.base_url}{reverse('optimization:report', args=[session.pk])}")
     assert [part for part in parts if part.replace(" ", "") not in text.replace(" ", "")] == []
 
 
@@ -101,7 +102,7 @@ def test_a_public_link_has_it_without_people_and_without_a_way_back(
     text = read(answer.content)
     assert "Report on resnet v1" in text
     assert owner.email not in text
-    assert "testserver" not in text
+    assert "://" not in text
     assert token not in text
     assert answer["Cache-Control"] == "no-store"
     assert "noindex" in answer["X-Robots-Tag"]
