@@ -87,7 +87,7 @@ def remembered(version: ModelVersion, dataset: DataSet) -> OptimizationSession:
 
 def lesson(version: ModelVersion, dataset: DataSet) -> float:
     """What a session that starts now is told about the candidate's technique."""
-    found = memory.recalled_for_preview(version, dataset, Criteria()).lessons
+    found = memory.known_before(version, dataset, Criteria()).learned.lessons
     return found[KIND].speedup if KIND in found else 1.0
 
 
@@ -169,7 +169,7 @@ def elsewhere(other_team: Team, stranger: User) -> tuple[ModelVersion, DataSet]:
 def test_another_team_learns_nothing_of_it(
     remembered: OptimizationSession, elsewhere: tuple[ModelVersion, DataSet]
 ) -> None:
-    assert memory.recalled_for_preview(*elsewhere, Criteria()) == Learned()
+    assert memory.known_before(*elsewhere, Criteria()).learned == Learned()
 
 
 def test_teams_learn_from_each_other_once_the_operators_say_so(
@@ -242,6 +242,6 @@ def test_of_a_long_history_little_is_read(version: ModelVersion, dataset: DataSe
         Experience(fingerprint=row, key=f"c{n:02}", **fields) for row in rows for n in range(10)
     )
     with CaptureQueriesContext(connection) as asked:
-        found = memory.recalled_for_preview(version, dataset, Criteria())
-    assert found.lessons[KIND].sessions == memory.MOST_SESSIONS
-    assert len(asked) <= 8, [query["sql"][:200] for query in asked]
+        found = memory.known_before(version, dataset, Criteria())
+    assert found.learned.lessons[KIND].sessions == memory.MOST_SESSIONS
+    assert len(asked) <= 11, [query["sql"][:200] for query in asked]

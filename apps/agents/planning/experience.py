@@ -8,6 +8,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.experience import LEAST_LOSS_POINTS, Expected, Learned, Lesson
 from apps.agents.contracts.phrasing import capitalized, column_number
 from apps.agents.contracts.state import Prediction
+from apps.agents.planning.minutes import with_steps
 from apps.agents.planning.risk import higher, risk_of
 from apps.agents.techniques.catalogue import Risk
 
@@ -53,7 +54,13 @@ def with_experienced_minutes(prediction: Prediction, kinds: Sequence[str], learn
         return prediction.model_copy(update=moved)
     times = f"{capitalized(_sessions(lesson))} took {lesson.minutes:.2g} times as long as the tables expect."
     told = {"minutes_basis": f"{prediction.minutes_basis} {times}"}
-    return prediction.model_copy(update={**moved, **told, "minutes": round(prediction.minutes * lesson.minutes, 3)})
+    steps = [
+        one.model_copy(update={"minutes": round(one.minutes * lesson.minutes, 3), "basis": f"{one.basis}. {times}"})
+        for one in prediction.steps
+    ]
+    longer = {"minutes": round(prediction.minutes * lesson.minutes, 3)}
+    known = prediction.model_copy(update={**moved, **told, **longer})
+    return with_steps(known, steps) if steps else known
 
 
 def expected_of(prediction: Prediction) -> Expected:
