@@ -184,8 +184,8 @@ class Prediction(Value):
     disk_bytes: int | None = None
     """The disk that making it takes at least; `None` in older plans."""
     steps: tuple[PlannedStep, ...] = ()
-    """The steps that are taken for it alone. Their minutes add up to `minutes`, their disk to `disk_bytes`, and the most
-    memory that one takes is `memory_bytes`. Empty in older plans."""
+    """The steps that are taken for it alone. Their minutes add up to `minutes`, their disk to `disk_bytes`, and
+    `memory_bytes` is the most that one of them takes. Empty in older plans."""
 
 
 class CandidateRecord(Value):

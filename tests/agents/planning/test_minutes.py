@@ -129,13 +129,12 @@ def test_a_step_takes_as_long_as_it_did_lately_and_says_so():
 def test_before_the_analysis_a_measured_throughput_tells_how_long_runs_take():
     world = resnet()
     parameters = world.model.parameters
-    slow, fast = (
-        Throughput(parameters_per_s=parameters / each_s, basis="measured by 3 sessions") for each_s in (0.1, 0.001)
-    )
-    known = [
-        PlanningAgent(knowledge=Knowledge(throughput=one)).preview(world.model, DATASET, FASTEST)
-        for one in (slow, fast)
-    ]
+
+    def at(each_s: float) -> Plan:
+        throughput = Throughput(parameters_per_s=parameters / each_s, basis="measured by 3 sessions")
+        return PlanningAgent(knowledge=Knowledge(throughput=throughput)).preview(world.model, DATASET, FASTEST)
+
+    known = [at(0.1), at(0.001)]
     without = PlanningAgent().preview(world.model, DATASET, FASTEST)
     by_title = [{one.title: one.predicted for one in plan.candidates} for plan in (*known, without)]
     longer, shorter, least = (found[known[0].candidates[0].title] for found in by_title)
