@@ -378,7 +378,11 @@ _LIMITS = {
     "max_memory_bytes": gettext_lazy("Memory at most"),
     "busy": gettext_lazy("The machine was too busy to time it"),
 }
-_TESTS = {"mcnemar": gettext_lazy("McNemar's test"), "paired_bootstrap": gettext_lazy("paired bootstrap")}
+_TESTS = {
+    "mcnemar": gettext_lazy("McNemar's test"),
+    "paired_bootstrap": gettext_lazy("paired bootstrap"),
+    "paired_t": gettext_lazy("paired t-test"),
+}
 
 
 @register.filter
