@@ -70,6 +70,7 @@ def expected_of(prediction: Prediction) -> Expected:
         size_ratio=prediction.size_ratio,
         metric_drop_points=prediction.metric_drop_points,
         minutes=prediction.minutes,
+        risk=prediction.risk,
     )
 
 
@@ -77,7 +78,8 @@ def as_tables(prediction: Prediction) -> Prediction:
     """The prediction with the numbers of the tables, if a history moved it."""
     if prediction.tables is None:
         return prediction
-    return prediction.model_copy(update={**dict(prediction.tables), "tables": None, "history": None, "experience": 0.0})
+    numbers = {name: value for name, value in prediction.tables if not (name == "risk" and value is None)}
+    return prediction.model_copy(update={**numbers, "tables": None, "history": None, "experience": 0.0})
 
 
 def _lost(points: float, lesson: Lesson) -> float:
