@@ -187,7 +187,7 @@ def test_however_many_workers_claim_the_same_at_once_one_makes_it_and_nothing_is
     for one in rest:
         one.refresh_from_db()
         assert (one.status, one.attempt, one.artifact) == (Status.COMPLETED, 0, maker.artifact)
-        assert one.taken_from["session"] == str(maker.session_id)
+        assert one.taken_from["session"] in {str(each.session_id) for each in twins if each != one}
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time anyway")
