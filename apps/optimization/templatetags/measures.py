@@ -26,8 +26,8 @@ from apps.agents.contracts.state import Headline
 from apps.agents.evaluation.decidability import round_up
 from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.session import headline
+from apps.optimization import conflict_sentences, resolution_titles, tiles
 from apps.optimization import localized as written
-from apps.optimization import resolution_titles, tiles
 from apps.optimization.localized import column_number, from_to, localized
 
 register = template.Library()
@@ -346,6 +346,12 @@ def tone(status: str) -> str:
 def translated(word: str) -> str:
     """A word of the agents (`vocabulary`) in the page's language; a word that no catalogue has stays as it is."""
     return _(str(word))
+
+
+@register.filter
+def conflict_sentence(message: str) -> str:
+    """What a conflict of criteria says, in the page's language."""
+    return conflict_sentences.in_language(message)
 
 
 @register.filter
