@@ -332,6 +332,9 @@ class PipelineSettingsForm(forms.ModelForm):
             "reuse_artifacts",
             "disabled_techniques",
             "paused_queues",
+            "artifact_days",
+            "log_days",
+            "session_days",
             "share_experience",
             "public_links",
         )

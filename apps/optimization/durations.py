@@ -16,13 +16,19 @@ WAITS = 6
 """How many of them tell how long a judgement waits for a quiet machine: it changes from hour to hour."""
 
 
-def usual_s(session: OptimizationSession) -> dict[str, float]:
-    """The median seconds of each kind of step in other sessions, without waiting for a quiet machine: of the same model
-    and data where there are any. Of all that judged a finalist in one session, only those tell.
+def usual_s_beside(session: OptimizationSession) -> dict[str, float]:
+    """The same in other sessions than this one, for its model and data."""
+    return usual_s(session.version_id, session.dataset_id, besides=session.pk)
+
+
+def usual_s(version_id: int, dataset_id: int, besides: UUID | None = None) -> dict[str, float]:
+    """The median seconds of each kind of step in sessions, without waiting for a quiet machine: of this model and data
+    where there are any. Of all that judged a finalist in one session, only those tell. The session `besides` does not
+    count.
     """
     ended = SessionStep.objects.filter(
         status=Status.COMPLETED, started_at__isnull=False, finished_at__isnull=False, taken_from={}
-    ).exclude(session=session)
+    ).exclude(session=besides)
     same: dict[str, list[float]] = defaultdict(list)
     any_: dict[str, list[float]] = defaultdict(list)
     judged: dict[UUID, float] = defaultdict(float)
@@ -36,7 +42,7 @@ def usual_s(session: OptimizationSession) -> dict[str, float]:
         any_[name].append(took_s)
         if name == JUDGING and waited_s is not None:
             waits.append(waited_s)
-        if (version, dataset) == (session.version_id, session.dataset_id):
+        if (version, dataset) == (version_id, dataset_id):
             same[name].append(took_s)
             judged[pk] += took_s if name == JUDGING else 0.0
     usual = {name: median(same.get(name, took)) for name, took in any_.items()}

@@ -21,12 +21,14 @@ from apps.agents.contracts.state import ACTIVE, Prediction
 from apps.agents.memory.fingerprints import fingerprint_of, network_similarity
 from apps.agents.memory.history import MemoryManager
 from apps.agents.memory.recording import experience_of
+from apps.agents.planning.shared_steps import MADE_FOR_MANY
 from apps.agents.session.steps import evaluate_key
-from apps.agents.techniques.catalogue import Family, catalogue
+from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.models import clock
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import workers
+from apps.optimization.durations import usual_s
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import (
     Candidate,
@@ -35,6 +37,7 @@ from apps.optimization.models import (
     PipelineSettings,
     SessionFingerprint,
 )
+from apps.optimization.throughput import measured_throughput
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +47,6 @@ MOST_LOOKED_AT = 200
 """The newest sessions whose fingerprints are compared."""
 MOST_SESSIONS = 40
 """Of those, the most similar ones, whose measurements are read. More would hardly move a prediction."""
-_MADE_FOR_MANY = frozenset({Family.EXPORT, Family.GRAPH})
-"""What several candidates start from. The time of one candidate does not count it, as its prediction does not."""
 _NUMBERS = ("kinds", "tables", "speedup", "size_ratio", "drop", "minutes")
 """What corrections are computed from."""
 
@@ -112,10 +113,14 @@ def recalled_for(session: OptimizationSession) -> Learned:
     return MemoryManager(SessionHistory(session.team_id, session.pk)).recall(fingerprint)
 
 
-def recalled_for_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Learned:
-    """What the history says about a session that could start now, on the machine of a live worker if there is one."""
+def known_before(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Knowledge:
+    """What is known of a session that could start now, on the machine of a live worker if there is one."""
     fingerprint = _fingerprint(version, dataset, criteria, _machine_for(criteria))
-    return MemoryManager(SessionHistory(dataset.team_id)).recall(fingerprint)
+    return Knowledge(
+        learned=MemoryManager(SessionHistory(dataset.team_id)).recall(fingerprint),
+        throughput=measured_throughput(dataset.team_id, fingerprint),
+        usual_s=usual_s(version.pk, dataset.pk),
+    )
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,7 @@ class Recollection:
             return TABLES
         asked = (criteria.target, criteria.counted_size)
         if asked not in self._known:
-            learned = recalled_for_preview(self.version, self.dataset, criteria)
-            self._known[asked] = Knowledge(learned=learned)
+            self._known[asked] = known_before(self.version, self.dataset, criteria)
         return self._known[asked]
 
 
@@ -214,8 +218,8 @@ def experiences_of(session: OptimizationSession) -> list[Experienced]:
 
 
 def minutes_spent(session: OptimizationSession, row: Candidate, lineage: Lineage) -> float | None:
-    """What making the candidate and measuring it for the ranking took, without what is made for many; `None` if that is
-    not known."""
+    """What making the candidate and measuring it for the ranking took, without what is made for many, as its prediction
+    counts it; `None` if that is not known."""
     ranked = session.steps.filter(key=evaluate_key(row.key)).first()
     if ranked is None:
         return None
@@ -228,4 +232,4 @@ def minutes_spent(session: OptimizationSession, row: Candidate, lineage: Lineage
 
 def _is_made_for_many(technique: str) -> bool:
     spec = catalogue().get(technique)
-    return spec is not None and spec.family in _MADE_FOR_MANY
+    return spec is not None and spec.family in MADE_FOR_MANY

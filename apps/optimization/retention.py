@@ -18,7 +18,8 @@ from apps.accounts.models import Team
 from apps.agents.contracts.state import StepKind
 from apps.audit import trail
 from apps.models.models import Blob
-from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
+from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, RetentionPolicy, SessionStep
+from apps.optimization.models.retention import DAYS
 from apps.optimization.services.removal import remove
 
 
@@ -36,11 +37,28 @@ class Removal:
         return bool(self.sessions or self.artifacts or self.log_lines)
 
 
+def in_force(policy: RetentionPolicy) -> RetentionPolicy:
+    """The policy within what the operators allow: of both numbers of days, the smaller one. It is not saved."""
+    most = PipelineSettings.current()
+    days = {name: [one for one in (getattr(policy, name), getattr(most, name)) if one is not None] for name in DAYS}
+    return RetentionPolicy(team=policy.team, **{name: min(found, default=None) for name, found in days.items()})
+
+
+def policies() -> list[RetentionPolicy]:
+    """The policies of all teams. Teams without one of their own have one as well, where the operators keep nothing
+    forever."""
+    own = {policy.team_id: policy for policy in RetentionPolicy.objects.select_related("team")}
+    most = PipelineSettings.current()
+    if all(getattr(most, name) is None for name in DAYS):
+        return list(own.values())
+    return [own.get(team.pk) or RetentionPolicy(team=team) for team in Team.objects.order_by("pk")]
+
+
 class Overdue:
-    """What a policy no longer keeps at a given time."""
+    """What a policy, within what the operators allow, no longer keeps at a given time."""
 
     def __init__(self, policy: RetentionPolicy, now: datetime) -> None:
-        self._policy, self._now = policy, now
+        self._policy, self._now = in_force(policy), now
         self._ended = OptimizationSession.objects.filter(team=policy.team)
 
     def sessions(self) -> QuerySet[OptimizationSession]:
@@ -79,8 +97,8 @@ class Overdue:
 
 def would_go(team: Team, policy: RetentionPolicy | None = None) -> Removal:
     """The dry run: what `policy`, or the team's own policy, would remove now."""
-    policy = policy or RetentionPolicy.objects.filter(team=team).first()
-    return Removal() if policy is None else Overdue(policy, timezone.now()).measure()
+    policy = policy or RetentionPolicy.objects.filter(team=team).first() or RetentionPolicy(team=team)
+    return Overdue(policy, timezone.now()).measure()
 
 
 def apply(policy: RetentionPolicy) -> Removal:
@@ -98,10 +116,7 @@ def apply(policy: RetentionPolicy) -> Removal:
 
 def apply_all() -> dict[str, Removal]:
     """Applies every team's policy in turn. Returns what was removed by team slug."""
-    gone = {}
-    for policy in RetentionPolicy.objects.select_related("team"):
-        gone[policy.team.slug] = apply(policy)
-    return gone
+    return {policy.team.slug: apply(policy) for policy in policies()}
 
 
 @transaction.atomic
@@ -110,5 +125,5 @@ def _remove_session(overdue: Overdue, pk: UUID) -> bool:
     session = overdue.sessions().filter(pk=pk).first()
     if session is None:
         return False
-    remove(session, None, reason="The session is older than the team's retention allows.")
+    remove(session, None, reason="The session is older than the retention of the team or the installation allows.")
     return True

@@ -61,6 +61,7 @@ from apps.optimization.curves import Curves, extended
 from apps.optimization.errors.running import InfrastructureFailed, StepErrored
 from apps.optimization.identity import identity_of
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
+from apps.optimization.taking_over import Claim, claim
 from apps.texts import storable
 
 logger = logging.getLogger(__name__)
@@ -129,9 +130,16 @@ def run_step(step_id: int) -> None:
 
 
 def _take_and_run(step: SessionStep) -> None:
-    if not step.take(workers.name(), timing().lease):
-        messages.send_when_due(step.pk)
-        return
+    match claim(step, workers.name(), timing().lease):
+        case Claim.GONE:
+            messages.send_when_due(step.pk)
+            return
+        case Claim.THEIRS:
+            messages.send_later(step.pk, BUSY_WAIT_MS)
+            return
+        case Claim.TAKEN:
+            messages.send_advance(step.session_id)
+            return
     with bound_ids(**_ids(step)), workers.busy_with(step):
         StepRun(step).carry_out()
     messages.send_advance(step.session_id)

@@ -130,6 +130,14 @@ class RemovalSerializer(serializers.Serializer[Any]):
     log_lines = serializers.IntegerField()
 
 
+class DaysSerializer(serializers.Serializer[Any]):
+    """Days, or null for forever."""
+
+    artifact_days = serializers.IntegerField(allow_null=True)
+    log_days = serializers.IntegerField(allow_null=True)
+    session_days = serializers.IntegerField(allow_null=True)
+
+
 class StorageSerializer(serializers.Serializer[Any]):
     """Bytes by kind. A file that two kinds refer to counts in both, but once in `used_bytes`. Null means no quota."""
 
@@ -145,7 +153,8 @@ class StorageSerializer(serializers.Serializer[Any]):
     artifact_days = serializers.IntegerField(source="policy.artifact_days", allow_null=True)
     log_days = serializers.IntegerField(source="policy.log_days", allow_null=True)
     session_days = serializers.IntegerField(source="policy.session_days", allow_null=True)
-    would_go = RemovalSerializer(help_text="What the retention would remove now.")
+    in_force = DaysSerializer(help_text="The days that hold: the team's, or the installation's where those are fewer.")
+    would_go = RemovalSerializer(help_text="What the retention in force would remove now.")
 
 
 class RetentionSerializer(TeamChoice):

@@ -8,7 +8,7 @@ from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import Earlier, SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.models import clock
 from apps.optimization import breakers, memory, own_time, workers
-from apps.optimization.durations import usual_s
+from apps.optimization.durations import usual_s_beside
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 
 
@@ -28,7 +28,7 @@ def session_state(session: OptimizationSession) -> SessionState:
         seed=session.seed,
         steps=tuple(_record(step) for step in steps),
         worked_s=own_time.worked_s(steps, clock.now()) + (earlier.worked_s if earlier else 0.0),
-        usual_s=usual_s(session),
+        usual_s=usual_s_beside(session),
         parallelism=_parallelism(session, living),
         libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
         disabled_techniques=breakers.left_out(),

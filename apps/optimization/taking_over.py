@@ -2,14 +2,18 @@
 
 A session that continues another takes over what that one made and measured. Any other session takes over only
 artifacts of repeatable techniques, from any session of its own team, unless it or the operators do not want that. Both
-happen when the step is requested. Two sessions that want the same at the same time both make it.
+happen when the step is requested. Of sessions that want the same at the same time, one makes it, and the others take it
+when their turn comes (`claim`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -17,7 +21,7 @@ from apps.agents.analysis.opportunities import opportunities
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
-from apps.agents.contracts.state import Status, StepKind
+from apps.agents.contracts.state import ACTIVE, Status, StepKind
 from apps.agents.contracts.values import Value
 from apps.agents.evaluation.rederiving import rederived, why_not
 from apps.agents.techniques.catalogue import catalogue
@@ -46,21 +50,57 @@ class TakenOver(Value):
     """Whether its own session continues that one."""
 
 
-def take_over(step: SessionStep) -> bool:
+class Claim(StrEnum):
+    """What became of a worker's wish to carry out a step."""
+
+    OURS = "ours"
+    TAKEN = "taken"
+    """The step is complete: another session made the same since it was requested."""
+    THEIRS = "theirs"
+    """Another session is making the same."""
+    GONE = "gone"
+    """It is not waiting any more, or not yet."""
+
+
+def take_over(step: SessionStep, *, with_file: bool = False) -> bool:
     """Completes `step`, which nobody has begun, from a step that did the same work. The session is locked.
 
-    False if there is none, so that it has to be carried out.
+    False if there is none, so that it has to be carried out; `with_file`: if there is none whose file is kept.
     """
     step.identity = identity_of(step)
     if not step.identity:
         return False
     step.save(update_fields=["identity"])
     living = workers.working_on(step.queue, workers.alive())
-    source = next((one for one in _sources(step) if holds(one, step.session.criteria, living)), None)
-    if source is None:
-        return False
-    _adopt(step, source)
-    return True
+    for source in _sources(step):
+        if holds(source, step.session.criteria, living):
+            kept = _kept(source.artifact)
+            if kept is not None or not with_file:
+                _adopt(step, source, kept)
+                return True
+    return False
+
+
+def claim(step: SessionStep, worker: str, lease: timedelta) -> Claim:
+    """Takes a step for a worker, unless its result is in the store meanwhile, or is being made in another session.
+
+    All sessions that wait for the same are locked together, in the order of their keys, so that only one of them goes
+    on.
+    """
+    if not step.identity or not _may_reuse(step):
+        return Claim.OURS if step.take(worker, lease) else Claim.GONE
+    with transaction.atomic():
+        twins = _of_team(SessionStep.objects.filter(identity=step.identity, status__in=ACTIVE), step.session)
+        sessions = {step.session_id, *twins.values_list("session_id", flat=True)}
+        list(OptimizationSession.objects.select_for_update(no_key=True).filter(pk__in=sorted(sessions)).order_by("pk"))
+        if not SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED).exists():
+            return Claim.GONE
+        if take_over(step, with_file=True):
+            return Claim.TAKEN
+        running = twins.filter(status=Status.RUNNING, lease_expires_at__gt=Now()).exclude(session=step.session_id)
+        if running.exists():
+            return Claim.THEIRS
+        return Claim.OURS if step.take(worker, lease) else Claim.GONE
 
 
 # --- which steps did the same work ------------------------------------------------------------------------------------
@@ -96,7 +136,7 @@ def _of_team(steps: QuerySet[SessionStep], session: OptimizationSession) -> Quer
 
 
 def _may_reuse(step: SessionStep) -> bool:
-    if step.kind != StepKind.OPTIMIZE or step.session.make_anew:
+    if step.kind != StepKind.OPTIMIZE or step.session.make_anew or step.technique not in catalogue():
         return False
     return PipelineSettings.current().reuse_artifacts and is_repeatable(catalogue()[step.technique], step.parameters)
 
@@ -140,10 +180,10 @@ def _machine_of(source: SessionStep) -> Mapping[str, Any]:
 # --- taking over ------------------------------------------------------------------------------------------------------
 
 
-def _adopt(step: SessionStep, source: SessionStep) -> None:
-    """Ends `step` as `source` ended."""
+def _adopt(step: SessionStep, source: SessionStep, kept: Blob | None) -> None:
+    """Ends `step` as `source` ended, with the file that is `kept` of it."""
     continued = source.session_id == step.session.continues_id
-    _copy(step, source, _kept(source.artifact), continued)
+    _copy(step, source, kept, continued)
     if step.status == Status.COMPLETED:
         outcomes.keep_report(step)
     _tell(step, source, continued)

@@ -24,8 +24,9 @@ _CARD = tuple(name for name in TrialCard.model_fields if name != "number")
 
 
 def keep(step: SessionStep, cards: Iterable[TrialCard]) -> None:
-    """Writes what `step` has scored. What it scores again replaces what was there. Steps that search for nothing have no
-    trials, whatever the uploaded code that runs in them says.
+    """Writes what `step` has scored. What it scores again replaces what was there.
+
+    Steps of other kinds have no trials, whatever the uploaded code that runs in them says.
     """
     if step.kind != StepKind.TRIALS:
         return

@@ -83,4 +83,11 @@ SUBJECTS = (_("compared version"), _("criteria"), _("data set"), _("model"), _("
 SIZES = (_("compressed"), _("as TensorFlow Lite"))
 CHANCE = (_("may be chance"),)
 HISTOGRAMS = (_("score of the answer"), _("output"))
+PLANNED_STEPS = (
+    _("Analysis"),
+    _("Analysis of the export"),
+    _("Judging the best candidate"),
+    _("Measuring"),
+    _("Packaging"),
+)
 ERRORS_OF_PREDICTIONS = (_("as predicted"), _("by the tables alone"))

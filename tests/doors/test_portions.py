@@ -79,6 +79,45 @@ def test_portions_and_a_refinement_are_used_and_the_page_says_so(door: Door, mon
     assert "with parameters between those that were measured" in page
 
 
+def numbered(net: Net) -> bytes:
+    """Pictures, each with the ten numbers that the network itself says, give or take a little."""
+    images = pictures(EXAMPLES)
+    told_numbers = outputs(net.model("head.y", rank=2), images)
+    noise = np.random.default_rng(4).normal(scale=0.05 * told_numbers.std(), size=told_numbers.shape)
+    stream = io.BytesIO()
+    np.savez(stream, x=images, y=(told_numbers + noise).astype(np.float32))
+    return stream.getvalue()
+
+
+def test_a_regression_is_ranked_in_portions_as_well(door: Door, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(halving, "SAVES_FROM_S", 0.0)
+    net = network()
+    model = door.model(net.model("head.y", rank=2).SerializeToString(), "net.onnx")
+    data = door.data(numbered(net), {"kind": "npz", "task": "regression"}, "x.npz")
+    criteria = quick(
+        PRUNE,
+        objective=Objective.LATENCY,
+        constraints=Constraints(max_metric_drop_points=1.0, default_rise=0.02),
+        budget=Budget(minutes=20.0, candidates=3),
+    )
+    with shorter_sensitivity(1.0):
+        session = door.start(model, data, criteria)
+        _work()
+    session.refresh_from_db()
+    assert session.status == Status.COMPLETED, told(session)
+
+    ranked = [step for step in session.steps.filter(kind=StepKind.EVALUATE) if step.parameters["part"] == "choosing"]
+    assert ranked, told(session)
+    dropped = [step for step in ranked if step.result["examples"] < step.result["examples_of_part"]]
+    assert dropped, "pruning costs far more than two per cent of an error as small as this"
+    for step in dropped:
+        primary = step.result["metrics"][0]
+        assert (primary["metric"], primary["test"]) == ("mae", "paired_t")
+        assert step.result["verdict"] == "violated"
+    page = _page(door, session.get_absolute_url())
+    assert re.search(rf"{dropped[0].candidate_key} was dropped after [\d,]+ of [\d,]+ validation examples", page)
+
+
 def _work() -> None:
     """Turns the pipeline until it is quiet, as a worker that says what it has installed while it lives."""
     for _ in range(200):

@@ -29,8 +29,13 @@ def turn(*queues: str) -> int:
     """Does everything that waits now; what follows from it waits for the next turn. How many messages there were."""
     batch = list(messages(*queues))
     for message in batch:
-        dramatiq.get_broker().get_actor(message.actor_name).fn(*message.args)
+        deliver(message)
     return len(batch)
+
+
+def deliver(message: Message) -> None:
+    """Does what one message says."""
+    dramatiq.get_broker().get_actor(message.actor_name).fn(*message.args)
 
 
 def turn_until_quiet(limit: int = 60) -> None:

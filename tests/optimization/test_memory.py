@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -15,10 +16,13 @@ from django.utils import timezone
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.experience import Learned
+from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.planning.conflicts.checking import conflicts_of
 from apps.agents.planning.conflicts.values import Known
+from apps.agents.planning.ordering import SUCCESS
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import memory, services
 from apps.optimization.models import (
@@ -87,7 +91,7 @@ def remembered(version: ModelVersion, dataset: DataSet) -> OptimizationSession:
 
 def lesson(version: ModelVersion, dataset: DataSet) -> float:
     """What a session that starts now is told about the candidate's technique."""
-    found = memory.recalled_for_preview(version, dataset, Criteria()).lessons
+    found = memory.known_before(version, dataset, Criteria()).learned.lessons
     return found[KIND].speedup if KIND in found else 1.0
 
 
@@ -123,7 +127,7 @@ def test_a_conflict_names_what_the_history_says_and_the_plan_does_not_repeat_it(
     assert nearest.nearest_in_words not in preview.plan.summary
     assert not {one.message for one in without} & set(told), "the tables alone promise more"
     read = [one["sql"] for one in asked if '"body"' in one["sql"] and "sessionfingerprint" in one["sql"]]
-    assert len(read) == 1, "the history is read once for conflicts and plan"
+    assert len(read) == 2, "the history and the throughput are read once each for conflicts and plan"
 
 
 def test_remembering_again_changes_nothing(remembered: OptimizationSession) -> None:
@@ -169,7 +173,7 @@ def elsewhere(other_team: Team, stranger: User) -> tuple[ModelVersion, DataSet]:
 def test_another_team_learns_nothing_of_it(
     remembered: OptimizationSession, elsewhere: tuple[ModelVersion, DataSet]
 ) -> None:
-    assert memory.recalled_for_preview(*elsewhere, Criteria()) == Learned()
+    assert memory.known_before(*elsewhere, Criteria()).learned == Learned()
 
 
 def test_teams_learn_from_each_other_once_the_operators_say_so(
@@ -213,8 +217,55 @@ def test_the_page_and_the_api_compare_a_teams_own_predictions(
     assert session["predicted"]["loss_measured"] == pytest.approx(-0.2)
     client.force_login(stranger)
     assert str(remembered) not in client.get("/predictions/").content.decode()
-    assert client.get("/api/v1/predictions/").json() == {"sessions": [], "families": []}
+    assert client.get("/api/v1/predictions/").json() == {"sessions": [], "families": [], "risks": []}
     assert client.get("/api/v1/predictions/?team=vision").status_code == 422
+
+
+def lost(status: Holds) -> EvaluationReport:
+    """A measured candidate of whose loss the examples say this."""
+    limit = ConstraintVerdict(
+        constraint="max_metric_drop_points",
+        limit=1.0,
+        measured=Estimate(value=0.5, low=0.1, high=0.9),
+        unit="points",
+        status=status,
+        margin=0.5,
+        sentence="As made up for this test.",
+    )
+    return material.evaluation().model_copy(update={"constraints": (limit,)})
+
+
+def test_predicted_risks_stand_beside_the_share_that_really_lost_too_much(
+    client: Client, engineer: User, version: ModelVersion, dataset: DataSet
+) -> None:
+    for status in (Holds.HOLDS, Holds.HOLDS, Holds.HOLDS, Holds.VIOLATED, Holds.INCONCLUSIVE):
+        memory.remember(ended(version, dataset, lost(status)))
+    memory.remember(ended(version, dataset, material.evaluation().model_copy(update={"constraints": ()})))
+    Experience.objects.filter(loss_verdict=Holds.INCONCLUSIVE).update(
+        predicted={**Experience.objects.all()[0].predicted, "risk": "high"}
+    )
+    client.force_login(engineer)
+    risk = material.CANDIDATE.predicted.risk
+    usual, high = client.get("/api/v1/predictions/").json()["risks"]
+    told = {"risk": risk, "predicted": round(1 - SUCCESS[risk], 4), "candidates": 4, "broke": 1, "undecided": 0}
+    assert usual == {**told, "measured": 0.25}
+    told = {"risk": "high", "predicted": 0.65, "candidates": 1, "broke": 0, "undecided": 1}
+    assert high == {**told, "measured": None}
+    page = client.get("/predictions/").content.decode().partition('id="error-risks"')[2]
+    row = page.partition(f'<tr><th scope="row">{risk}</th>')[2].partition("</tr>")[0]
+    assert re.findall(r">([^<]+)</td>", row) == ["4", "1", "0", f"{100 * (1 - SUCCESS[risk]):.0f} %", "25 %"]
+
+
+def test_of_rows_from_before_risks_were_kept_none_is_shown(
+    client: Client, engineer: User, version: ModelVersion, dataset: DataSet
+) -> None:
+    memory.remember(ended(version, dataset, lost(Holds.HOLDS)))
+    row = Experience.objects.get()
+    row.predicted.pop("risk")
+    row.save()
+    client.force_login(engineer)
+    assert client.get("/api/v1/predictions/").json()["risks"] == []
+    assert "error-risks" not in client.get("/predictions/").content.decode()
 
 
 def test_of_a_long_history_little_is_read(version: ModelVersion, dataset: DataSet) -> None:
@@ -242,6 +293,6 @@ def test_of_a_long_history_little_is_read(version: ModelVersion, dataset: DataSe
         Experience(fingerprint=row, key=f"c{n:02}", **fields) for row in rows for n in range(10)
     )
     with CaptureQueriesContext(connection) as asked:
-        found = memory.recalled_for_preview(version, dataset, Criteria())
-    assert found.lessons[KIND].sessions == memory.MOST_SESSIONS
-    assert len(asked) <= 8, [query["sql"][:200] for query in asked]
+        found = memory.known_before(version, dataset, Criteria())
+    assert found.learned.lessons[KIND].sessions == memory.MOST_SESSIONS
+    assert len(asked) <= 11, [query["sql"][:200] for query in asked]

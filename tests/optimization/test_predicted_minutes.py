@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Budget, Criteria
+from apps.agents.contracts.phrasing import duration
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status, Verdict
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
@@ -51,6 +52,32 @@ def test_the_preview_shows_what_each_candidate_takes_at_least(
     assert re.search(
         r"At least, as the model&#x27;s latency is not known yet: \d+ s to make it .*s to measure it", page
     )
+
+
+def test_page_and_api_show_the_same_steps_and_the_same_total(
+    client: Client, engineer: User, version: ModelVersion, dataset: DataSet
+) -> None:
+    client.force_login(engineer)
+    api = APIClient()
+    api.force_authenticate(engineer)
+    criteria = CriteriaSet.objects.order_by("pk").first()
+    assert criteria is not None
+    asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": criteria.pk}
+    told = api.post("/api/v1/sessions/preview/", asked, format="json").json()
+    plan, tried = told["plan"], told["criteria"]["budget"]["candidates"]
+    each = [one["predicted"] for one in plan["candidates"]]
+    once = [one["minutes"] for one in plan["shared"]]
+    assert told["minutes"] == pytest.approx(sum(once) + sum(one["minutes"] for one in each[:tried]), abs=2e-3)
+    for predicted in each:
+        assert predicted["minutes"] == pytest.approx(sum(one["minutes"] for one in predicted["steps"]))
+
+    found = re.sub(r"\s+", " ", client.get("/sessions/new/preview/", asked).content.decode())
+    table = found.partition('id="plan-steps"')[2].partition("</details>")[0]
+    steps = [*plan["shared"], *(step for one in each for step in one["steps"])]
+    assert table.count('<th scope="row">') == len(steps) + 1
+    assert f"<strong>{duration(60 * told['minutes'])}</strong>" in table.partition("<tfoot>")[2]
+    for predicted in each:
+        assert f"<strong>{duration(60 * predicted['minutes'])}</strong>" in table
 
 
 def test_the_preview_says_that_the_budget_is_too_small(engineer: User, version: ModelVersion, dataset: DataSet) -> None:

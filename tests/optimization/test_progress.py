@@ -32,7 +32,7 @@ from apps.agents.contracts.state import (
 from apps.agents.session import manager
 from apps.models import clock
 from apps.optimization import pipeline
-from apps.optimization.durations import WAITS, usual_s
+from apps.optimization.durations import WAITS, usual_s_beside
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.progress import ALMOST, course_of, courses_of, remaining_s
 from apps.optimization.runner import StepRun
@@ -280,8 +280,8 @@ def test_steps_of_the_same_model_and_data_say_how_long_they_take(
     ended(StepKind.EVALUATE, 14.0, part=Part.CHOOSING)
     ended(StepKind.EVALUATE, 50.0, part=Part.EVALUATION)
     ended(StepKind.EVALUATE, 60.0, part=Part.EVALUATION)
-    assert usual_s(start()) == {"evaluate": 12.0, "judge": 55.0, "judge all": 110.0}
-    assert usual_s(working) == {}
+    assert usual_s_beside(start()) == {"evaluate": 12.0, "judge": 55.0, "judge all": 110.0}
+    assert usual_s_beside(working) == {}
 
 
 @pytest.mark.django_db
@@ -299,6 +299,6 @@ def test_waits_for_a_quiet_machine_are_told_apart_and_the_last_ones_count(
             finished_at=T0 + timedelta(seconds=40 + waited_s),
             quiet_waited_s=waited_s,
         )
-    usual = usual_s(start())
+    usual = usual_s_beside(start())
     assert (usual[JUDGING], usual[JUDGING_WAIT]) == (40.0, 0.5)
     assert usual[JUDGING_ALL] == 40.0 * (WAITS + 4)

@@ -23,7 +23,8 @@ from apps.models.models import Blob, DataSet, ModelVersion, StoreQuota, StoreSet
 from apps.models.storage import collect_unreferenced, put_stream
 from apps.models.usage import used_bytes
 from apps.optimization import actors, retention, services
-from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
+from apps.optimization.admin import PipelineSettingsForm
+from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, RetentionPolicy, SessionStep
 from apps.optimization.retention import Removal
 from tests.door import Door
 from tests.models.conftest import linear_model, upload_of
@@ -253,6 +254,62 @@ def test_the_workers_chore_applies_it_and_clears_logins(
     actors.tidy_up.fn()
     assert not OptimizationSession.objects.exists()
     assert set(Session.objects.values_list("session_key", flat=True)) == {"new"}
+
+
+@pytest.fixture
+def installation(db: None) -> PipelineSettings:
+    """The operators keep files for five days, and whole sessions for sixty."""
+    row = PipelineSettings.current()
+    row.artifact_days, row.session_days = 5, 60
+    row.save()
+    return row
+
+
+def test_the_installations_days_hold_for_every_team_where_they_are_fewer(
+    installation: PipelineSettings, team: Team, start: Callable[..., OptimizationSession]
+) -> None:
+    week, old = ended(start(), days_ago=6), ended(start(), days_ago=61)
+    assert (retention.would_go(team).sessions, retention.would_go(team).artifacts) == (1, 1)
+    gone = retention.apply_all()["vision"]
+    assert (gone.sessions, gone.artifacts, gone.log_lines) == (1, 1, 0)
+    assert set(OptimizationSession.objects.all()) == {week}
+    assert old.pk not in OptimizationSession.objects.values_list("pk", flat=True)
+
+
+def test_of_a_team_and_the_installation_the_fewer_days_hold(
+    installation: PipelineSettings, policy: RetentionPolicy
+) -> None:
+    held = retention.in_force(policy)
+    assert (held.artifact_days, held.log_days, held.session_days) == (5, 30, 60)
+    policy.artifact_days = 2
+    assert retention.in_force(policy).artifact_days == 2
+    assert RetentionPolicy.objects.get().artifact_days == 7, "nothing is saved"
+
+
+def test_page_and_api_tell_a_team_what_the_operators_shorten(
+    installation: PipelineSettings, policy: RetentionPolicy, owner: User, client: Client
+) -> None:
+    client.force_login(owner)
+    page = " ".join(client.get(reverse("optimization:storage")).content.decode().split())
+    told = page.partition('id="installation-retention">')[2].partition("</p>")[0]
+    assert told.endswith("Candidate files for 5 days, Whole sessions for 60 days.")
+    found = Door(owner).client.get("/api/v1/storage/").json()
+    assert (found["artifact_days"], found["in_force"]["artifact_days"], found["in_force"]["log_days"]) == (7, 5, 30)
+
+
+def test_operators_set_it_in_the_admin_checked_and_in_the_audit_trail(admin_client: Client) -> None:
+    row = PipelineSettings.current()
+    answers = {name: getattr(row, name) for name in PipelineSettingsForm.Meta.fields}
+    answers = {name: value for name, value in answers.items() if value not in (None, False, [])}
+    address = f"/admin/optimization/pipelinesettings/{row.pk}/change/"
+    refused = admin_client.post(address, {**answers, "log_days": "0"})
+    assert "greater than or equal to 1" in refused.content.decode()
+    assert PipelineSettings.current().log_days is None
+    assert admin_client.post(address, {**answers, "log_days": "30"}).status_code == 302
+    assert PipelineSettings.current().log_days == 30
+    event = AuditEvent.objects.filter(action="settings.changed").in_order().last()
+    assert event is not None
+    assert event.data["log_days"] == [None, 30]
 
 
 def test_an_owner_sets_it_on_the_page_after_seeing_what_would_go(

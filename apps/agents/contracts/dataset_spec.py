@@ -120,7 +120,11 @@ COUNTING = frozenset(
         Metric.LAST_WORD,
     }
 )
-"""The metrics that count examples which are right. Only these have an interval that allows for several looks."""
+"""The metrics that count examples which are right. Their interval is exact at any confidence, so that it allows for
+several looks."""
+MEANS = frozenset({Metric.MAE, Metric.COSINE, Metric.SEQUENCE_AGREEMENT})
+"""The metrics that are means of a number per example. Their interval is good enough far out to rule out a candidate
+that is only ranked (`apps.agents.measuring.statistics.means`)."""
 
 TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),

@@ -45,6 +45,8 @@ class Expected(Value):
     metric_drop_points: float
     minutes: float | None = None
     """For making and measuring the candidate; `None` if not predicted."""
+    risk: str | None = None
+    """That the loss breaks its limit: a `Risk`; `None` where it was not kept."""
 
 
 class Provenance(Value):
@@ -80,6 +82,8 @@ class Experience(Value):
     """What making it and measuring it for the ranking took; `None` if not known."""
     verdict: str = ""
     """A `Holds`: whether it holds every limit."""
+    loss_verdict: str = ""
+    """A `Holds`: whether it holds the limit on the loss; empty without one, or where it was not kept."""
     provenance: Provenance
 
 

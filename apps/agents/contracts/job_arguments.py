@@ -113,6 +113,8 @@ class PlanArguments(Arguments):
     """A member's edits of the plan."""
     learned: Learned = Learned()
     """What the history said when the plan was requested."""
+    usual_s: dict[str, float] = Field(default_factory=dict)
+    """How long steps took lately: see `SessionState.usual_s`."""
 
 
 class RefineArguments(Arguments):

@@ -149,6 +149,21 @@ class StepRecord(Value):
     """Whether its artifact was in the store already, so that it took no time here. `duration_s` is of where it ran."""
 
 
+class PlannedStep(Value):
+    """One step of a plan, and what it takes before it has run: time as predicted, memory and disk at least."""
+
+    title: str
+    technique: str = ""
+    """The technique that it applies; empty for a step that applies none."""
+    minutes: float
+    memory_bytes: int | None = None
+    """`None` if not known."""
+    disk_bytes: int | None = None
+    """Of the files that it makes; `None` if not known."""
+    basis: str
+    """The source of the minutes, in a sentence."""
+
+
 class Prediction(Value):
     """What the plan expects of a candidate. Reports compare it with the measurements."""
 
@@ -174,6 +189,9 @@ class Prediction(Value):
     """The memory that a step which makes it takes at least; `None` in older plans."""
     disk_bytes: int | None = None
     """The disk that making it takes at least; `None` in older plans."""
+    steps: tuple[PlannedStep, ...] = ()
+    """The steps that are taken for it alone. Their minutes add up to `minutes`, their disk to `disk_bytes`, and
+    `memory_bytes` is the most that one of them takes. Empty in older plans."""
 
 
 class CandidateRecord(Value):
@@ -260,6 +278,13 @@ class Plan(Value):
     """What became of each edit that a member made before the start."""
     nearest: Foreseen | None = None
     """The point whose prediction comes nearest to the limits, if no candidate can hold all of them."""
+    shared: tuple[PlannedStep, ...] = ()
+    """The steps that are taken once, and not for one candidate alone. Empty in older plans."""
+
+    def minutes(self, candidates: int) -> float:
+        """The predicted minutes of the whole session if `candidates` of the plan are tried."""
+        tried = (one.predicted.minutes or 0.0 for one in self.candidates[:candidates])
+        return sum(one.minutes for one in self.shared) + sum(tried)
 
 
 class AgentDecision(Value):

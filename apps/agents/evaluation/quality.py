@@ -11,7 +11,7 @@ import numpy as np
 
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.dataset_spec import DatasetKind, Metric, metric_by_group
+from apps.agents.contracts.dataset_spec import COUNTING, MEANS, DatasetKind, Metric, metric_by_group
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.metrics import (
@@ -223,8 +223,16 @@ class OutputsComparison:
 
     @property
     def _can_look(self) -> bool:
-        """Whether the primary metric has an interval that is exact at any confidence."""
-        return self.scorer.right(self._metric) is not None
+        """Whether the primary metric has an interval for a look: an exact one or, where a candidate is only ranked,
+        that of a mean."""
+        return self._look(self._question.criteria.confidence) is not None
+
+    def _look(self, confidence: float) -> MetricComparison | None:
+        """The primary metric as it is compared at a look, at any confidence; `None` if it cannot be."""
+        found = self.scorer.share(self._metric, confidence)
+        if found is None and self._question.part is Part.CHOOSING and self._metric in COUNTING | MEANS:
+            found = self.scorer.mean(self._metric, confidence)
+        return found and found.model_copy(update={"unit": self._dataset.spec.unit_of(self._metric)})
 
     @property
     def _metric(self) -> Metric:
@@ -232,8 +240,8 @@ class OutputsComparison:
 
     def _clear(self, look: int, shares: Sequence[float], used: int) -> bool:
         """Whether the evidence ends the run now, whatever the remaining examples show."""
-        primary = self.scorer.share(self._metric, self._question.confidence(look, shares, self._question.finalists))
-        assert primary is not None
+        primary = self._look(self._question.confidence(look, shares, self._question.finalists))
+        assert primary is not None, "otherwise there is no look"
         limits, confidence = self._question.criteria.constraints, self._question.shared_confidence
         statuses = {verdict.status for verdict in judge_metric(limits, MetricMeasured(primary, used, confidence))}
         return self._question.decided(statuses)
@@ -282,7 +290,10 @@ class OutputsComparison:
         return by_group, compare_groups(names, self.scorer, by_group, confidence, self._seed, identical=same)
 
     def _compared(self, confidence: float) -> tuple[MetricComparison, ...]:
-        return compared(self.scorer, self._dataset.spec, confidence, self._seed, identical=self._meter.identical)
+        """All metrics, the primary one first. Where a look ended the run, that is compared as the look compared it."""
+        found = compared(self.scorer, self._dataset.spec, confidence, self._seed, identical=self._meter.identical)
+        looked = self._look(confidence) if self._done < self._rows else None
+        return found if looked is None else (looked, *found[1:])
 
     def _labelled_at(self, confidence: float) -> tuple[LabelledOutput, ...]:
         return self._labelled.compared(confidence, self._seed, identical=self._meter.identical)

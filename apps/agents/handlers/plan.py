@@ -20,7 +20,8 @@ def run(context: JobContext) -> JobResult:
     The arguments are `PlanArguments`. No files are read.
     """
     arguments = PlanArguments.of(context.job)
-    plan = PlanningAgent(knowledge=Knowledge(learned=arguments.learned)).plan(
+    knowledge = Knowledge(learned=arguments.learned, usual_s=arguments.usual_s)
+    plan = PlanningAgent(knowledge=knowledge).plan(
         arguments.analysis,
         arguments.criteria,
         arguments.dataset,

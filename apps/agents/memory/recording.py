@@ -8,6 +8,7 @@ from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.experience import Expected, Experience, Fingerprint, Provenance
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import Prediction
+from apps.agents.evaluation.loss import loss_held
 from apps.agents.memory.kinds import families_of, kinds_of_chain
 from apps.agents.techniques.spec import TechniqueSpec
 
@@ -27,6 +28,7 @@ def experience_of(
         size_ratio=predicted.size_ratio,
         metric_drop_points=predicted.metric_drop_points,
         minutes=predicted.minutes,
+        risk=predicted.risk,
     )
     return Experience(
         fingerprint=fingerprint,
@@ -40,5 +42,6 @@ def experience_of(
         drop=report.primary.drop,
         minutes=minutes,
         verdict=report.verdict.value,
+        loss_verdict=held.value if (held := loss_held(report)) else "",
         provenance=provenance,
     )

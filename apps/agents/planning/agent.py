@@ -39,6 +39,7 @@ from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, one_at_a_time
 from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of, suited
 from apps.agents.planning.room import against_the_workers
+from apps.agents.planning.shared_steps import MADE_FOR_MANY, SharedSteps
 from apps.agents.planning.speed_goals import Pace, pace_of
 from apps.agents.planning.summary import summary
 from apps.agents.planning.weighed import Weighed, as_sentence, foreseen, record_of, worth_of
@@ -104,7 +105,8 @@ class PlanningAgent:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
         bases = bases_of_model(model, dataset.task, student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return against_the_workers(self._edited(sorting, Minutes(criteria, dataset), edits), workers)
+        minutes = Minutes(criteria, dataset, throughput=self.knowledge.throughput)
+        return against_the_workers(self._edited(sorting, minutes, edits), workers)
 
     def drafts(self, sorting: Sorting, minutes: Minutes) -> Drafts:
         """What makes candidates of chains that a member names."""
@@ -112,7 +114,9 @@ class PlanningAgent:
 
     def _edited(self, sorting: Sorting, minutes: Minutes, edits: PlanEdits) -> Plan:
         plan = self._plan_of_sound(sorting.bases, minutes, *sorting.sort(self.specs))
-        return edited(plan, edits, self.drafts(sorting, minutes)) if edits.count else plan
+        plan = edited(plan, edits, self.drafts(sorting, minutes)) if edits.count else plan
+        shared = SharedSteps(sorting.bases, minutes, self.specs, self.knowledge.usual_s)
+        return plan.model_copy(update={"shared": shared.of(plan.candidates)})
 
     def _plan_of_sound(
         self, bases: Bases, minutes: Minutes, available: Mapping[str, TechniqueSpec], omitted: list[Omission]
@@ -268,7 +272,8 @@ class PlanningAgent:
     ) -> list[Weighed]:
         """Pruned models that are trained again."""
         original, criteria = bases.original, minutes.criteria
-        lessons = lessons_of(criteria, minutes.dataset.training_examples, minutes.facts(original).forward_s)
+        forward_s = minutes.facts(original).forward_s if original.analysis else 0.0
+        lessons = lessons_of(criteria, minutes.dataset.training_examples, forward_s)
         made: list[Weighed] = []
         suited = {name: spec for name, spec in available.items() if spec.knowledge.cuts_suit(original.profile)}
         for cut in trained_cuts(suited, lessons, original.model.format, bases.student_share, pace):
@@ -286,7 +291,7 @@ class PlanningAgent:
     def _before(self, item: Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
         """The links before its last one that are applied only for it: all from the first that cuts weights on."""
         links = [(self.specs[link.technique], link.parameters) for link in item.head]
-        return list(dropwhile(lambda link: link[0].family in (Family.EXPORT, Family.GRAPH), links))
+        return list(dropwhile(lambda link: link[0].family in MADE_FOR_MANY, links))
 
     def _foreseen(self, item: Weighed, bases: Bases, minutes: Minutes) -> Weighed:
         """With the minutes and the room that it takes, and those of what is made before it for it alone."""

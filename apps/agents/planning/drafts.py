@@ -11,21 +11,20 @@ from typing import Any
 from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.plan_edits import NamedLink
 from apps.agents.contracts.state import Prediction
+from apps.agents.memory.kinds import kinds_of_chain
 from apps.agents.planning.availability import Sorting
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.chains import Heads, application_of
+from apps.agents.planning.experience import with_experienced_minutes
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.prediction import in_turn, predict, suited
-from apps.agents.planning.room import with_room
+from apps.agents.planning.shared_steps import MADE_FOR_MANY
 from apps.agents.planning.summary import describe
-from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.catalogue import TechniqueSpec
 from apps.agents.techniques.compatibility import exporter_for
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.order import why_not_after
-
-_SAME = (Family.EXPORT, Family.GRAPH)
-"""Families that change nothing about the weights."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,9 @@ class Drafts:
         first = self.profile(telling[0])
         predicted = reduce(lambda one, other: in_turn(one, other, first, criteria), map(self._predicted, telling))
         spec = self.specs[chain[-1].technique]
-        applied, basis = self._own(chain), self.bases.of(spec) or self.bases.original
-        return self.minutes.foreseen(applied, basis, with_room(predicted, [one for one, _ in applied], basis))
+        basis = self.bases.of(spec) or self.bases.original
+        foreseen = self.minutes.foreseen(self._own(chain), basis, predicted)
+        return with_experienced_minutes(foreseen, kinds_of_chain(chain, self.specs), self.knowledge.learned)
 
     def in_words(self, chain: Chain, prediction: Prediction) -> str:
         return describe(prediction, self.profile(chain[-1]))
@@ -123,4 +123,4 @@ class Drafts:
         return [(self.specs[link.technique], link.parameters) for link in links]
 
     def _changes_nothing(self, link: Application) -> bool:
-        return self.specs[link.technique].family in _SAME
+        return self.specs[link.technique].family in MADE_FOR_MANY

@@ -8,6 +8,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.experience import LEAST_LOSS_POINTS, Expected, Learned, Lesson
 from apps.agents.contracts.phrasing import capitalized, column_number
 from apps.agents.contracts.state import Prediction
+from apps.agents.planning.minutes import with_steps
 from apps.agents.planning.risk import higher, risk_of
 from apps.agents.techniques.catalogue import Risk
 
@@ -53,7 +54,13 @@ def with_experienced_minutes(prediction: Prediction, kinds: Sequence[str], learn
         return prediction.model_copy(update=moved)
     times = f"{capitalized(_sessions(lesson))} took {lesson.minutes:.2g} times as long as the tables expect."
     basis = {"minutes_basis": f"{prediction.minutes_basis} {times}"}
-    return prediction.model_copy(update={**moved, **basis, "minutes": round(prediction.minutes * lesson.minutes, 3)})
+    steps = [
+        one.model_copy(update={"minutes": round(one.minutes * lesson.minutes, 3), "basis": f"{one.basis}. {times}"})
+        for one in prediction.steps
+    ]
+    longer = {"minutes": round(prediction.minutes * lesson.minutes, 3)}
+    known = prediction.model_copy(update={**moved, **basis, **longer})
+    return with_steps(known, steps) if steps else known
 
 
 def expected_of(prediction: Prediction) -> Expected:
@@ -63,6 +70,7 @@ def expected_of(prediction: Prediction) -> Expected:
         size_ratio=prediction.size_ratio,
         metric_drop_points=prediction.metric_drop_points,
         minutes=prediction.minutes,
+        risk=prediction.risk,
     )
 
 
@@ -70,7 +78,8 @@ def as_tables(prediction: Prediction) -> Prediction:
     """The prediction with the numbers of the tables, if a history moved it."""
     if prediction.tables is None:
         return prediction
-    return prediction.model_copy(update={**dict(prediction.tables), "tables": None, "history": None, "experience": 0.0})
+    numbers = {name: value for name, value in prediction.tables if not (name == "risk" and value is None)}
+    return prediction.model_copy(update={**numbers, "tables": None, "history": None, "experience": 0.0})
 
 
 def _lost(points: float, lesson: Lesson) -> float:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.dataset_spec import part_sizes
+from apps.agents.contracts.dataset_spec import PartSizes, part_sizes
 from apps.agents.contracts.phrasing import capitalized, duration
 from apps.agents.contracts.reports.dataset import DatasetSummary
-from apps.agents.contracts.state import CandidateRecord, Prediction
+from apps.agents.contracts.state import CandidateRecord, PlannedStep, Prediction
 from apps.agents.measuring.effort import FEWEST_PROCESSES, PROCESSES_TAKE, SHARE_OF_RANKING, timing_budget_s
 from apps.agents.planning.bases import Basis
+from apps.agents.planning.room import Room, room_to_measure, rooms_of
 from apps.agents.techniques.catalogue import TechniqueSpec
 from apps.agents.techniques.knowledge.cost import CostFacts
+from apps.agents.techniques.knowledge.throughput import Throughput
 
 STARTS_S: Mapping[str, float] = {"tensorflow": 8.0, "torch": 5.0}
 """What a process needs to import a library, read the model and the data; measured."""
@@ -23,6 +25,10 @@ CHECKING_RUNS = 64
 """Runs that compare 16 examples of what was made with what it was made of, which is run again to see it is steady."""
 MEASURED_BESIDES_S = 4.0
 """Of measuring a candidate, what is neither an example nor timing: peak memory, and both models opened; measured."""
+MEASURING = "Measuring"
+"""The title of the step that measures a candidate."""
+Applied = tuple[TechniqueSpec, Mapping[str, Any]]
+"""A technique with its parameters."""
 
 
 @dataclass(frozen=True)
@@ -34,42 +40,99 @@ class Minutes:
     training_share: float = 0.0
     """Of the examples, that techniques may train on."""
 
-    def foreseen(
-        self, applied: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]], basis: Basis, prediction: Prediction
-    ) -> Prediction:
-        """`prediction` with the minutes of applying these techniques one after the other, and where they come from.
+    throughput: Throughput | None = None
+    """How fast such models ran here, which tells how long one takes that is not analysed yet; `None` if not known."""
+
+    def foreseen(self, applied: Sequence[Applied], basis: Basis, prediction: Prediction) -> Prediction:
+        """`prediction` with the steps of applying these techniques one after the other and of measuring what they
+        make, and with their minutes and bytes in all.
 
         `basis` is the form of the model that is changed. What several candidates start from is made once and is not in
         `applied`. Before the analysis, minutes are a lower bound.
         """
+        made = self.making(applied, basis, prediction.size_ratio)
+        measured = self._measuring(applied[-1][0], basis, prediction.speedup)
+        making_s = 60 * sum(one.minutes for one in made)
+        sources = "; ".join(dict.fromkeys(one.basis for one in made))
+        sentence = (
+            f"{self._known(basis)}{making_s:.0f} s to make it ({sources}) and up to {60 * measured.minutes:.0f} s to "
+            "measure it."
+        )
+        return with_steps(prediction.model_copy(update={"minutes_basis": capitalized(sentence)}), (*made, measured))
+
+    def making(self, applied: Sequence[Applied], basis: Basis, size_ratio: float) -> tuple[PlannedStep, ...]:
+        """The steps of applying these techniques one after the other. What the last one makes is `size_ratio` times
+        smaller than `basis`."""
         facts = self.facts(basis)
-        costs = [spec.knowledge.cost(spec, parameters, facts) for spec, parameters in applied]
         checked_s = (facts.calibration_examples + CHECKING_RUNS) * facts.forward_s
-        starts_s = [_starts_s(spec) for spec, _ in applied]
-        making_s = sum(starts_s) + len(applied) * checked_s + sum(max(0.0, cost.seconds) for cost in costs)
-        measuring_s = starts_s[-1] + self._measuring_s(facts.forward_s, prediction.speedup)
-        known = "" if basis.analysis is not None else "at least, as the model's latency is not known yet: "
-        sources = "; ".join(dict.fromkeys(cost.basis for cost in costs))
-        sentence = f"{known}{making_s:.0f} s to make it ({sources}) and up to {measuring_s:.0f} s to measure it."
-        minutes = round((making_s + measuring_s) / 60, 3)
-        return prediction.model_copy(update={"minutes": minutes, "minutes_basis": capitalized(sentence)})
+        rooms = rooms_of([spec for spec, _ in applied], basis, size_ratio)
+        made: list[PlannedStep] = []
+        for (spec, parameters), room in zip(applied, rooms, strict=True):
+            cost = spec.knowledge.cost(spec, parameters, facts)
+            seconds = starts_s(spec) + checked_s + max(0.0, cost.seconds)
+            made.append(_step(spec.label, seconds, room, cost.basis, spec.name))
+        return tuple(made)
+
+    def _measuring(self, spec: TechniqueSpec, basis: Basis, speedup: float) -> PlannedStep:
+        """Ranking what `spec` made: original and candidate on every example of the choosing part, and timing both."""
+        forward_s, examples = self.facts(basis).forward_s, self._parts.choosing
+        ran_s = examples * forward_s * (1 + 1 / max(speedup, 0.01))
+        runs = f"both run on {examples:,} examples, and " if forward_s else ""
+        told = f"{runs}both are timed and opened, as measured"
+        seconds = starts_s(spec) + least_ranking_s(self.criteria) + ran_s
+        return _step(MEASURING, seconds, room_to_measure(spec, basis), told)
 
     def facts(self, basis: Basis) -> CostFacts:
         """What is known of this form of the model and of the data."""
-        parts = part_sizes(self.dataset.examples, self.training_share)
-        latency = basis.analysis.latency if basis.analysis else None
         return CostFacts(
-            forward_s=latency.p50_ms / 1000 / max(1, latency.batch_size) if latency else 0.0,
-            calibration_examples=parts.calibration,
-            training_examples=parts.training,
+            forward_s=self._forward_s(basis),
+            calibration_examples=self._parts.calibration,
+            training_examples=self._parts.training,
             parameters=basis.model.parameters,
         )
 
-    def _measuring_s(self, forward_s: float, speedup: float) -> float:
-        """Ranking a candidate: original and candidate on every example of the choosing part, and timing both."""
-        examples = part_sizes(self.dataset.examples, self.training_share).choosing
-        ran_s = examples * forward_s * (1 + 1 / max(speedup, 0.01))
-        return least_ranking_s(self.criteria) + ran_s
+    @property
+    def _parts(self) -> PartSizes:
+        return part_sizes(self.dataset.examples, self.training_share)
+
+    def _forward_s(self, basis: Basis) -> float:
+        """Seconds that one example takes through this form: as its analysis measured, else by the throughput of such
+        models; 0 if neither is known."""
+        if basis.analysis is not None:
+            latency = basis.analysis.latency
+            return latency.p50_ms / 1000 / max(1, latency.batch_size)
+        return self.throughput.forward_s(basis.model.parameters) if self.throughput else 0.0
+
+    def _known(self, basis: Basis) -> str:
+        """What a sentence about minutes says first, where the model was not timed yet."""
+        if basis.analysis is not None:
+            return ""
+        if self.throughput is not None:
+            return f"as far as is known before the analysis ({self.throughput.basis}): "
+        return "at least, as the model's latency is not known yet: "
+
+
+def with_steps(prediction: Prediction, steps: Sequence[PlannedStep]) -> Prediction:
+    """`prediction` with these steps, and what they take in all."""
+    return prediction.model_copy(
+        update={
+            "steps": tuple(steps),
+            "minutes": round(sum(one.minutes for one in steps), 3),
+            "memory_bytes": max(one.memory_bytes or 0 for one in steps),
+            "disk_bytes": sum(one.disk_bytes or 0 for one in steps),
+        }
+    )
+
+
+def _step(title: str, seconds: float, room: Room, basis: str, technique: str = "") -> PlannedStep:
+    return PlannedStep(
+        title=title,
+        technique=technique,
+        minutes=round(seconds / 60, 3),
+        memory_bytes=room.memory_bytes,
+        disk_bytes=room.disk_bytes,
+        basis=basis,
+    )
 
 
 def least_ranking_s(criteria: Criteria) -> float:
@@ -90,7 +153,7 @@ def judged_longer_s(criteria: Criteria, timed_s: float | None = None) -> float:
     return min(longest_s, timed_s / SHARE_OF_RANKING + starts_s) - timed_s
 
 
-def _starts_s(spec: TechniqueSpec) -> float:
+def starts_s(spec: TechniqueSpec) -> float:
     """Seconds until a process for the technique can begin."""
     return max((STARTS_S.get(name, STARTS_OTHERWISE_S) for name in spec.requires), default=STARTS_OTHERWISE_S)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from apps.agents.contracts.phrasing import number_of_bytes
 from apps.agents.contracts.reports.room import WorkersRoom
-from apps.agents.contracts.state import CandidateRecord, Plan, Prediction
+from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.bases import Basis
 from apps.agents.techniques.catalogue import TechniqueSpec
 
@@ -27,32 +27,39 @@ TRAINED_BYTES_PER_PARAMETER = 16
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes that a candidate takes at least, in one step and on disk."""
+    """Bytes that a step takes at least: memory, and disk for the files that it makes."""
 
     memory_bytes: int
     disk_bytes: int
 
 
-def room_of(applied: Sequence[TechniqueSpec], basis: Basis, prediction: Prediction) -> Room:
-    """What making a candidate takes by these techniques in turn, of which the first is applied to `basis`."""
+def rooms_of(applied: Sequence[TechniqueSpec], basis: Basis, size_ratio: float) -> tuple[Room, ...]:
+    """What applying each of these techniques in turn takes, of which the first is applied to `basis`. What the last one
+    makes is `size_ratio` times smaller."""
     file_bytes = basis.model.size_bytes
-    running = basis.analysis.peak_memory_bytes if basis.analysis else file_bytes
-    made_bytes = file_bytes / max(prediction.size_ratio, 0.01)
-    memory = max(_memory_of(spec, file_bytes, running, basis.model.parameters) for spec in applied)
-    disk = (len(applied) - 1) * file_bytes + 2 * made_bytes
-    return Room(memory_bytes=round(memory), disk_bytes=round(disk))
+    made_bytes = file_bytes / max(size_ratio, 0.01)
+    made = [*[float(file_bytes)] * (len(applied) - 1), 2 * made_bytes]
+    return tuple(
+        Room(round(_memory_of(spec, basis) + _changed_bytes(spec, basis)), round(disk))
+        for spec, disk in zip(applied, made, strict=True)
+    )
 
 
-def _memory_of(spec: TechniqueSpec, file_bytes: int, running: int, parameters: int) -> float:
+def room_to_measure(spec: TechniqueSpec, basis: Basis) -> Room:
+    """What measuring takes: original and candidate side by side, and no files besides theirs."""
+    return Room(round(_memory_of(spec, basis)), 0)
+
+
+def _memory_of(spec: TechniqueSpec, basis: Basis) -> float:
+    """The library of `spec`, and two models that run in it."""
     library = max((LIBRARY_BYTES.get(name, LIBRARY_OTHERWISE_BYTES) for name in spec.requires), default=0)
-    trained = TRAINED_BYTES_PER_PARAMETER * parameters if spec.needs_training else 0
-    return library + 2 * running + file_bytes + trained
+    return library + 2 * (basis.analysis.peak_memory_bytes if basis.analysis else basis.model.size_bytes)
 
 
-def with_room(prediction: Prediction, applied: Sequence[TechniqueSpec], basis: Basis) -> Prediction:
-    """`prediction` with the bytes of memory and disk that the candidate takes at least."""
-    room = room_of(applied, basis, prediction)
-    return prediction.model_copy(update={"memory_bytes": room.memory_bytes, "disk_bytes": room.disk_bytes})
+def _changed_bytes(spec: TechniqueSpec, basis: Basis) -> int:
+    """The weights in the library's own form, and what training them takes."""
+    trained = TRAINED_BYTES_PER_PARAMETER * basis.model.parameters if spec.needs_training else 0
+    return basis.model.size_bytes + trained
 
 
 def against_the_workers(plan: Plan, workers: WorkersRoom | None) -> Plan:

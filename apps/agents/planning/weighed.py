@@ -14,7 +14,6 @@ from apps.agents.planning.chains import application_of
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import predicted_gain, worth
 from apps.agents.planning.prediction import scope_of
-from apps.agents.planning.room import with_room
 from apps.agents.planning.summary import describe, tables_in_words
 from apps.agents.techniques.catalogue import TechniqueSpec
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -54,11 +53,10 @@ class Weighed:
 def foreseen(
     item: Weighed, bases: Bases, minutes: Minutes, before: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]] = ()
 ) -> Weighed:
-    """With the minutes and the room that it takes, and those of what is made `before` for it alone."""
+    """With the steps that it takes: its own, and those of what is made `before` for it alone."""
     basis = bases.of(item.spec) or bases.original
     applied = (*before, (item.spec, item.variant.parameters))
-    prediction = with_room(item.prediction, [spec for spec, _ in applied], basis)
-    return replace(item, prediction=minutes.foreseen(applied, basis, prediction))
+    return replace(item, prediction=minutes.foreseen(applied, basis, item.prediction))
 
 
 def worth_of(item: Weighed, criteria: Criteria) -> float:

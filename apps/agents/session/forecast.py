@@ -28,20 +28,11 @@ from apps.agents.contracts.state import (
 from apps.agents.measuring.statistics.certainty import LOOKED_AT, shared_confidence
 from apps.agents.planning.minutes import judged_longer_s, least_ranking_s
 from apps.agents.planning.ordering import optimistic_gain
+from apps.agents.planning.shared_steps import OTHERWISE_S
 from apps.agents.session.judging_ahead import JudgingAhead, judges
 from apps.agents.session.search import Option, Search
 from apps.agents.session.time_left import foreseen_chains
 
-OTHERWISE_S = {
-    StepKind.ANALYSE: 30.0,
-    StepKind.PLAN: 2.0,
-    StepKind.OPTIMIZE: 15.0,
-    StepKind.SUPERNET: 240.0,
-    StepKind.TRIALS: 40.0,
-    StepKind.REFINE: 4.0,
-    StepKind.PACKAGE: 8.0,
-}
-"""Where no earlier session has shown how long a step takes."""
 MOST_CANDIDATES_GUESSED = 6
 """Before the plan: how many candidates a session is expected to try, if its budget allows more."""
 REPAIRS = 0.3

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.agents.contracts.criteria import Constraints
-from apps.agents.contracts.dataset_spec import COUNTING, Metric, part_sizes
+from apps.agents.contracts.dataset_spec import COUNTING, MEANS, Metric, part_sizes
 from apps.agents.contracts.phrasing import difference, difference_unit, listed, with_unit
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -36,8 +36,9 @@ def saves_time(analysis: AnalysisReport, dataset: DatasetSummary) -> bool:
 
 def can_rule_out(metric: Metric | None, limits: Constraints, outputs: int) -> bool:
     """Whether a portion can rule a candidate out of a model with so many `outputs`: by a metric that counts what is
-    right, and limits on nothing else. Otherwise the evaluation uses all examples at once."""
-    return (metric is None or metric in COUNTING) and limits.decided_early(several_outputs=outputs > 1)
+    right or is a mean over examples, and limits on nothing else. Otherwise the evaluation uses all examples at once."""
+    known = metric is None or metric in COUNTING | MEANS
+    return known and limits.decided_early(several_outputs=outputs > 1)
 
 
 def ranking_in_words(candidate: str, parameters: Mapping[str, Any]) -> str:

@@ -129,6 +129,7 @@ class Preparation:
                 "export_failures": self._export_failures(),
                 **({"edits": self.state.edits.model_dump(mode="json")} if self.state.edits.count else {}),
                 **({"learned": self.state.learned.model_dump(mode="json")} if self.state.learned.lessons else {}),
+                **({"usual_s": dict(self.state.usual_s)} if self.state.usual_s else {}),
             },
         )
 

@@ -16,13 +16,11 @@ from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import CandidateRecord, SessionState
 from apps.agents.planning.minutes import MEASURED_BESIDES_S, judged_longer_s, least_ranking_s
+from apps.agents.planning.shared_steps import MADE_FOR_MANY
 from apps.agents.session.candidates import Trial
 from apps.agents.session.steps import Steps
-from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.catalogue import TechniqueSpec
 from apps.agents.techniques.knowledge.cost import MINUTES, STEPS
-
-_MADE_FOR_MANY = frozenset({Family.EXPORT, Family.GRAPH})
-"""Families of first links that the prediction of a candidate's minutes does not include."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def minutes_spent(state: SessionState) -> str | None:
 
 def foreseen_chains(chain: Chain, specs: Mapping[str, TechniqueSpec]) -> list[Chain]:
     """The chains up to each link whose time a prediction includes: all from the first on that is made for it alone."""
-    shared = (specs[link.technique].family in _MADE_FOR_MANY if link.technique in specs else False for link in chain)
+    shared = (specs[link.technique].family in MADE_FOR_MANY if link.technique in specs else False for link in chain)
     first = next((place for place, many in enumerate(shared) if not many), len(chain) - 1)
     return [chain[:place] for place in range(first + 1, len(chain) + 1)]
 

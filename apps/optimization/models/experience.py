@@ -52,6 +52,8 @@ class Experience(models.Model):
     """`Estimate`."""
     minutes = models.FloatField(null=True)
     verdict = models.CharField(max_length=12)
+    loss_verdict = models.CharField(max_length=12, blank=True, default="")
+    """Of the loss alone; empty without a limit on it, and in rows from before it was kept."""
 
     objects = ExperienceQuerySet.as_manager()
 

@@ -17,6 +17,7 @@ from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.sandbox import cores
 from apps.agents.techniques.catalogue import BrokenTechnique, catalogue
 from apps.models import clock
+from apps.optimization.models.retention import days_kept
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
 from apps.optimization.readings import once
@@ -205,6 +206,14 @@ class PipelineSettings(models.Model):
             "Take an artifact that a session of the same team made with the same recipe from the same input, instead "
             "of making it again."
         ),
+    )
+
+    artifact_days = days_kept(
+        _("Days to keep candidates' files of every team, other than winning artifacts. Empty: as each team says.")
+    )
+    log_days = days_kept(_("Days to keep the log of every team's sessions. Empty: as each team says."))
+    session_days = days_kept(
+        _("Days to keep whole sessions of every team, with report and package. Empty: as each team says.")
     )
 
     class Meta:

@@ -14,19 +14,23 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise as StrOrPromise
 
 
-def _days(help_text: StrOrPromise) -> models.PositiveIntegerField[int | None, int | None]:
+DAYS = ("artifact_days", "log_days", "session_days")
+"""What can be kept for a number of days, by a team's policy and by the operators' settings."""
+
+
+def days_kept(help_text: StrOrPromise) -> models.PositiveIntegerField[int | None, int | None]:
     return models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)], help_text=help_text)
 
 
 class RetentionPolicy(models.Model):
     """Days after the end of a session; empty means forever. Promoted versions, packages and audit events
-    always stay.
+    always stay. The operators' settings may keep everything for fewer days.
     """
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="retention")
-    artifact_days = _days(_("Days to keep candidates' files other than winning artifacts. Empty: forever."))
-    log_days = _days(_("Days to keep a session's log. Empty: forever."))
-    session_days = _days(_("Days to keep a whole session, with its report and package. Empty: forever."))
+    artifact_days = days_kept(_("Days to keep candidates' files other than winning artifacts. Empty: forever."))
+    log_days = days_kept(_("Days to keep a session's log. Empty: forever."))
+    session_days = days_kept(_("Days to keep a whole session, with its report and package. Empty: forever."))
 
     class Meta:
         verbose_name_plural = _("retention policies")

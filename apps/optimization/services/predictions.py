@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from statistics import fmean
 from typing import Any
@@ -11,8 +11,11 @@ from uuid import UUID
 
 from apps.accounts.models import Team
 from apps.agents.contracts.experience import Expected
+from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.values import Value
+from apps.agents.planning.ordering import SUCCESS
+from apps.agents.techniques.catalogue import Risk
 from apps.optimization.models import Experience, SessionFingerprint
 
 MOST_SESSIONS = 200
@@ -60,6 +63,23 @@ class FamilyMistakes(Value):
     tables: Mistake
 
 
+class RiskOutcome(Value):
+    """What became of the candidates that were predicted with one risk to lose more than the limit allows."""
+
+    risk: str
+    """A `Risk`."""
+    predicted: float
+    """The chance, from 0 to 1, that a loss breaks the limit which the planner assumes at that risk."""
+    candidates: int
+    broke: int
+    """Of them: how many lost more than the limit, beyond chance."""
+    undecided: int
+    """Of them: how many the examples did not decide."""
+
+    measured: float | None
+    """The share that broke the limit of those that were decided; `None` if none was."""
+
+
 class PlannerErrors(Value):
     """Predictions and measurements of a team's newest sessions."""
 
@@ -67,19 +87,39 @@ class PlannerErrors(Value):
     """The newest first."""
     families: tuple[FamilyMistakes, ...]
     """Those with most candidates first."""
+    risks: tuple[RiskOutcome, ...]
+    """By predicted risk, the lowest first. Only candidates whose loss had a limit count."""
 
 
 def planner_errors(team: Team) -> PlannerErrors:
     """What the planner predicted for the team's newest sessions, and what they measured."""
     fingerprints = SessionFingerprint.objects.filter(session__team=team).order_by("-measured_at")
     newest = list(fingerprints.select_related("session__version__model")[:MOST_SESSIONS])
-    names = ("fingerprint_id", "family", "tables", "predicted", "speedup", "drop", "minutes")
+    names = ("fingerprint_id", "family", "tables", "predicted", "speedup", "drop", "minutes", "loss_verdict")
     rows = list(Experience.objects.filter(fingerprint__in=[one.pk for one in newest]).values(*names))
     by_session, by_family = _grouped(rows, "fingerprint_id"), _grouped(rows, "family")
     sessions = [_session(one, by_session[one.pk]) for one in newest if one.pk in by_session]
     families = [_family(name, found) for name, found in by_family.items()]
     ranked = sorted(families, key=lambda one: (-one.candidates, one.family))
-    return PlannerErrors(sessions=tuple(sessions), families=tuple(ranked))
+    return PlannerErrors(sessions=tuple(sessions), families=tuple(ranked), risks=tuple(_risks(rows)))
+
+
+def _risks(rows: Iterable[dict[str, Any]]) -> Iterator[RiskOutcome]:
+    limited = [row for row in rows if row["loss_verdict"] and row["predicted"].get("risk")]
+    for risk in Risk:
+        found = [row["loss_verdict"] for row in limited if row["predicted"]["risk"] == risk]
+        if not found:
+            continue
+        broke, undecided = found.count(Holds.VIOLATED), found.count(Holds.INCONCLUSIVE)
+        decided = len(found) - undecided
+        yield RiskOutcome(
+            risk=risk,
+            predicted=round(1 - SUCCESS[risk], 4),
+            candidates=len(found),
+            broke=broke,
+            undecided=undecided,
+            measured=round(broke / decided, 4) if decided else None,
+        )
 
 
 def _grouped(rows: Iterable[dict[str, Any]], name: str) -> dict[Any, list[dict[str, Any]]]:

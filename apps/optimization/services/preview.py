@@ -68,6 +68,10 @@ class SessionPreview(Value):
     """The wait of the session if it were started now."""
     metric: str = ""
     """The data set's primary metric. Predicted drops of errors are in per cent of the original's value."""
+    tried: int
+    """How many candidates of the plan the budget allows."""
+    minutes: float
+    """What all steps take one after the other if so many are tried."""
 
 
 class TechniqueStatus(Value):
@@ -125,9 +129,11 @@ def session_preview(
     known: dict[str, Any] = {"criteria": held, "model": model, "dataset": data, "student": taught}
     known |= {"libraries": libraries, "disabled": disabled}
     judged = [_compatibility(spec, paused.get(spec.name) or obstacle_to(spec, **known)) for spec in reachable]
+    plan = plan_of(version, dataset, wanted, student, chosen, recollection)
+    tried = min(len(plan.candidates), wanted.budget.candidates)
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=_said_once(plan_of(version, dataset, wanted, student, chosen, recollection), sound.conflicts),
+        plan=_said_once(plan, sound.conflicts),
         criteria=wanted,
         conflicts=sound.conflicts,
         applied=sound.applied,
@@ -138,6 +144,8 @@ def session_preview(
         layers=layers_of(version),
         higher_is_better=METRICS[metric].higher_is_better,
         metric=metric,
+        tried=tried,
+        minutes=round(plan.minutes(tried), 3),
         waiting=wait_of_another(wanted.target.device),
     )
 

@@ -20,9 +20,8 @@ from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.usage import quota_bytes, used_bytes
 from apps.optimization import retention
 from apps.optimization.models import KeptAnswers, OptimizationSession, RetentionPolicy, SessionStep
+from apps.optimization.models.retention import DAYS
 from apps.optimization.retention import Removal
-
-DAYS = ("artifact_days", "log_days", "session_days")
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,24 @@ class Storage:
     disk_free_bytes: int | None
     """Free space on the store's disk; `None` if the store is not on this machine."""
     policy: RetentionPolicy
+    in_force: RetentionPolicy
+    """The policy within what the operators allow."""
     would_go: Removal
-    """What the team's retention would remove now."""
+    """What the retention in force would remove now."""
 
     @property
     def used_share(self) -> float | None:
         return None if not self.quota_bytes else self.used_bytes / self.quota_bytes
+
+    @property
+    def shortened(self) -> tuple[tuple[str, int], ...]:
+        """What the operators keep for fewer days than the team says: what it is, and for how many."""
+        names = {"artifact_days": _("Candidate files"), "log_days": _("Logs"), "session_days": _("Whole sessions")}
+        return tuple(
+            (names[name], days)
+            for name in DAYS
+            if (days := getattr(self.in_force, name)) is not None and days != getattr(self.policy, name)
+        )
 
     @property
     def kinds(self) -> tuple[tuple[str, int], ...]:
@@ -80,6 +91,7 @@ def storage_of(team: Team, policy: RetentionPolicy | None = None) -> Storage:
         uploads_bytes=coming or 0,
         disk_free_bytes=_disk_free_bytes(),
         policy=policy,
+        in_force=retention.in_force(policy),
         would_go=retention.would_go(team, policy),
     )
 

@@ -26,8 +26,8 @@ from apps.agents.contracts.state import Headline
 from apps.agents.evaluation.decidability import round_up
 from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.session import headline
+from apps.optimization import conflict_sentences, resolution_titles, tiles
 from apps.optimization import localized as written
-from apps.optimization import resolution_titles, tiles
 from apps.optimization.localized import column_number, from_to, localized
 
 register = template.Library()
@@ -349,6 +349,12 @@ def translated(word: str) -> str:
 
 
 @register.filter
+def conflict_sentence(message: str) -> str:
+    """What a conflict of criteria says, in the page's language."""
+    return conflict_sentences.in_language(message)
+
+
+@register.filter
 def resolution_title(title: str) -> str:
     """What a resolution does, in the page's language."""
     return resolution_titles.in_language(title)
@@ -378,7 +384,11 @@ _LIMITS = {
     "max_memory_bytes": gettext_lazy("Memory at most"),
     "busy": gettext_lazy("The machine was too busy to time it"),
 }
-_TESTS = {"mcnemar": gettext_lazy("McNemar's test"), "paired_bootstrap": gettext_lazy("paired bootstrap")}
+_TESTS = {
+    "mcnemar": gettext_lazy("McNemar's test"),
+    "paired_bootstrap": gettext_lazy("paired bootstrap"),
+    "paired_t": gettext_lazy("paired t-test"),
+}
 
 
 @register.filter

@@ -14,7 +14,7 @@ from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.optimization import services
 from apps.optimization.forms.retention import RetentionForm
-from apps.optimization.services.storage import DAYS
+from apps.optimization.models.retention import DAYS
 
 
 @require_GET

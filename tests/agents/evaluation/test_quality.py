@@ -9,11 +9,14 @@ import pytest
 
 from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.loss_limits import for_task
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.datasets.loading import load_dataset
+from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.quality import Outputs, OutputsComparison, Question
 from apps.agents.evaluation.selection_bias import unpacked
+from apps.agents.evaluation.verdicts import judge_metric
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.statistics.certainty import shared_confidence
 from apps.agents.measuring.statistics.group_sequential import critical_values
@@ -140,6 +143,51 @@ def test_a_ranked_candidate_that_may_hold_is_promoted_to_all_examples_however_go
     assert len(found.looks) == 3
     assert found.outcomes is not None
     assert found.outcomes.order == "in portions"
+
+
+def means_data(tmp_path: Path, metric: str) -> tuple[Path, DatasetSpec]:
+    """9,000 examples whose labels the original misses by some noise."""
+    random = np.random.default_rng(6)
+    x = random.normal(size=(9000, 3)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=x, y=x + random.normal(scale=0.2, size=x.shape).astype(np.float32))
+    task = {"mae": "regression", "cosine": "embedding"}[metric]
+    return tmp_path / "d.npz", DatasetSpec(kind="npz", task=task, metric=metric)
+
+
+@pytest.mark.parametrize("metric", ["mae", "cosine"])
+def test_a_mean_over_examples_rules_a_ranked_candidate_out_and_shows_the_interval_that_did(
+    tmp_path: Path, metric: str
+) -> None:
+    data, spec = means_data(tmp_path, metric)
+    limited = for_task(Criteria(constraints=Constraints(max_metric_drop_points=2.0, default_rise=0.02)), spec)
+    found = compared(tmp_path, data, leaning(3.0), Question(limited, Part.CHOOSING, in_portions=True), spec)
+
+    assert found.looks == (found.examples,) == (round(found.examples_of_part / 4),)
+    primary, confidence = found.metrics[0], confidence_of(critical_values(0.025, (0.25, 0.5, 1.0))[0])
+    assert (primary.metric, primary.test) == (metric, "paired_t")
+    verdicts = judge_metric(limited.constraints, MetricMeasured(primary, found.examples, confidence))
+    assert {one.status for one in verdicts} == {Holds.VIOLATED}
+    assert found.outcomes is not None
+    assert primary.drop.value == pytest.approx(unpacked(found.outcomes).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("metric", ["mae", "cosine"])
+def test_a_mean_that_may_hold_is_measured_on_all_examples_by_the_bootstrap(tmp_path: Path, metric: str) -> None:
+    data, spec = means_data(tmp_path, metric)
+    limited = for_task(Criteria(constraints=Constraints(max_metric_drop_points=2.0, default_rise=0.02)), spec)
+    found = compared(tmp_path, data, leaning(0.001), Question(limited, Part.CHOOSING, in_portions=True), spec)
+
+    assert (len(found.looks), found.examples) == (3, found.examples_of_part)
+    assert found.metrics[0].test == "paired_bootstrap"
+
+
+def test_a_finalist_is_judged_by_the_bootstrap_on_all_examples_however_clear_a_mean_is(tmp_path: Path) -> None:
+    data, spec = means_data(tmp_path, "mae")
+    limited = for_task(Criteria(constraints=Constraints(max_metric_drop_points=2.0, default_rise=0.02)), spec)
+    found = compared(tmp_path, data, leaning(3.0), Question(limited), spec)
+
+    assert (found.looks, found.examples) == ((), found.examples_of_part)
+    assert found.metrics[0].test == "paired_bootstrap"
 
 
 def test_portions_are_not_used_where_groups_are_limited(tmp_path: Path, data: Path) -> None:

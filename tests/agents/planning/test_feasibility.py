@@ -10,7 +10,7 @@ from apps.agents.contracts.state import Plan, Prediction
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.bases import bases_of_analyses
 from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
-from apps.agents.planning.room import TRAINED_BYTES_PER_PARAMETER, against_the_workers, room_of
+from apps.agents.planning.room import TRAINED_BYTES_PER_PARAMETER, against_the_workers, room_to_measure, rooms_of
 from apps.agents.techniques.catalogue import catalogue
 from tests.agents.inmemory import DYNAMIC, STATIC, World, resnet
 
@@ -109,15 +109,16 @@ def test_every_candidate_says_what_it_takes_and_training_takes_more():
     world = resnet()
     bases = bases_of_analyses(world.analysis, (), world.dataset.task)
     static, prune = catalogue()[STATIC], catalogue()["onnx-prune"]
-    predicted = point(*INT8).prediction
-    one = room_of([static], bases.original, predicted)
+    [one] = rooms_of([static], bases.original, 3.9)
     analysis = world.analysis
-    assert one.memory_bytes == 58_000_000 + 2 * analysis.peak_memory_bytes + analysis.model.size_bytes
+    running_bytes = 58_000_000 + 2 * analysis.peak_memory_bytes
+    assert one.memory_bytes == running_bytes + analysis.model.size_bytes
     assert one.disk_bytes == pytest.approx(2 * analysis.model.size_bytes / 3.9, rel=1e-3)
+    assert room_to_measure(static, bases.original).memory_bytes == running_bytes
 
-    two = room_of([prune, static], bases.original, predicted)
-    assert two.disk_bytes == one.disk_bytes + analysis.model.size_bytes
-    trained = room_of([static.model_copy(update={"needs_training": True})], bases.original, predicted)
+    two = rooms_of([prune, static], bases.original, 3.9)
+    assert [room.disk_bytes for room in two] == [analysis.model.size_bytes, one.disk_bytes]
+    [trained] = rooms_of([static.model_copy(update={"needs_training": True})], bases.original, 3.9)
     assert trained.memory_bytes - one.memory_bytes == TRAINED_BYTES_PER_PARAMETER * analysis.model.parameters
 
     for candidate in plan(world, wanted(min_size_reduction=1.5)).candidates:

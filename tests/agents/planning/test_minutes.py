@@ -10,15 +10,22 @@ import pytest
 
 from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.experience import Learned, Lesson
 from apps.agents.contracts.state import Plan, Prediction, StepKind, StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.bases import bases_of_analyses
-from apps.agents.planning.minutes import Minutes
+from apps.agents.planning.experience import with_experienced_minutes
+from apps.agents.planning.minutes import MEASURING, Minutes
+from apps.agents.planning.shared_steps import ANALYSIS, JUDGEMENT, PACKAGING
+from apps.agents.session.time_left import foreseen_chains
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.knowledge.cost import Cost, CostFacts
+from apps.agents.techniques.knowledge.tables import Knowledge
 from apps.agents.techniques.knowledge.technique import Parameters, TechniqueKnowledge
-from tests.agents.inmemory import DATASET, STATIC, resnet
+from apps.agents.techniques.knowledge.throughput import Throughput
+from tests.agents.inmemory import DATASET, STATIC, World, resnet
+from tests.agents.torch_worlds import torch_encoder
 
 if TYPE_CHECKING:
     from apps.agents.techniques.catalogue import TechniqueSpec
@@ -72,6 +79,80 @@ def test_training_for_some_minutes_takes_them_whatever_the_model_is():
     for facts in (FACTS, replace(FACTS, forward_s=1.0)):
         took = cost("torch-recover", facts, minutes=5.0).seconds - cost("torch-recover", facts, minutes=1.0).seconds
         assert took == pytest.approx(240)
+
+
+# --- step by step -----------------------------------------------------------------------------------------------------
+
+
+def assert_adds_up(predicted: Prediction) -> None:
+    assert predicted.minutes == pytest.approx(sum(one.minutes for one in predicted.steps), abs=1e-9)
+    assert predicted.memory_bytes == max(one.memory_bytes or 0 for one in predicted.steps)
+    assert predicted.disk_bytes == sum(one.disk_bytes or 0 for one in predicted.steps)
+
+
+@pytest.mark.parametrize("world", [resnet(), torch_encoder()], ids=["onnx", "torch"])
+def test_the_steps_of_every_candidate_add_up_to_what_is_told_of_it(world: World):
+    for plan in (
+        PlanningAgent().plan(world.analysis, FASTEST, world.dataset),
+        PlanningAgent().preview(world.model, world.dataset, FASTEST),
+    ):
+        assert plan.candidates
+        for candidate in plan.candidates:
+            steps = candidate.predicted.steps
+            assert_adds_up(candidate.predicted)
+            assert steps[-1].title == MEASURING
+            own = foreseen_chains(candidate.steps, catalogue())
+            assert [one.technique for one in steps[:-1]] == [chain[-1].technique for chain in own]
+        told = sum(one.minutes for one in plan.shared) + sum(one.predicted.minutes or 0 for one in plan.candidates)
+        assert plan.minutes(len(plan.candidates)) == pytest.approx(told)
+
+
+def test_what_several_candidates_start_from_is_listed_once_with_the_analysis_before_and_the_end_after():
+    world = torch_encoder()
+    titles = [one.title for one in PlanningAgent().preview(world.model, world.dataset, FASTEST).shared]
+    assert titles[0] == ANALYSIS
+    assert titles[-2:] == [JUDGEMENT, PACKAGING]
+    assert len(titles) == len(set(titles))
+    planned_titles = [one.title for one in PlanningAgent().plan(world.analysis, FASTEST, world.dataset).shared]
+    assert ANALYSIS not in planned_titles
+
+
+def test_a_step_takes_as_long_as_it_did_lately_and_says_so():
+    knowledge = Knowledge(usual_s={"analyse": 90.0, "judge": 120.0})
+    world = resnet()
+    first, *_, judging, packaging = PlanningAgent(knowledge=knowledge).preview(world.model, DATASET, FASTEST).shared
+    assert (first.minutes, judging.minutes) == (1.5, 2.0)
+    assert "lately" in first.basis
+    assert "estimated" in packaging.basis
+
+
+def test_before_the_analysis_a_measured_throughput_tells_how_long_runs_take():
+    world = resnet()
+    parameters = world.model.parameters
+
+    def at(each_s: float) -> Plan:
+        throughput = Throughput(parameters_per_s=parameters / each_s, basis="measured by 3 sessions")
+        return PlanningAgent(knowledge=Knowledge(throughput=throughput)).preview(world.model, DATASET, FASTEST)
+
+    known = [at(0.1), at(0.001)]
+    without = PlanningAgent().preview(world.model, DATASET, FASTEST)
+    by_title = [{one.title: one.predicted for one in plan.candidates} for plan in (*known, without)]
+    longer, shorter, least = (found[known[0].candidates[0].title] for found in by_title)
+    assert (longer.minutes or 0) > (shorter.minutes or 0) > (least.minutes or 0)
+    assert "measured by 3 sessions" in (longer.minutes_basis or "")
+    assert "not known yet" in (least.minutes_basis or "")
+    analysed = planned(latency_ms=100.0).candidates
+    same = next(one for one in analysed if one.title == known[0].candidates[0].title)
+    assert longer.minutes == pytest.approx(same.predicted.minutes, rel=0.2), "as by an analysis with that latency"
+
+
+def test_longer_steps_of_earlier_sessions_lengthen_each_step():
+    plain = planned().candidates[0].predicted
+    lesson = Lesson(minutes=2.0, weight=0.5, sessions=3, similar_to="such networks on this machine")
+    moved = with_experienced_minutes(plain, ("any",), Learned(lessons={"any": lesson}))
+    assert moved.minutes == pytest.approx(2 * (plain.minutes or 0), rel=1e-3)
+    assert_adds_up(moved)
+    assert "2 times as long" in moved.steps[0].basis
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria
-from apps.agents.contracts.dataset_spec import COUNTING, Metric
+from apps.agents.contracts.dataset_spec import COUNTING, MEANS, Metric
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import SessionState, Status, StepKind, StepRecord, StepRequest
@@ -60,7 +60,13 @@ def test_every_candidate_of_a_slow_model_is_ranked_in_portions_and_judged_as_eve
         (Metric.TOP1, {}, 2, False),
         (Metric.TOP1, {"max_output_deviation": None}, 2, True),
         (Metric.MACRO_F1, {}, 1, False),
-        (Metric.MAE, {}, 1, False),
+        (Metric.MAE, {}, 1, True),
+        (Metric.COSINE, {}, 1, True),
+        (Metric.SEQUENCE_AGREEMENT, {}, 1, True),
+        (Metric.MAE, {"max_group_drop_points": 1.0}, 1, False),
+        (Metric.RMSE, {}, 1, False),
+        (Metric.SPEARMAN, {}, 1, False),
+        (Metric.PERPLEXITY, {}, 1, False),
         (Metric.TOP1, {"max_class_drop_points": 1.0}, 1, False),
         (Metric.TOP1, {"max_group_drop_points": 1.0}, 1, False),
         (Metric.TOP1, {"metric_limits": {"macro_f1": 1.0}}, 1, False),
@@ -73,7 +79,7 @@ def test_portions_are_promised_only_where_the_evaluation_looks_at_them(
     constraints = Constraints.model_validate({"max_metric_drop_points": 1.0, **limits})
     assert can_rule_out(metric, constraints, outputs) is portions
     question = Question(Criteria(constraints=constraints), Part.CHOOSING, in_portions=True, several_outputs=outputs > 1)
-    assert (len(question.shares(10_000)) > 1 and metric in COUNTING) is portions
+    assert (len(question.shares(10_000)) > 1 and metric in COUNTING | MEANS) is portions
 
     known = resnet(latency_ms=10.0)
     state = SessionState(criteria=question.criteria, model=known.model, dataset=MANY, metric=metric, seed=7)

@@ -30,7 +30,7 @@ class MetricComparison(Value):
         description="Original minus candidate when higher is better, else candidate minus original: positive is a loss."
     )
     test: str
-    """`mcnemar` or `paired_bootstrap`."""
+    """`mcnemar`, `paired_bootstrap`, or `paired_t` of a metric that a look at a portion compared."""
     p_value: float
     lost: int | None = None
     """For a metric of right and wrong: how many examples only the original gets right."""

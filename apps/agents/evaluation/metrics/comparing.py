@@ -25,12 +25,14 @@ from apps.agents.measuring.statistics.intervals import (
     share,
     share_difference,
 )
+from apps.agents.measuring.statistics.means import mean_interval, mean_p, ratio_of_means
 
 Array = NDArray[np.generic]
 Bools = NDArray[np.bool_]
 
 MCNEMAR = "mcnemar"
 PAIRED_BOOTSTRAP = "paired_bootstrap"
+MEAN_TEST = "paired_t"
 
 
 class Scorer(ABC):
@@ -53,12 +55,27 @@ class Scorer(ABC):
         right = self.right(metric)
         return None if right is None else compare_shares(metric, *right, confidence)
 
-    def losses(self, metric: Metric) -> Floats | None:
-        """What each example adds to the drop, in the unit shown; `None` if the drop is not the mean of these."""
+    def values(self, metric: Metric) -> tuple[Floats, Floats] | None:
+        """Each model's value of each example, in the unit shown, the original first; `None` unless the metric is their
+        mean."""
         if (right := self.right(metric)) is None:
             return None
         original, candidate = right
-        return 100.0 * (original.astype(np.float64) - candidate)
+        return 100.0 * original.astype(np.float64), 100.0 * candidate.astype(np.float64)
+
+    def losses(self, metric: Metric) -> Floats | None:
+        """What each example adds to the drop, in the unit shown; `None` if the drop is not the mean of these."""
+        values = self.values(metric)
+        return None if values is None else losses_of(metric, *values)
+
+    def mean(self, metric: Metric, confidence: float) -> MetricComparison | None:
+        """The comparison of a metric that is a mean over examples, at any confidence; `None` if it is none."""
+        values = self.values(metric)
+        return None if values is None else compare_means(metric, *values, confidence, self.negligible(metric))
+
+    def negligible(self, metric: Metric) -> float | None:
+        """See `MetricComparison.negligible`."""
+        return None
 
     def agreement(self, confidence: float) -> Estimate | None:
         """The share of equal top-1 predictions in per cent, if the output is a class."""
@@ -115,6 +132,39 @@ def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence
         mcnemar_p(lost, won),
     )
     return found.model_copy(update={"lost": lost, "won": won})
+
+
+def losses_of(metric: Metric, original: Floats, candidate: Floats) -> Floats:
+    """What each example loses: positive if the candidate's value is the worse one."""
+    return np.asarray(original - candidate if METRICS[metric].higher_is_better else candidate - original)
+
+
+def compare_means(
+    metric: Metric, original: Floats, candidate: Floats, confidence: float, negligible: float | None = None
+) -> MetricComparison:
+    """Compare means of a value per example, in the unit shown: `mean_interval` of each and of what each example loses.
+
+    The interval of the drop also reaches as far as that of its share of the original's mean, so that a limit on either
+    can be held against it.
+    """
+    spec, losses = METRICS[metric], losses_of(metric, original, candidate)
+    drop = mean_interval(losses, confidence)
+    if (base := float(original.mean())) > 0:
+        share = ratio_of_means(losses, original, confidence)
+        low, high = min(drop.low or 0.0, base * (share.low or 0.0)), max(drop.high or 0.0, base * (share.high or 0.0))
+        drop = Estimate(value=drop.value, low=low, high=high)
+    return MetricComparison(
+        metric=metric,
+        label=spec.label,
+        unit=spec.unit,
+        higher_is_better=spec.higher_is_better,
+        original=mean_interval(original, confidence),
+        candidate=mean_interval(candidate, confidence),
+        drop=drop,
+        test=MEAN_TEST,
+        p_value=mean_p(losses),
+        negligible=negligible,
+    )
 
 
 def compare_by_bootstrap(

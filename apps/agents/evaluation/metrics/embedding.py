@@ -81,9 +81,9 @@ class VectorScorer(Scorer):
         both = means_of(original, candidate)
         return [compare_by_bootstrap(Metric.COSINE, both, len(original), confidence, seed)]
 
-    def losses(self, metric: Metric) -> Floats | None:
+    def values(self, metric: Metric) -> tuple[Floats, Floats] | None:
         original, candidate = (np.concatenate(parts) for parts in self._cosines)
-        return 100 * (original - candidate)
+        return 100 * original, 100 * candidate
 
 
 class PairScorer(Scorer):

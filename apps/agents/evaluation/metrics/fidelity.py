@@ -96,14 +96,21 @@ class FidelityScorer(Scorer):
         """The interval is that of a single share, because nothing can be better than the truth itself."""
         return None if self.right(metric) is None else self._agreement(confidence, seed=0)
 
-    def losses(self, metric: Metric) -> Floats | None:
+    def values(self, metric: Metric) -> tuple[Floats, Floats] | None:
         if metric is Metric.AGREEMENT and self._equal:
-            return 100 * (1 - np.concatenate(self._equal))
-        if metric is Metric.SEQUENCE_AGREEMENT and self._sequences is not None:
-            return self._sequences.losses()
-        if metric is Metric.COSINE and self._cosines:
-            return 100 * (1 - np.concatenate(self._cosines))
-        return 100 * self._unexplained() if metric is Metric.R2 and self._squares else None
+            reached = 100 * np.concatenate(self._equal)
+        elif metric is Metric.SEQUENCE_AGREEMENT and self._sequences is not None:
+            reached = 100 - self._sequences.losses()
+        elif metric is Metric.COSINE and self._cosines:
+            reached = 100 * np.concatenate(self._cosines)
+        else:
+            return None
+        return np.full_like(reached, 100.0), reached
+
+    def losses(self, metric: Metric) -> Floats | None:
+        if metric is Metric.R2 and self._squares:
+            return 100 * self._unexplained()
+        return super().losses(metric)
 
     def _unexplained(self) -> Floats:
         """Each example's squared error as a share of the mean spread: its mean is 1 − R²."""

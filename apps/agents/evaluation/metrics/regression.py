@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from apps.agents.contracts.dataset_spec import Metric
@@ -61,15 +63,20 @@ class RegressionScorer(Scorer):
         if spread.any():  # R² is undefined if all labels are equal.
             statistics.append((Metric.R2, r2))
         found = [compare_by_bootstrap(metric, both, len(truth), confidence, seed) for metric, both in statistics]
-        negligible = NEGLIGIBLE * float(spread.mean()) ** 0.5
-        return [one.model_copy(update={"negligible": negligible}) if one.metric in ERRORS else one for one in found]
+        return [one.model_copy(update={"negligible": self.negligible(Metric(one.metric))}) for one in found]
 
-    def losses(self, metric: Metric) -> Floats | None:
+    def values(self, metric: Metric) -> tuple[Floats, Floats] | None:
         """For the absolute error only: a root or a share of a variance is not a mean over examples."""
         if metric is not Metric.MAE:
             return None
         original, candidate = (np.abs(error).mean(1) for error in self._errors()[1])
-        return np.asarray(candidate - original)
+        return original, candidate
+
+    def negligible(self, metric: Metric) -> float | None:
+        if metric not in ERRORS:
+            return None
+        truth = np.concatenate(self._labels)
+        return NEGLIGIBLE * math.sqrt(((truth - truth.mean(0)) ** 2).mean())
 
     def _errors(self) -> tuple[Floats, list[Floats]]:
         """The labels, and each model's errors, `[examples, outputs]`."""

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
 from apps.agents.contracts.phrasing import listed, number_of_bytes
 from apps.agents.contracts.reports.slack import Foreseen
-from apps.agents.contracts.state import CandidateRecord, Plan
-from apps.agents.evaluation.plausibility import weight_bytes
-from apps.agents.planning.bases import bases_of_model
+from apps.agents.contracts.state import CandidateRecord, Plan, Prediction
+from apps.agents.planning.conflicts.arithmetic import Bound, arithmetic_bound, changes_bytes, held_bytes, is_usable
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
 from apps.agents.planning.ordering import SIZE_SURPRISE, SURPRISE, size_surprise
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
-from apps.agents.techniques.compatibility import compatibility
-from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
-from apps.agents.techniques.variants import variants_of
 
 SIZE_LIMITS = frozenset({"min_size_reduction", "max_size_bytes"})
 
@@ -33,8 +29,9 @@ def size_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
         return
     if demanded.name not in nearest.unreachable:
         return
-    bound = _arithmetic_bound(criteria, known)
-    impossible = bound is not None and bound < demanded.ratio
+    bound = arithmetic_bound(criteria, known)
+    beyond = bound is not None and bound.ratio < demanded.ratio
+    impossible = beyond and bound is not None and not bound.exported
     building = Conflicting(
         "size_out_of_reach", Severity.CONTRADICTION if impossible else Severity.WARNING, demanded.field
     )
@@ -44,8 +41,9 @@ def size_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
     building.resolved("remove", "Remove the limit on the size", constraints={demanded.name: None})
     _permit_better(building, criteria, known, Objective.SIZE, demanded.ratio / size_surprise(criteria))
     why = (
-        f"with the permitted number types the file cannot become more than {bound:.2f} times smaller"
-        if impossible
+        f"with the permitted number types the file cannot become more than {bound.ratio:.2f} times smaller"
+        f"{', as long as its export keeps all weights' if bound.exported else ''}"
+        if bound is not None and beyond
         else "no permitted technique is predicted to reach that"
     )
     yield building.says(f"{demanded.words}, but {why}. {nearest.nearest_in_words}")
@@ -81,27 +79,34 @@ def memory_out_of_reach(criteria: Criteria, known: Known) -> Iterator[Conflict]:
 
     A runtime holds the weights at least once, in the number types of the file or in wider ones.
     """
-    limit, held = criteria.constraints.max_memory_bytes, _held_bytes(known)
+    limit, held = criteria.constraints.max_memory_bytes, held_bytes(known)
     counted = criteria.model_copy(update={"counted_size": CountedSize.FILE})
-    if limit is None or not held or (plan := _free(counted, known, Objective.SIZE)) is None or _exports(plan, known):
+    if limit is None or not held or (smallest := _smallest(counted, known)) is None:
         return
-    smallest = max(plan.candidates, key=_size_ratio, default=None)
-    ratio = max(1.0, _size_ratio(smallest)) if smallest else 1.0
+    form, ratio = smallest
     if held / (ratio * SIZE_SURPRISE) <= limit:
         return
     building = Conflicting("memory_out_of_reach", Severity.WARNING, "constraints.max_memory_bytes")
     building.resolved("remove", "Remove the limit on the memory", constraints={"max_memory_bytes": None})
     _permit_better(building, counted, known, Objective.SIZE, held / limit / SIZE_SURPRISE)
-    form = f"even as {smallest.title}, the smallest that is predicted," if smallest and ratio > 1.0 else "as they are,"
     yield building.says(
         f"The model may take at most {number_of_bytes(limit)} of memory, but {form} its weights alone need "
         f"{number_of_bytes(held / ratio)}. Allow more memory, or permit techniques that make the model smaller."
     )
 
 
-def _held_bytes(known: Known) -> float:
-    """What the weights of the original take in memory; 0 if their types are not known."""
-    return 0.0 if known.model is None else min(weight_bytes(known.model), known.model.size_bytes)
+def _smallest(criteria: Criteria, known: Known) -> tuple[str, float] | None:
+    """The smallest form of the weights that permitted techniques make, in words, and how many times smaller it is;
+    `None` while that is open."""
+    if (plan := _free(criteria, known, Objective.SIZE)) is None:
+        return None
+    if _exports(plan, known):
+        bound = arithmetic_bound(criteria, known)
+        return None if bound is None else ("even in the narrowest of the permitted number types", 1 / bound.share)
+    smallest = max(plan.candidates, key=_size_ratio, default=None)
+    if smallest is None or _size_ratio(smallest) <= 1.0:
+        return "as they are,", 1.0
+    return f"even as {smallest.title}, the smallest that is predicted,", _size_ratio(smallest)
 
 
 def nothing_planned(criteria: Criteria, known: Known) -> Iterator[Conflict]:
@@ -178,30 +183,6 @@ def _size_ratio(candidate: CandidateRecord) -> float:
     return candidate.predicted.size_ratio
 
 
-def _arithmetic_bound(criteria: Criteria, known: Known) -> float | None:
-    """How much smaller the file can become at most; `None` if more than number types decides that.
-
-    A quantization leaves of every weight at least the share of its narrowest number type. Nothing may follow it, and
-    what it does not change keeps its size, so the inverse of that share bounds the whole file's ratio.
-    """
-    if known.model is None or known.dataset is None or criteria.counted_size is not CountedSize.FILE:
-        return None
-    profile = bases_of_model(known.model, known.dataset.task).original.profile
-    bound = 1.0
-    for spec in known.permitted(criteria):
-        if not compatibility(known.model, known.libraries or None, known.dataset, [spec])[0].compatible:
-            continue
-        if spec.family in (Family.GRAPH, Family.CALIBRATION):
-            continue
-        knowledge = spec.knowledge
-        if not isinstance(knowledge, QuantizationKnowledge) or known.exporter(spec.name) or not profile.nodes:
-            return None
-        for variant in variants_of(spec, profile):
-            parameters = spec.resolve(variant.parameters)
-            bound = max(bound, *(1 / knowledge.bytes_left(parameters, node) for node in profile.nodes))
-    return bound * SIZE_SURPRISE
-
-
 # --- what could be reached -------------------------------------------------------------------------------------------
 
 
@@ -211,13 +192,45 @@ def _nearest(criteria: Criteria, known: Known) -> Foreseen | None:
     A plan before the analysis knows no latency. If an earlier session measured it, the candidates of the plans without
     limits are compared with it.
     """
-    if (plan := known.plan(criteria)) is None or known.model is None or _exports(plan, known):
+    if (plan := known.plan(criteria)) is None or known.model is None:
         return None
+    if _exports(plan, known):
+        return _nearest_behind_exports(plan, criteria, known)
     if plan.nearest is not None:
         return plan.nearest
     free = [plan for objective in (Objective.SIZE, Objective.LATENCY) if (plan := _free(criteria, known, objective))]
     points = [Point(one.title, one.predicted) for plan in free for one in plan.candidates]
     return nearest_feasible(points, criteria, OriginalFacts(known.model.size_bytes, known.latency_ms))
+
+
+def _nearest_behind_exports(plan: Plan, criteria: Criteria, known: Known) -> Foreseen | None:
+    """The nearest point to the limits on the size, where these are beyond the bound of number types; else `None`.
+
+    How fast an export is, and how small it really gets, only its analysis tells. Until then, techniques behind it are
+    expected to have their usual effect.
+    """
+    bound, demanded = arithmetic_bound(criteria, known), _demanded_size(criteria, known)
+    if bound is None or demanded is None or bound.ratio >= demanded.ratio or known.model is None:
+        return None
+    limits = criteria.constraints.model_copy(update={"min_speedup": None, "max_latency_ms": None})
+    behind = [one for one in known.permitted(criteria) if known.exporter(one.name) and changes_bytes(one)]
+    points = [Point(one.title, one.predicted) for one in plan.candidates]
+    points += [_usual_point(one, bound) for one in behind if is_usable(one, criteria, known)]
+    about_size = criteria.model_copy(update={"constraints": limits})
+    return nearest_feasible(points, about_size, OriginalFacts(known.model.size_bytes))
+
+
+def _usual_point(spec: TechniqueSpec, bound: Bound) -> Point:
+    """What a technique usually makes of a model."""
+    usual = spec.expectation
+    predicted = Prediction(
+        speedup=usual.speedup,
+        size_ratio=min(usual.size_ratio, bound.ratio / SIZE_SURPRISE),
+        metric_drop_points=usual.metric_drop_points,
+        risk=usual.risk.value,
+        basis="The technique's usual effect; the export is not analysed yet.",
+    )
+    return Point(spec.label, predicted)
 
 
 def _free(criteria: Criteria, known: Known, objective: Objective) -> Plan | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.phrasing import listed
 from apps.agents.planning.conflicts.naming import fields_that_ask, not_asked_for, not_asked_title, without
 from apps.agents.planning.conflicts.values import Conflict, Conflicting, Known, Severity
 from apps.agents.techniques.catalogue import TechniqueSpec, missing_libraries
@@ -35,7 +36,7 @@ def not_installed(criteria: Criteria, known: Known) -> Iterator[Conflict]:
         missing = missing_libraries(spec, known.libraries) if known.libraries else ()
         if missing:
             yield _without(criteria, spec, "technique_unavailable").says(
-                f"No worker can run {spec.label}, because none of them has {' and '.join(missing)}. Do without it, or "
+                f"No worker can run {spec.label}, because none of them has {listed(missing)}. Do without it, or "
                 "install that on a worker."
             )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from apps.agents.contracts.experience import Learned
 from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
+from apps.agents.techniques.knowledge.throughput import Throughput
 
 if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
@@ -38,6 +39,10 @@ class Knowledge:
 
     learned: Learned = field(default_factory=Learned)
     """How the history of earlier sessions corrects predictions, as the session's plan keeps it."""
+    throughput: Throughput | None = None
+    """How fast such models ran on the machine, for a model that was not analysed yet; `None` if not known."""
+    usual_s: Mapping[str, float] = field(default_factory=dict)
+    """How long steps took lately: see `SessionState.usual_s`."""
 
     def of(self, spec: TechniqueSpec) -> TechniqueKnowledge:
         """The knowledge about a technique."""

@@ -14,6 +14,7 @@ from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec, OutputL
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.evaluation.decidability import Earlier
+from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.planning.conflicts.checking import RULES, conflicts_of, contradictions, resolution_of, resolved
 from apps.agents.planning.conflicts.values import Conflict, Known, Precedence, Severity
 from apps.agents.techniques.catalogue import catalogue
@@ -31,6 +32,7 @@ from tests.agents.inmemory import (
     minilm,
     resnet,
 )
+from tests.agents.planning.test_several_exports import KERAS as KERAS_WORLD
 from tests.agents.torch_worlds import torch_encoder
 
 STOP, WARN = Severity.CONTRADICTION, Severity.WARNING
@@ -39,6 +41,7 @@ SPEC = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION)
 RESNET = Known(model=resnet().model, dataset=DATASET)
 MINILM = Known(model=minilm().model, dataset=DATASET)
 TORCH = Known(model=torch_encoder().model, dataset=DATASET)
+KERAS = Known(model=KERAS_WORLD.model, dataset=DATASET)
 SIZE = resnet().model.size_bytes
 CELSIUS = DatasetSpec(kind=DatasetKind.NPZ, task=Task.REGRESSION, unit="°C")
 NUMBERS = DATASET.model_copy(update={"task": Task.REGRESSION})
@@ -631,6 +634,41 @@ def test_a_limit_on_size_and_speed_out_of_reach_are_two_conflicts_and_one_neares
 def test_an_export_in_the_plan_leaves_open_what_can_be_reached():
     """Techniques for the other runtime are weighed only once the exported model is analysed."""
     assert conflicts_of(Criteria.model_validate({LIMITS: {"min_size_reduction": 8, "min_speedup": 50}}), TORCH) == ()
+
+
+@pytest.mark.parametrize("known", [TORCH, KERAS], ids=["torch", "keras"])
+def test_eight_times_smaller_with_int8_behind_an_export_is_said_with_the_nearest_point(known: Known):
+    """Before the analysis of the export, the bytes of a number type bound what it can become."""
+    exporter = known.exporter(STATIC)
+    assert exporter is not None
+    body = {"objective": "size", "allowed_techniques": [exporter.name, STATIC], LIMITS: {"min_size_reduction": 8}}
+    conflict = found("size_out_of_reach", body, known)
+    assert conflict is not None
+    assert conflict.severity is WARN, "an export may drop weights that the model does not use"
+    assert "as long as its export keeps all weights. The nearest is " in conflict.message
+    nearest = resolution_of([conflict], "size_out_of_reach/nearest")
+    assert nearest is not None
+    assert 1 < nearest.patch[LIMITS]["min_size_reduction"] < 4.1
+    eased = resolved(Criteria.model_validate(body), nearest)
+    assert found("size_out_of_reach", eased.model_dump(mode="json"), known) is None
+
+    in_bytes = {**body, LIMITS: {"max_size_bytes": known.model.size_bytes // 8}}
+    assert found("size_out_of_reach", in_bytes, known) is not None
+    assert found("size_out_of_reach", {**body, LIMITS: {"min_size_reduction": 3}}, known) is None
+    wider = {**body, "allowed_techniques": [exporter.name, STATIC, PRUNE]}
+    assert found("size_out_of_reach", wider, known) is None, "pruning can go further than number types"
+
+
+@pytest.mark.parametrize("known", [TORCH, KERAS], ids=["torch", "keras"])
+def test_memory_below_the_weights_in_the_narrowest_type_behind_an_export_is_said(known: Known):
+    exporter = known.exporter(STATIC)
+    assert exporter is not None
+    held = weight_bytes(known.model)
+    body = {"allowed_techniques": [exporter.name, STATIC], LIMITS: {"max_memory_bytes": round(held / 8)}}
+    conflict = found("memory_out_of_reach", body, known)
+    assert conflict is not None
+    assert "even in the narrowest of the permitted number types its weights alone need" in conflict.message
+    assert found("memory_out_of_reach", {**body, LIMITS: {"max_memory_bytes": round(held / 3)}}, known) is None
 
 
 def test_the_allowed_techniques_of_a_gpu_only_criteria_are_refused_on_a_cpu():

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("optimization", "0036_dismissals"),
+        ("optimization", "0038_order_of_sessions"),
     ]
 
     operations = [
