@@ -42,7 +42,7 @@ let entering = false;
 function enter(event, option) {
   if (words.value === shown && !option) return; // the form opens the page of the search
   event.preventDefault();
-  if (words.value === shown) return location.assign(option.href);
+  if (words.value === shown) return option.click();
   entering = true;
   htmx.trigger(words, "palette");
 }
@@ -58,7 +58,7 @@ new MutationObserver(() => {
   choose(first);
   if (!entering || words.value !== shown) return;
   entering = false;
-  if (palette.open) first ? location.assign(first.href) : words.form.submit();
+  if (palette.open) first ? first.click() : words.form.submit();
 }).observe(options, { childList: true });
 
 palette.addEventListener("click", (event) => {
@@ -66,7 +66,11 @@ palette.addEventListener("click", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-action=palette]")) return;
+  const control = event.target.closest("[data-action]");
+  if (!control) return;
+  if (palette.contains(control)) palette.close();
+  if (control.dataset.action === "shortcuts") shortcuts.showModal();
+  if (control.dataset.action !== "palette") return;
   event.preventDefault();
   openPalette();
 });
