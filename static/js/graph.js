@@ -10,6 +10,12 @@ const BETWEEN_MS = 200;
 const meta = (name) => document.querySelector(`meta[name="${name}"]`).content;
 const tell = (message) => parent === window || parent.postMessage(message, location.origin);
 
+// Netron takes the focus once the graph is drawn. Whoever is at work in the page around it keeps theirs.
+const { focus } = HTMLElement.prototype;
+HTMLElement.prototype.focus = function (options) {
+  if (document.hasFocus()) focus.call(this, options);
+};
+
 class PortalHost extends Host {
   async view(view) {
     this._view = view;

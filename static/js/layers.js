@@ -49,4 +49,7 @@ document.addEventListener("click", (event) => {
   show(row);
 });
 
-toRow.addEventListener("click", () => document.querySelector("tr[aria-current] [data-show]").focus());
+toRow.addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector("tr[aria-current] [data-show]").focus();
+});

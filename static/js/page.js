@@ -136,11 +136,13 @@ addEventListener("afterprint", () => {
 });
 
 // After a failed submit, the first invalid field gets the focus, or else what is said of the whole form. A URL with a
-// fragment opens the element that hides its target.
+// fragment opens the element that hides its target, and puts the cursor into a field.
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
-  if (target) target.scrollIntoView();
+  if (!target) return;
+  target.scrollIntoView();
+  if (target.matches("input, select, textarea")) target.focus();
 }
 
 addEventListener("hashchange", reveal);

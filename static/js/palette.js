@@ -65,10 +65,12 @@ palette.addEventListener("click", (event) => {
   if (event.target === palette) palette.close();
 });
 
+// A link may lead to a part of the page that the palette is over, and a script works on that page.
+options.addEventListener("click", (event) => event.target.closest("a, [data-action]") && palette.close());
+
 document.addEventListener("click", (event) => {
   const control = event.target.closest("[data-action]");
   if (!control) return;
-  if (palette.contains(control)) palette.close();
   if (control.dataset.action === "shortcuts") shortcuts.showModal();
   if (control.dataset.action !== "palette") return;
   event.preventDefault();

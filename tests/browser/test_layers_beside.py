@@ -59,7 +59,7 @@ def test_a_row_shows_its_node_and_a_node_its_row(logged_in: Chrome) -> None:
 def stays_in_float(browser: Chrome, layer: str) -> None:
     """The form of a new session is open, and its plan leaves the layer as it is."""
     wait(browser, "#session-question")
-    wait_for_text(browser, "#session-preview", layer)
+    wait(browser, f"#plan-layers input[value={layer}]:checked")
     assert f"keep={layer}" in browser.current_url
 
 

@@ -17,6 +17,7 @@ from tests.browser.keyboard import press, wait_for_focus
 from tests.browser.page_rules import troubles
 from tests.browser.test_palette import open_palette, until
 
+MOVE_ALIAS = "main form:has(#suggested-aliases) button"
 CHOSEN = "document.querySelector('#palette[open] [aria-selected=true] span')?.textContent"
 
 
@@ -70,7 +71,8 @@ def test_a_winner_is_promoted_and_rolled_back(logged_in: Chrome, portal: Portal,
     browser.get(f"{portal.url}/models/?search=small")
     press_button(browser, "small")
     fill(browser, "alias", "production")
-    press_button(browser, "Move")
+    fill(browser, "version", "small v1")
+    click(browser, MOVE_ALIAS)
     wait_for_text(browser, "#versions .badge-accent", "production")
     browser.get(portal.url + won_session)
     wait(browser, "#session-report")

@@ -9,7 +9,7 @@ from pathlib import Path
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import ROOT, Portal, ask, choose_file, fill, press, wait, wait_for_text
+from tests.browser.conftest import ROOT, Portal, ask, choose_file, click, fill, press, wait, wait_for_text
 
 SAMPLE = ROOT / "samples" / "fashion_mobilenet.onnx"
 
@@ -79,7 +79,8 @@ def test_the_winner_is_promoted_and_rolled_back(logged_in: Chrome, portal: Porta
     browser.get(f"{portal.url}/models/")
     press(browser, "small")
     fill(browser, "alias", "production")
-    press(browser, "Move")
+    fill(browser, "version", "small v1")
+    click(browser, "main form:has(#suggested-aliases) button")
     wait_for_text(browser, "#versions .badge-accent", "production")
     browser.get(f"{portal.url}{won_session}report/")
     press(browser, "Promote")
