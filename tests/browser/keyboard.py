@@ -26,6 +26,7 @@ return {
 
 
 def press(browser: Chrome, *keys: str) -> None:
+    """One key after the other. In a field that Tab has reached the first letter replaces all, as that is selected."""
     ActionChains(browser).send_keys(*keys).perform()
 
 

@@ -122,8 +122,9 @@ def test_a_press_without_a_connection_is_said_and_can_be_repeated(
     def use(button: str) -> None:
         if way == "mouse":
             return click(browser, button)
-        tab_into_content(browser)
-        tab_to(browser, button)
+        if not has_focus(browser, button):  # after the press that was lost it still is there
+            tab_into_content(browser)
+            tab_to(browser, button)
         return press(browser, Keys.ENTER)
 
     with Wire(urlsplit(portal.url).port or 80) as wire:
@@ -132,7 +133,7 @@ def test_a_press_without_a_connection_is_said_and_can_be_repeated(
         wire.cut()
         wait(browser, "#offline")
         use("#session-resume")
-        wait_for_text(browser, "#messages", "did not reach Lathe")
+        wait_for_text(browser, "#messages", "No answer from Lathe")
         assert troubles_on_a_phone_in_the_dark(browser) == []
         wire.mend()
         WebDriverWait(browser, 30).until_not(lambda driver: driver.find_element(By.ID, "offline").is_displayed())
