@@ -72,24 +72,36 @@ OPERATORS_PAGES = (
 
 def find(user: User, words: str) -> list[FoundKind]:
     """What contains all of `words`, by kind. Without words, the pages."""
-    wanted = storable(words[:LONGEST]).split()
-    if not wanted:
-        return [FoundKind(gettext("Pages"), tuple(_pages(user, [])))]
+    wanted = wanted_words(words)
+    kinds = (pages_with(user, wanted), *(rows_with(user, wanted) if wanted else ()))
+    return [kind for kind in kinds if kind.findings]
+
+
+def wanted_words(words: str) -> list[str]:
+    return storable(words[:LONGEST]).split()
+
+
+def pages_with(user: User, wanted: list[str]) -> FoundKind:
+    """The pages that `wanted` name, the first few; all of them if nothing is wanted."""
+    return FoundKind(gettext("Pages"), tuple(islice(_pages(user, wanted), PER_KIND if wanted else None)))
+
+
+def rows_with(user: User, wanted: list[str]) -> Iterator[FoundKind]:
+    """Rows of the user's teams, and sections of the documentation, that contain all of `wanted`."""
     sources = (
-        (gettext("Pages"), _pages(user, wanted)),
         (gettext("Models"), _models(user, wanted)),
         (gettext("Data sets"), _datasets(user, wanted)),
         (gettext("Sessions"), _sessions(user, wanted)),
         (gettext("Criteria"), _criteria(user, wanted)),
         (gettext("Documentation"), _sections(wanted)),
     )
-    found = (FoundKind(name, tuple(islice(findings, PER_KIND))) for name, findings in sources)
-    return [kind for kind in found if kind.findings]
+    for name, findings in sources:
+        yield FoundKind(name, tuple(islice(findings, PER_KIND)))
 
 
 def _pages(user: User, wanted: list[str]) -> Iterator[Finding]:
     for title, detail, name in (*PAGES, *(OPERATORS_PAGES if user.is_staff else ())):
-        if _has(f"{title} {detail}", wanted):
+        if has_all(f"{title} {detail}", wanted):
             yield Finding(str(title), str(detail), reverse(name))
 
 
@@ -126,8 +138,8 @@ def _criteria(user: User, wanted: list[str]) -> Iterator[Finding]:
 def _sections(wanted: list[str]) -> Iterator[Finding]:
     """Sections whose title has the words come before those whose text has them."""
     everything = [(document, section) for document in documents().values() for section in document.sections]
-    titled = [one for one in everything if _has(one[1].title, wanted)]
-    mentioned = [one for one in everything if one not in titled and _has(_whole(*one), wanted)]
+    titled = [one for one in everything if has_all(one[1].title, wanted)]
+    mentioned = [one for one in everything if one not in titled and has_all(_whole(*one), wanted)]
     for document, section in (*titled, *mentioned):
         inside = section.text if section.title == document.title or section.level == ROW else document.title
         yield Finding(section.title, inside[:120], f"{document.address}#{section.anchor}")
@@ -137,6 +149,7 @@ def _whole(document: Document, section: Section) -> str:
     return f"{document.title} {section.title} {section.text}"
 
 
-def _has(text: str, wanted: list[str]) -> bool:
+def has_all(text: str, wanted: list[str]) -> bool:
+    """Whether `text` contains each of the words, in any case."""
     lower = text.lower()
     return all(word.lower() in lower for word in wanted)

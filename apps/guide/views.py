@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import render
@@ -9,16 +11,24 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest
+from apps.guide.actions import found_or_done
 from apps.guide.documents import attachments, documents, topics
-from apps.guide.finding import find
 
 
 @require_safe
 def search(request: MemberRequest) -> HttpResponse:
-    """What a member can open by some words: a page, or for HTMX the options of the palette."""
+    """What a member can open or do by some words: a page, or for HTMX the options of the palette."""
     words = request.GET.get("search", "").strip()
-    context = {"words": words, "kinds": find(request.user, words)}
+    context = {"words": words, "kinds": found_or_done(request, words, _present_page(request))}
     return render(request, "guide/_options.html" if request.htmx else "guide/find.html", context)
+
+
+def _present_page(request: MemberRequest) -> str:
+    """The path of the page on which the palette is open, as htmx says it; empty without one."""
+    try:
+        return urlsplit(request.htmx.current_url or "").path
+    except ValueError:  # whoever wrote that header was not htmx
+        return ""
 
 
 @require_safe

@@ -8,10 +8,9 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.cache import never_cache
-from django.views.i18n import set_language
 
 from apps.accounts.views import single_sign_on
-from apps.accounts.views.account import address_is_fixed
+from apps.accounts.views.account import address_is_fixed, language
 from lathe.document import DocumentView, reference
 from lathe.metrics import metrics
 from lathe.readiness import ready
@@ -33,7 +32,7 @@ urlpatterns = [
     path("metrics/", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/email/", address_is_fixed),
-    path("language/", login_not_required(set_language), name="set_language"),
+    path("language/", language, name="set_language"),
     path("accounts/oidc/<str:provider_id>/login/", single_sign_on.begin),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("lathe.api")),

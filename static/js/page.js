@@ -100,13 +100,29 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit();
 });
 
-document.addEventListener("lathe:error", (event) => {
+function notify(sentence) {
   const place = document.getElementById("messages");
   const notice = document.createElement("p");
   notice.className = "notice notice-error";
-  notice.textContent = event.detail.message;
+  notice.textContent = sentence;
   place.replaceChildren(notice);
   place.hidden = false;
+  return notice;
+}
+
+document.addEventListener("lathe:error", (event) => notify(event.detail.message));
+
+// What a person asked for and did not get is said, until they ask again. A poll asks again by itself.
+const isPersons = (event) => Boolean(event.detail.requestConfig.triggeringEvent);
+let unmet = null;
+
+document.addEventListener("htmx:beforeRequest", (event) => isPersons(event) && unmet?.remove());
+for (const name of ["htmx:sendError", "htmx:timeout"])
+  document.addEventListener(name, (event) => isPersons(event) && (unmet = notify(document.body.dataset.unsent)));
+document.addEventListener("htmx:responseError", (event) => {
+  const { xhr } = event.detail;
+  const said = xhr.getResponseHeader("HX-Trigger"); // the sentence of the error itself
+  if (isPersons(event) && !said) unmet = notify(document.body.dataset.unmet.replace("{status}", xhr.status));
 });
 
 // Paper cannot be unfolded: a print has everything, and the page is as before afterwards.
@@ -120,11 +136,13 @@ addEventListener("afterprint", () => {
 });
 
 // After a failed submit, the first invalid field gets the focus, or else what is said of the whole form. A URL with a
-// fragment opens the element that hides its target.
+// fragment opens the element that hides its target, and puts the cursor into a field.
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
-  if (target) target.scrollIntoView();
+  if (!target) return;
+  target.scrollIntoView();
+  if (target.matches("input, select, textarea")) target.focus();
 }
 
 addEventListener("hashchange", reveal);

@@ -42,7 +42,7 @@ let entering = false;
 function enter(event, option) {
   if (words.value === shown && !option) return; // the form opens the page of the search
   event.preventDefault();
-  if (words.value === shown) return location.assign(option.href);
+  if (words.value === shown) return option.click();
   entering = true;
   htmx.trigger(words, "palette");
 }
@@ -58,15 +58,21 @@ new MutationObserver(() => {
   choose(first);
   if (!entering || words.value !== shown) return;
   entering = false;
-  if (palette.open) first ? location.assign(first.href) : words.form.submit();
+  if (palette.open) first ? first.click() : words.form.submit();
 }).observe(options, { childList: true });
 
 palette.addEventListener("click", (event) => {
   if (event.target === palette) palette.close();
 });
 
+// A link may lead to a part of the page that the palette is over, and a script works on that page.
+options.addEventListener("click", (event) => event.target.closest("a, [data-action]") && palette.close());
+
 document.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-action=palette]")) return;
+  const control = event.target.closest("[data-action]");
+  if (!control) return;
+  if (control.dataset.action === "shortcuts") shortcuts.showModal();
+  if (control.dataset.action !== "palette") return;
   event.preventDefault();
   openPalette();
 });

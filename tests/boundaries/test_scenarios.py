@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = re.findall(r"^\| (.+?) \| `(tests/[\w/]+\.py)::(\w+)` \|$", (ROOT / "docs/testing.md").read_text(), re.MULTILINE)
+
+PAGE = (ROOT / "docs/testing.md").read_text()
+TEST = r"`(tests/[\w/]+\.py)::(\w+)`"
+ROWS = re.findall(rf"^\| ([^|]+?) \| {TEST} \|$", PAGE, re.MULTILINE)
+FLOWS = re.findall(rf"^\| ([^|]+?) \| {TEST} \| {TEST} \|$", PAGE, re.MULTILINE)
+"""Each with the test by mouse and the test by keyboard."""
+TESTS = [
+    *ROWS,
+    *((f"{flow}, by mouse", file, name) for flow, file, name, _, _ in FLOWS),
+    *((f"{flow}, by keyboard", file, name) for flow, _, _, file, name in FLOWS),
+]
 AGENTS = (
     "AnalysisAgent",
     "PlanningAgent",
@@ -25,7 +35,7 @@ AGENTS = (
 )
 
 
-@pytest.mark.parametrize(("system", "file", "name"), ROWS, ids=[name for _, _, name in ROWS])
+@pytest.mark.parametrize(("system", "file", "name"), TESTS, ids=[name for _, _, name in TESTS])
 def test_a_scenario_is_a_test(system: str, file: str, name: str) -> None:
     functions = [node for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)]
     found = [function for function in functions if function.name == name]
@@ -40,5 +50,6 @@ def test_every_agent_has_a_scenario(agent: str) -> None:
 
 
 def test_no_line_of_the_table_is_passed_over() -> None:
-    table = (ROOT / "docs/testing.md").read_text().partition("| system | scenario |")[2]
-    assert len(ROWS) == table.count("\n| ") > 25
+    flows, systems = PAGE.partition("| flow | by mouse | by keyboard |")[2].split("| system | scenario |")
+    assert len(FLOWS) == flows.count("\n| ") > 15
+    assert len(ROWS) == systems.count("\n| ") > 25

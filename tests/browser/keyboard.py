@@ -26,6 +26,7 @@ return {
 
 
 def press(browser: Chrome, *keys: str) -> None:
+    """One key after the other. In a field that Tab has reached the first letter replaces all, as that is selected."""
     ActionChains(browser).send_keys(*keys).perform()
 
 
@@ -35,10 +36,10 @@ def focus(browser: Chrome, selector: str = "*") -> dict[str, Any] | None:
     return found
 
 
-def tab_to(browser: Chrome, selector: str, *, back: bool = False) -> None:
+def tab_to(browser: Chrome, selector: str, *, back: bool = False, most: int = MOST_STOPS) -> None:
     """Tab, or Shift and Tab, until what fits `selector` has the focus. Fails if a stop on the way is not to be seen."""
     stops: list[str] = []
-    for _ in range(MOST_STOPS):
+    for _ in range(most):
         keys = ActionChains(browser)
         (keys.key_down(Keys.SHIFT) if back else keys).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
         stop = focus(browser, selector)

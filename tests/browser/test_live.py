@@ -13,7 +13,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.agents.session.headline import NOTHING_BETTER
 from tests.browser.chromium import set_theme, set_width
-from tests.browser.conftest import SESSION_S, Portal, newest_session, wait, wait_for_text
+from tests.browser.conftest import SESSION_S, Portal, click, newest_session, wait, wait_for_text
 from tests.browser.keyboard import has_focus, press, tab_into_content, tab_to, wait_for_focus
 from tests.browser.page_rules import troubles
 from tests.browser.wire import Wire
@@ -81,9 +81,7 @@ def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, porta
 
 
 def cancel(browser: Chrome) -> None:
-    wait(browser, "#session-cancel")
-    # Found by the script: a push may replace the button between finding and pressing it.
-    browser.execute_script("setTimeout(() => document.getElementById('session-cancel').click())")
+    click(browser, "#session-cancel")
     WebDriverWait(browser, 30).until(alert_is_present()).accept()
     wait_for_text(browser, "#session-head .badge", "Cancelled")
 
@@ -113,6 +111,38 @@ def test_a_session_is_resumed_and_cancelled_by_keyboard(logged_in: Chrome, porta
     wait_for_focus(browser, "#session-head, #session-head *")
     tab_to(browser, "#session-resume")
     assert browser.execute_script(NOT_RELOADED)
+
+
+@pytest.mark.parametrize("way", ["mouse", "keyboard"])
+def test_a_press_without_a_connection_is_said_and_can_be_repeated(
+    logged_in: Chrome, portal: Portal, stopped: str, way: str
+) -> None:
+    browser = logged_in
+
+    def use(button: str) -> None:
+        if way == "mouse":
+            return click(browser, button)
+        if not has_focus(browser, button):  # after the press that was lost it still is there
+            tab_into_content(browser)
+            tab_to(browser, button)
+        return press(browser, Keys.ENTER)
+
+    with Wire(urlsplit(portal.url).port or 80) as wire:
+        open_session(browser, f"http://127.0.0.1:{wire.port}", stopped)
+        wait(browser, "#session-resume")
+        wire.cut()
+        wait(browser, "#offline")
+        use("#session-resume")
+        wait_for_text(browser, "#messages", "No answer from Lathe")
+        assert troubles_on_a_phone_in_the_dark(browser) == []
+        wire.mend()
+        WebDriverWait(browser, 30).until_not(lambda driver: driver.find_element(By.ID, "offline").is_displayed())
+        use("#session-resume")
+        wait(browser, "#session-cancel")
+        assert not browser.find_element(By.ID, "messages").text
+        assert browser.execute_script(NOT_RELOADED)
+    open_session(browser, portal.url, stopped)
+    cancel(browser)
 
 
 def test_a_session_is_watched_to_its_end_without_a_reload(

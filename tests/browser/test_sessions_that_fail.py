@@ -71,6 +71,25 @@ def test_it_is_started_over_by_mouse(logged_in: Chrome, portal: Portal, failed: 
     )
 
 
+def test_it_is_started_over_by_keyboard(logged_in: Chrome, portal: Portal, failed: str) -> None:
+    logged_in.get(portal.url + failed)
+    tab_into_content(logged_in)
+    tab_to(logged_in, "#session-retry")
+    type_keys(logged_in, Keys.ENTER)
+    WebDriverWait(logged_in, 30).until(lambda driver: urlsplit(driver.current_url).path != failed)
+    has_failed(logged_in)
+
+
+def test_it_is_resumed_by_mouse(logged_in: Chrome, portal: Portal, failed: str) -> None:
+    """The same session goes on: its page shows it, and that it has failed again."""
+    logged_in.get(portal.url + failed)
+    logged_in.execute_script("window.sameDocument = true")
+    click(logged_in, "#session-resume")
+    wait(logged_in, "#session-cancel")
+    has_failed(logged_in)
+    assert logged_in.execute_script("return window.sameDocument === true")
+
+
 def test_it_is_resumed_by_keyboard(logged_in: Chrome, portal: Portal, failed: str) -> None:
     logged_in.get(portal.url + failed)
     wait(logged_in, "#session-resume")

@@ -9,7 +9,8 @@ from pathlib import Path
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import ROOT, Portal, ask, choose_file, fill, press, wait, wait_for_text
+from tests.browser.conftest import ROOT, Portal, ask, choose_file, click, fill, press, wait, wait_for_text
+from tests.browser.material import examples
 
 SAMPLE = ROOT / "samples" / "fashion_mobilenet.onnx"
 
@@ -29,6 +30,16 @@ def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, porta
     for place in ("#version-actions", "#version-sessions"):
         wait_for_text(logged_in, f"{place} a", "Optimize")
     assert logged_in.execute_script("return window.sameDocument === true")
+
+
+def test_a_data_set_is_uploaded_and_leads_to_a_session(logged_in: Chrome, portal: Portal, tmp_path: Path) -> None:
+    logged_in.get(f"{portal.url}/datasets/upload/")
+    choose_file(logged_in, examples(tmp_path / "others.npz"))
+    fill(logged_in, "name", "others")
+    press(logged_in, "Upload")
+    wait_for_text(logged_in, "#dataset-state .badge", "Ready", 60)
+    click(logged_in, "#dataset-actions a[href*='/sessions/new/']")
+    wait(logged_in, "#session-question")
 
 
 def test_a_refused_file_shows_its_code_and_a_sentence(logged_in: Chrome, portal: Portal, tmp_path: Path) -> None:
@@ -79,7 +90,8 @@ def test_the_winner_is_promoted_and_rolled_back(logged_in: Chrome, portal: Porta
     browser.get(f"{portal.url}/models/")
     press(browser, "small")
     fill(browser, "alias", "production")
-    press(browser, "Move")
+    fill(browser, "version", "small v1")
+    click(browser, "main form:has(#suggested-aliases) button")
     wait_for_text(browser, "#versions .badge-accent", "production")
     browser.get(f"{portal.url}{won_session}report/")
     press(browser, "Promote")

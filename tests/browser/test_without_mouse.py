@@ -11,13 +11,13 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser.conftest import SESSION_S, Portal, wait, wait_for_text
 from tests.browser.keyboard import choose, press, tab_into_content, tab_to, wait_for_focus
-from tests.browser.material import small_model
+from tests.browser.material import examples, small_model
 from tests.browser.test_way_through import SAMPLE
 
 
-def upload(browser: Chrome, portal: Portal, file: Path, name: str) -> None:
+def upload(browser: Chrome, portal: Portal, file: Path, name: str, kind: str = "models") -> None:
     """The path is what a member would type into the window of the system that the file's field opens."""
-    browser.get(f"{portal.url}/models/upload/")
+    browser.get(f"{portal.url}/{kind}/upload/")
     tab_into_content(browser)
     tab_to(browser, "[name=file]")
     browser.switch_to.active_element.send_keys(str(file))
@@ -79,12 +79,12 @@ def test_a_winner_is_promoted_and_rolled_back_by_keyboard(
     browser.get(portal.url + version.partition("versions/")[0])
     tab_into_content(browser)
     tab_to(browser, "main [name=alias]")
-    press(browser, Keys.CONTROL + "a" + Keys.NULL, "staging", Keys.ENTER)
+    press(browser, "staging", Keys.ENTER)
     wait_for_text(browser, "#versions .badge-accent", "staging")
     browser.get(f"{portal.url}{session}report/")
     tab_into_content(browser)
     tab_to(browser, "#promotion [name=alias]")
-    press(browser, Keys.CONTROL + "a" + Keys.NULL, "staging")
+    press(browser, "staging")
     tab_to(browser, "#promotion button")
     press(browser, Keys.SPACE)
     wait_for_text(browser, "#promotion .badge-accent", "staging")
@@ -101,6 +101,25 @@ def test_a_refused_upload_moves_the_focus_to_the_reason(logged_in: Chrome, porta
     wait_for_text(logged_in, "main [role=alert]", "model.truncated", 60)
     wait_for_focus(logged_in, "main [role=alert]")
     tab_to(logged_in, "[name=file]")
+
+
+def test_a_data_set_is_uploaded_by_keyboard_and_leads_to_a_session(
+    logged_in: Chrome, portal: Portal, tmp_path: Path
+) -> None:
+    upload(logged_in, portal, examples(tmp_path / "further.npz"), "further", "datasets")
+    wait_for_text(logged_in, "#dataset-state .badge", "Ready", 60)
+    tab_into_content(logged_in)
+    tab_to(logged_in, "#dataset-actions a[href*='/sessions/new/']")
+    press(logged_in, Keys.ENTER)
+    wait(logged_in, "#session-question")
+
+
+def test_a_refused_data_set_moves_the_focus_to_the_reason(logged_in: Chrome, portal: Portal, tmp_path: Path) -> None:
+    broken = examples(tmp_path / "broken.npz")
+    broken.write_bytes(broken.read_bytes()[:5000])
+    upload(logged_in, portal, broken, "broken data", "datasets")
+    wait_for_focus(logged_in, "main [role=alert], main [aria-invalid=true]", 60)
+    tab_to(logged_in, "[name=name]")
 
 
 def test_an_upload_is_stopped_by_keyboard(logged_in: Chrome, portal: Portal, slow_network: None) -> None:

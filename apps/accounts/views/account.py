@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import translation
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
+from django.views.i18n import set_language
 
 from apps.accounts import services
 from apps.accounts.forms import DisplayForm, show_error
+from apps.accounts.models import User
 from apps.accounts.requests import MemberRequest
 from apps.errors import UserError
 from apps.languages import language_of
@@ -36,6 +39,18 @@ def time_zone(request: MemberRequest) -> HttpResponse:
             return redirect("accounts:time-zone")
     context = {"form": form, "time_zones": zones()}
     return render(request, "accounts/time_zone.html", context, status=422 if form.errors else 200)
+
+
+@login_not_required
+@require_POST
+def language(request: HttpRequest) -> HttpResponse:
+    """Shows pages in another language, from the same page on: to a visitor in this browser, to a member everywhere.
+
+    Raises `LanguageUnknown` for a member.
+    """
+    if isinstance(request.user, User):
+        services.choose_language(request.user, request.POST.get("language", ""))
+    return set_language(request)
 
 
 def address_is_fixed(request: HttpRequest) -> HttpResponse:

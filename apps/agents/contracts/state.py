@@ -59,6 +59,8 @@ JUDGING_ALL = "judge all"
 """In `SessionState.usual_s`: all such steps of a session of the same model and data."""
 ACTIVE = frozenset({Status.QUEUED, Status.RUNNING})
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+STOPPED = frozenset({Status.FAILED, Status.CANCELLED})
+"""Ended without a result, so that it can be resumed."""
 
 
 class Phase(StrEnum):

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import models
@@ -16,7 +17,7 @@ from django.utils import timezone
 from apps.accounts.models import Team
 from apps.agents.contracts.forecast import Forecast
 from apps.agents.contracts.reports.evaluation import EvaluationReport
-from apps.agents.contracts.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
+from apps.agents.contracts.state import ACTIVE, STOPPED, Headline, Outcome, Phase, Status, Verdict
 from apps.agents.session.headline import headline_of
 from apps.models import clock
 from apps.models.models import Blob, DataSet, ModelVersion
@@ -122,6 +123,15 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
         return reverse("optimization:session-detail", args=[self.pk])
 
     @property
+    def again_path(self) -> str:
+        """The form of a new session, filled in with all that this one was asked."""
+        if self.compared_id is None:
+            return f"{reverse('optimization:session-new')}?{urlencode({'again': self.pk})}"
+        asked = ("version", "compared", "dataset", "criteria_set")
+        chosen = {name: pk for name in asked if (pk := getattr(self, f"{name}_id")) is not None}
+        return f"{reverse('optimization:session-compare')}?{urlencode(chosen)}"
+
+    @property
     def headline(self) -> Headline | None:
         """Its verdict in one sentence; `None` before there is one. For old verdicts it is derived from
         the evaluation.
@@ -139,6 +149,25 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
     @property
     def is_active(self) -> bool:
         return self.status in ACTIVE
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether it can be cancelled, and nobody has asked for that yet."""
+        return self.is_active and self.cancel_requested_at is None
+
+    @property
+    def is_resumable(self) -> bool:
+        return self.status in STOPPED
+
+    @property
+    def is_worth_another_try(self) -> bool:
+        """Whether the same request may end otherwise: it was stopped, or its verdict says what to do."""
+        return self.is_resumable or (not self.is_active and bool((self.verdict or {}).get("advice")))
+
+    @property
+    def is_promotable(self) -> bool:
+        """Whether it delivers an artifact that an alias can be moved to."""
+        return self.verdict is not None and self.outcome == Outcome.IMPROVED and self.compared_id is None
 
     @property
     def channel_group(self) -> str:
@@ -230,7 +259,7 @@ class OptimizationSession(WithCriteriaAndEdits, models.Model):
         """Failed or cancelled → queued. Completed steps stay; the rest is repeated."""
         self._move(
             "resume",
-            {Status.FAILED, Status.CANCELLED},
+            STOPPED,
             status=Status.QUEUED,
             worked_before_s=self.elapsed_s(),
             started_at=None,

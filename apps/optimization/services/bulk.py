@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from apps.agents.contracts.state import Status
 from apps.bulk import Act
 from apps.languages import within_a_sentence
 from apps.optimization.models import OptimizationSession, SessionTemplate
@@ -23,8 +22,7 @@ def _not_cancellable(session: OptimizationSession) -> str:
 
 
 def _not_resumable(session: OptimizationSession) -> str:
-    stopped = session.status in (Status.FAILED, Status.CANCELLED)
-    if stopped:
+    if session.is_resumable:
         return ""
     sentence = gettext("It is {status}. Only failed and cancelled sessions can be resumed.")
     return sentence.format(status=_status(session))

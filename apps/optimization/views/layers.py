@@ -1,4 +1,4 @@
-"""The page of a session's layers, to sort, and to keep some of them in float in a new plan."""
+"""The page of a session's layers beside the graph, to sort, and to keep some of them in float in a new plan."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from apps.accounts.requests import MemberRequest, writes
@@ -40,7 +41,8 @@ def layers(request: MemberRequest, pk: UUID) -> HttpResponse:
         "listing": LIST_OF_LAYERS,
         "sorted_by": within_a_sentence(asked[0][0].label) if asked else "",
         "drawn": netron.draws(session.version),
-        "writes": writes(request, session.team),
+        "graph_url": reverse("models:version-graph", args=[session.version.model_id, session.version.number]),
+        "keeps": session.compared_id is None and writes(request, session.team),
     }
     return render(request, "optimization/layers.html", context)
 
