@@ -11,6 +11,7 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.audit import trail
+from apps.models.models import RegisteredModel
 from apps.tables import csv_of
 from tests.portal import world
 from tests.portal.world import World
@@ -73,7 +74,7 @@ def test_events_are_narrowed_by_kind_and_day(client: Client, everything: World, 
     assert len(rows(client, "/audit/", **{"from": "no day", "kind": "nobody"})) == len(rows(client, "/audit/"))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1+1", "＠x"])
 def test_no_text_is_a_formula(text: str) -> None:
     response = csv_of("list", {"name": lambda row: row}, [text])
     assert next(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"), newline="")))["name"] == f"'{text}"
@@ -84,6 +85,20 @@ def test_numbers_times_and_lists_are_written_for_programs() -> None:
     columns = {str(index): lambda row, index=index: row[index] for index in range(4)}
     response = csv_of("list", columns, [(-1.5, at, ["a", "b"], None)])
     assert response.content.decode("utf-8-sig").splitlines()[1] == "-1.5,2026-11-27T09:30:00+00:00,a b,"
+
+
+def test_a_file_is_read_in_portions_and_goes_on_where_rows_are_deleted_meanwhile(
+    client: Client, everything: World, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        RegisteredModel.objects.create(team=everything.team, name=name)
+    monkeypatch.setattr("apps.tables.AT_ONCE", 1)
+    client.force_login(owner)
+    pieces = iter(client.get("/models/", {"export": "csv"}).streaming_content)
+    first = [next(pieces).decode("utf-8-sig"), next(pieces).decode()]
+    assert [one.split(",")[:2] for one in first] == [["id", "name"], [first[1].split(",")[0], "alpha"]]
+    RegisteredModel.objects.filter(name="beta").delete()
+    assert [piece.decode().split(",")[1] for piece in pieces] == ["gamma", "resnet"]
 
 
 def test_a_list_that_is_too_long_is_refused_whole(
