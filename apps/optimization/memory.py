@@ -58,15 +58,22 @@ class SessionHistory:
     team_id: int
     besides: UUID | None = None
     """A session that is not its own history."""
+    _found: dict[int, list[tuple[UUID, Fingerprint]]] = field(default_factory=dict, repr=False, compare=False)
 
     def similar(self, fingerprint: Fingerprint) -> Sequence[Experienced]:
         """Of the most similar sessions, the newest first, with what corrections are computed from."""
-        ranked = sorted(self._newest(fingerprint), key=lambda one: -network_similarity(one[1], fingerprint))
+        ranked = sorted(self.newest(fingerprint), key=lambda one: -network_similarity(one[1], fingerprint))
         found = dict(ranked[:MOST_SESSIONS])
         rows = Experience.objects.filter(fingerprint__in=found).order_by("-fingerprint__measured_at", "key")
         return [_experience(found, row) for row in rows.values("fingerprint_id", *_NUMBERS)]
 
-    def _newest(self, fingerprint: Fingerprint) -> list[tuple[UUID, Fingerprint]]:
+    def newest(self, fingerprint: Fingerprint) -> list[tuple[UUID, Fingerprint]]:
+        """The fingerprints of the newest sessions with models of about the same size. They are read once."""
+        if fingerprint.parameters not in self._found:
+            self._found[fingerprint.parameters] = self._read_newest(fingerprint)
+        return self._found[fingerprint.parameters]
+
+    def _read_newest(self, fingerprint: Fingerprint) -> list[tuple[UUID, Fingerprint]]:
         rows = SessionFingerprint.objects.of_about(fingerprint.parameters, SIZE_FACTOR)
         if not PipelineSettings.current().share_experience:
             rows = rows.filter(session__team=self.team_id)
@@ -116,9 +123,10 @@ def recalled_for(session: OptimizationSession) -> Learned:
 def known_before(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Knowledge:
     """What is known of a session that could start now, on the machine of a live worker if there is one."""
     fingerprint = _fingerprint(version, dataset, criteria, _machine_for(criteria))
+    history = SessionHistory(dataset.team_id)
     return Knowledge(
-        learned=MemoryManager(SessionHistory(dataset.team_id)).recall(fingerprint),
-        throughput=measured_throughput(dataset.team_id, fingerprint),
+        learned=MemoryManager(history).recall(fingerprint),
+        throughput=measured_throughput(history.newest(fingerprint), fingerprint),
         usual_s=usual_s(version.pk, dataset.pk),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 
-from apps.printing.document import pdf_of
+from apps.printing.binding import pdf_of
 
 MOST_MEMORY_BYTES = 1 << 30
 MOST_SECONDS = 60

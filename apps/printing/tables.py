@@ -11,7 +11,7 @@ from reportlab.platypus import LongTable, Paragraph
 
 from apps.printing.fonts import SANS
 from apps.printing.inline import Inline
-from apps.printing.pictures import Picture
+from apps.printing.drawings import Picture
 from apps.printing.sheet import ACCENT_SOFT, LINE, LINE_STRONG, SOFT, TABLE, cell_style, color
 from apps.printing.tree import Element, printed
 

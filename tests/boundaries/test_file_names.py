@@ -27,7 +27,7 @@ SHELF = names(
 DECIDED_AND_KEPT = names(
     """
     card checkpoints compression comparing comparison defaults edits events evidence experience findings
-    inspection layers metrics progress report room selection signing starting step taking
+    inspection layers metrics progress report room selection signing starting step taking throughput trials
     """
 )
 """Agents decide or measure it, and the portal keeps and shows it."""

@@ -115,7 +115,7 @@ def test_other_pages_offer_what_can_be_done_anywhere(ask: Any, everything: World
 def test_notifications_are_marked_only_if_some_are_unread(ask: Any, client: Client, everything: World) -> None:
     owner = everything.entry.user
     assert "Mark all notifications as read" in ask(owner, "/")[ANYWHERE]
-    client.post("/notifications/read/")
+    client.post("/notifications/read/", {"all": "1"})
     assert not BellEntry.objects.unread().exists()
     assert "Mark all notifications as read" not in ask(owner, "/")[ANYWHERE]
 
@@ -172,7 +172,7 @@ def test_each_offered_request_is_accepted(client: Client, everything: World, own
 def test_the_page_of_the_search_has_actions_too(client: Client, everything: World, owner: User) -> None:
     client.force_login(owner)
     html = client.get("/find/", {"search": "mark all notifications"}).content.decode()
-    assert 'formaction="/notifications/read/"' in html
+    assert 'formaction="/notifications/read/" name="all" value="1"' in html
     assert "Nothing matches" not in html
 
 

@@ -29,6 +29,7 @@ CODES = {
     "report.link_revoked": 409,
     "report.link_unusable": 404,
     "report.links_off": 403,
+    "report.not_printed": 503,
     "session.accelerator_unavailable": 422,
     "session.candidate_file_gone": 410,
     "session.candidate_not_takable": 409,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from apps.accounts.models import Team, User
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKind
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization.forms.searching import SearchedChoiceField
+from apps.optimization.forms.many_choices import SearchedChoiceField
 from apps.optimization.forms.starting import SessionForm
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 from apps.optimization.views.dashboard import MOST_ACTIVE

@@ -59,7 +59,8 @@ def test_nothing_is_concluded_from_another_machine_load_team_or_kind_of_network(
     for change in ({"hostname": "another"}, {"operators": {"LSTM": 4}, "network": "recurrent networks"}):
         SessionFingerprint.objects.update(body={**row.body, **change})
         assert forward_ms(version, dataset) is None, change
-    SessionFingerprint.objects.update(body=row.body, parameters=row.parameters * 11)
+    large = row.parameters * 11
+    SessionFingerprint.objects.update(body={**row.body, "parameters": large}, parameters=large)
     assert forward_ms(version, dataset) is None, "it is too large to be compared"
 
 

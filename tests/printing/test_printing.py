@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from pypdf import PdfReader
 
-from apps.printing.document import pdf_of
+from apps.printing.binding import pdf_of
 from apps.printing.sheet import TONES
 from lathe.env import PROJECT_ROOT
 

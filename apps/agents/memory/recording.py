@@ -8,7 +8,7 @@ from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.experience import Expected, Experience, Fingerprint, Provenance
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import Prediction
-from apps.agents.evaluation.loss import loss_held
+from apps.agents.evaluation.risk_outcome import loss_held
 from apps.agents.memory.kinds import families_of, kinds_of_chain
 from apps.agents.techniques.spec import TechniqueSpec
 

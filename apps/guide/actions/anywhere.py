@@ -20,6 +20,8 @@ def anywhere(request: MemberRequest) -> Iterator[Action]:
             gettext("{number} unread").format(number=number),
             reverse("notifications:read"),
             posts=True,
+            name="all",
+            value="1",
         )
     yield Action(
         gettext("Create an API token"), gettext("Access for a program of yours"), _form_of("tokens", "id_name")

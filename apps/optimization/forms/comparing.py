@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.optimization.forms.searching import VersionField
+from apps.optimization.forms.many_choices import VersionField
 from apps.optimization.forms.starting import SessionForm
 
 

@@ -14,7 +14,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.edited_plan import PlanEditsField
 from apps.optimization.forms.criteria import OwnCriteriaForm
-from apps.optimization.forms.searching import SearchedChoiceField, VersionField
+from apps.optimization.forms.many_choices import SearchedChoiceField, VersionField
 from apps.optimization.models import CriteriaSet
 
 

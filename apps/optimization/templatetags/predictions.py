@@ -10,7 +10,7 @@ from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.metrics import MetricComparison
-from apps.agents.evaluation.loss import loss_held
+from apps.agents.evaluation.risk_outcome import loss_held
 from apps.agents.planning.ordering import SUCCESS
 from apps.agents.techniques.catalogue import Risk
 from apps.optimization.localized import with_unit
