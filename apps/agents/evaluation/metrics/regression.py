@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from apps.agents.contracts.dataset_spec import Metric
@@ -74,7 +76,7 @@ class RegressionScorer(Scorer):
         if metric not in ERRORS:
             return None
         truth = np.concatenate(self._labels)
-        return NEGLIGIBLE * float(((truth - truth.mean(0)) ** 2).mean()) ** 0.5
+        return NEGLIGIBLE * math.sqrt(float(((truth - truth.mean(0)) ** 2).mean()))
 
     def _errors(self) -> tuple[Floats, list[Floats]]:
         """The labels, and each model's errors, `[examples, outputs]`."""
