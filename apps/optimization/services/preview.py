@@ -130,7 +130,6 @@ def session_preview(
     known |= {"libraries": libraries, "disabled": disabled}
     judged = [_compatibility(spec, paused.get(spec.name) or obstacle_to(spec, **known)) for spec in reachable]
     plan = plan_of(version, dataset, wanted, student, chosen, recollection)
-    tried = min(len(plan.candidates), wanted.budget.candidates)
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
         plan=_said_once(plan, sound.conflicts),
@@ -144,10 +143,15 @@ def session_preview(
         layers=layers_of(version),
         higher_is_better=METRICS[metric].higher_is_better,
         metric=metric,
-        tried=tried,
-        minutes=round(plan.minutes(tried), 3),
+        **_within_budget(plan, wanted),
         waiting=wait_of_another(wanted.target.device),
     )
+
+
+def _within_budget(plan: Plan, criteria: Criteria) -> dict[str, Any]:
+    """How many candidates the budget allows, and what the session takes with them."""
+    tried = min(len(plan.candidates), criteria.budget.candidates)
+    return {"tried": tried, "minutes": round(plan.minutes(tried), 3)}
 
 
 def _said_once(plan: Plan, conflicts: Sequence[Conflict]) -> Plan:
