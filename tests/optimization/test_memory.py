@@ -127,7 +127,7 @@ def test_a_conflict_names_what_the_history_says_and_the_plan_does_not_repeat_it(
     assert nearest.nearest_in_words not in preview.plan.summary
     assert not {one.message for one in without} & set(told), "the tables alone promise more"
     read = [one["sql"] for one in asked if '"body"' in one["sql"] and "sessionfingerprint" in one["sql"]]
-    assert len(read) == 2, "the history and the throughput are read once each for conflicts and plan"
+    assert len(read) == 1, "conflicts, plan and throughput share one reading of the history"
 
 
 def test_remembering_again_changes_nothing(remembered: OptimizationSession) -> None:
