@@ -23,7 +23,7 @@ from apps.optimization import services
 from apps.optimization.cards import card_response
 from apps.optimization.filters import LogFilter
 from apps.optimization.models import OptimizationSession, SessionStep
-from apps.optimization.printed import PDF, pdf_response
+from apps.optimization.printed import FILE, pdf_response
 from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import CandidateSerializer, LogEntrySerializer, StepSerializer
 from apps.optimization.session_log import PLAIN_TEXT, Form, log_response
@@ -89,7 +89,7 @@ class ResultActions(viewsets.GenericViewSet[OptimizationSession]):
 
     @extend_schema(
         summary="Download the report of a session as a PDF",
-        responses={(200, PDF): OpenApiTypes.BINARY},
+        responses=FILE_RESPONSE,
         parameters=[DECISION],
     )
     @action(detail=True, url_path="report/pdf")
@@ -100,7 +100,7 @@ class ResultActions(viewsets.GenericViewSet[OptimizationSession]):
         address = request.build_absolute_uri(reverse("optimization:report", args=[session.pk]))
         reader = member(request)
         with translation.override(language_of(reader)), timezone.override(zone_of(reader)):
-            return pdf_response(services.report(session, _packaging(request, session)), address)
+            return pdf_response(services.report(session, _packaging(request, session)), address, FILE)
 
     @extend_schema(
         summary="Get the recipe of an artifact",
