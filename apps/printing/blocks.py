@@ -7,8 +7,8 @@ from typing import Any
 
 from reportlab.platypus import AnchorFlowable, HRFlowable, Paragraph, Spacer, Table
 
-from apps.printing.inline import Inline
 from apps.printing.drawings import HEIGHT_PX, HEIGHTS_PX, plot
+from apps.printing.inline import Inline
 from apps.printing.sheet import (
     BODY,
     GAP,

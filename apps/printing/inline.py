@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from xml.sax.saxutils import escape, quoteattr
 
-from apps.printing.fonts import MONO, in_fonts
 from apps.printing.drawings import stroke_of
+from apps.printing.fonts import MONO, in_fonts
 from apps.printing.sheet import ACCENT, SMALL, SOFT, tone_of
 from apps.printing.tree import Element, printed
 

@@ -9,9 +9,9 @@ from typing import Any
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import LongTable, Paragraph
 
+from apps.printing.drawings import Picture
 from apps.printing.fonts import SANS
 from apps.printing.inline import Inline
-from apps.printing.drawings import Picture
 from apps.printing.sheet import ACCENT_SOFT, LINE, LINE_STRONG, SOFT, TABLE, cell_style, color
 from apps.printing.tree import Element, printed
 
