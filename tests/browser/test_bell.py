@@ -34,7 +34,7 @@ def test_the_bell_rings_without_a_reload(logged_in: Chrome, portal: Portal) -> N
     assert logged_in.execute_script("return window.sameDocument === true")
     click(logged_in, "#bell")
     wait_for_text(logged_in, "#notifications", "far too few was refused")
-    click(logged_in, "#notifications a.strong")
+    click(logged_in, "#notifications tbody th a")
     wait_for_text(logged_in, "h1", "far too few")
 
 

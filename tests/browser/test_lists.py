@@ -16,7 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from apps.accounts.models import Team, User
 from apps.models.models import RegisteredModel
 from tests.browser.chromium import log_in, set_width
-from tests.browser.conftest import click, wait
+from tests.browser.conftest import PAGE_CHANGING, click, wait
 from tests.browser.keyboard import press, tab_into_content, tab_to, wait_for_focus
 from tests.browser.page_rules import troubles
 from tests.portal import world
@@ -49,7 +49,7 @@ def asked(browser: Chrome) -> dict[str, list[str]]:
 def wait_for_order(browser: Chrome, column: str, state: str) -> None:
     """The head says it, and the address too."""
     wait(browser, f"th[aria-sort={state}] > #order-{column}")
-    WebDriverWait(browser, 10).until(lambda _: "ordering" in asked(browser))
+    WebDriverWait(browser, 30, ignored_exceptions=PAGE_CHANGING).until(lambda _: "ordering" in asked(browser))
 
 
 def test_a_head_is_pressed_and_the_order_outlives_the_search_and_a_reload(models: Chrome) -> None:
@@ -62,7 +62,8 @@ def test_a_head_is_pressed_and_the_order_outlives_the_search_and_a_reload(models
     click(models, "#order-name")
     wait_for_order(models, "name", "descending")
     models.find_element(By.ID, "search").send_keys("birds")
-    WebDriverWait(models, 10).until(lambda _: names(models) == ["birds by day", "birds at night"])
+    patience = WebDriverWait(models, 30, ignored_exceptions=PAGE_CHANGING)
+    patience.until(lambda _: names(models) == ["birds by day", "birds at night"])
     assert asked(models) == {"search": ["birds"], "ordering": ["-name"]}, "the search keeps the order"
     models.refresh()
     wait_for_order(models, "name", "descending")
@@ -88,6 +89,7 @@ def test_a_phone_chooses_the_order_from_a_list(models: Chrome) -> None:
     usual = names(models)
     set_width(models, 320)
     Select(wait(models, "#ordering")).select_by_value("-name")
-    WebDriverWait(models, 10).until(lambda _: names(models) == usual[::-1])
+    patience = WebDriverWait(models, 30, ignored_exceptions=PAGE_CHANGING)
+    patience.until(lambda _: names(models) == usual[::-1])
     assert asked(models)["ordering"] == ["-name"]
     assert troubles(models) == []

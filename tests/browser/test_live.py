@@ -13,7 +13,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.agents.session.headline import NOTHING_BETTER
 from tests.browser.chromium import set_theme, set_width
-from tests.browser.conftest import SESSION_S, Portal, click, newest_session, wait, wait_for_text
+from tests.browser.conftest import PAGE_CHANGING, SESSION_S, Portal, click, newest_session, wait, wait_for_text
 from tests.browser.keyboard import has_focus, press, tab_into_content, tab_to, wait_for_focus
 from tests.browser.page_rules import troubles
 from tests.browser.wire import Wire
@@ -158,9 +158,13 @@ def watched_to_its_end(browser: Chrome, portal: Portal, path: str) -> str:
     wait(browser, "#session-report", SESSION_S)
     wait(browser, "#session-front svg")
     assert browser.execute_script(NOT_RELOADED)
-    said = browser.find_element(By.ID, "session-announcement").get_attribute("textContent") or ""
-    headline = browser.find_element(By.CSS_SELECTOR, "#session-headline strong").text
-    assert f"completed. {headline}" in said, "the verdict's headline is read out"
+    headline = wait(browser, "#session-headline strong").text
+
+    def is_read_out(driver: Chrome) -> bool:
+        said = driver.find_element(By.ID, "session-announcement").get_attribute("textContent") or ""
+        return f"completed. {headline}" in said
+
+    WebDriverWait(browser, 30, ignored_exceptions=PAGE_CHANGING).until(is_read_out, "the headline is not read out")
     return headline
 
 

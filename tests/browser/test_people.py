@@ -8,7 +8,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from tests.browser.chromium import new_browser
-from tests.browser.conftest import Portal, ask, fill, press, wait, wait_for_text
+from tests.browser.conftest import Portal, ask, click, fill, press, wait, wait_for_text
 from tests.browser.page_rules import troubles
 
 
@@ -22,7 +22,7 @@ def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(logged_in: C
     assert status == 200
     assert portal.email in me.decode()
     assert ask(f"{portal.url}/api/v1/sessions/", headers, b"{}")[0] == 403
-    press(logged_in, "Revoke")
+    click(logged_in, "form[data-confirm] .button-danger")
     logged_in.switch_to.alert.accept()
     wait_for_text(logged_in, "#messages", "was revoked")
     assert ask(f"{portal.url}/api/v1/me/", headers)[0] == 401

@@ -31,7 +31,9 @@ from tests.optimization import crank, handlers, material
 from tests.optimization.trainable import EXAMPLES, examples_npz, network_zip
 from tests.waiting import HANGS_S, wait_until, wait_until_gone
 
-PHASES = tuple(kind for kind in StepKind if kind not in (StepKind.REFINE, StepKind.MATRIX))
+PHASES = tuple(
+    kind for kind in StepKind if kind not in (StepKind.REFINE, StepKind.MATRIX, StepKind.SUPERNET, StepKind.TRIALS)
+)
 """The kinds of step of a session with one candidate, around which nothing is refined."""
 pytestmark = [
     pytest.mark.recovery,

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from threading import BoundedSemaphore
 
 from django.core.cache import cache
@@ -37,10 +38,11 @@ def report_pdf(report: SessionReport, address: str | None = None) -> bytes:
     shown, left_out = shortened(report)
     html = render_to_string(TEMPLATE, {"report": shown, "left_out": left_out, "address": address, **_detailed(shown)})
     key = f"report-pdf:{hashlib.sha256(html.encode()).hexdigest()}"
-    made: bytes | None = cache.get(key)
-    if made is None:
-        made = _printed(html)
-        cache.set(key, made, KEPT_S)
+    kept: str | None = cache.get(key)
+    if kept is not None:
+        return b64decode(kept)
+    made = _printed(html)
+    cache.set(key, b64encode(made).decode(), KEPT_S)  # A cache in Redis holds JSON, which has no bytes.
     return made
 
 

@@ -61,7 +61,7 @@ def test_the_memory_probe_starts_where_its_module_is_found(tmp_path: Path, monke
 
     monkeypatch.setattr(peak_memory, "run_to_end", watched)
     runtime.peak_memory(graphs.save(graphs.perceptron(), tmp_path / "m.onnx"), ONE, Target(), runs=1)
-    assert (started[0] / "apps" / "agents" / "backends" / "onnx" / "memory.py").is_file()
+    assert (started[0] / "apps" / "agents" / "backends" / "onnx" / "memory_probe.py").is_file()
 
 
 def test_peak_memory_grows_with_the_weights(tmp_path: Path) -> None:
