@@ -74,7 +74,7 @@ def test_the_demo_is_watched_to_its_end(logged_in: Chrome, portal: Portal, runni
 
 def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, portal: Portal, running: str) -> None:
     open_session(logged_in, portal.url, running)
-    wait(logged_in, "#session-steps .badge-live", 60)
+    wait(logged_in, "#session-steps .badge-live", SESSION_S)
     cancel(logged_in)
     wait(logged_in, "#session-resume")
     assert not logged_in.find_elements(By.CSS_SELECTOR, "#session-steps .badge-live")
