@@ -18,7 +18,9 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.settings import api_settings
 
 Row = TypeVar("Row", bound=Model)
-FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+FILE = "application/octet-stream"
+"""The media type of every file that the API sends: generators of clients know it."""
+FILE_RESPONSE = {(200, FILE): OpenApiTypes.BINARY}
 
 _JSON = cast("list[type[BaseParser]]", api_settings.DEFAULT_PARSER_CLASSES)
 JSON_OR_FORM = [*_JSON, MultiPartParser]

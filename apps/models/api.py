@@ -19,7 +19,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.requests import member
 from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
-from apps.api import FILE_RESPONSE, JSON_OR_FORM, example, row_of, validated_body
+from apps.api import FILE, FILE_RESPONSE, JSON_OR_FORM, example, row_of, validated_body
 from apps.models import services
 from apps.models.api_aliases import routes as alias_routes
 from apps.models.api_bulk import BulkDataSets, BulkModels
@@ -271,7 +271,7 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, BulkDataS
 class OctetStreamParser(parsers.BaseParser):
     """Passes the body on unread, so that it is never in memory as a whole."""
 
-    media_type = "application/octet-stream"
+    media_type = FILE
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         return stream
@@ -314,7 +314,7 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
         return self._standing(self.get_object())
 
     @extend_schema(
-        request={"application/octet-stream": OpenApiTypes.BINARY},
+        request={FILE: OpenApiTypes.BINARY},
         parameters=[
             OpenApiParameter(
                 "Upload-Offset", int, OpenApiParameter.HEADER, required=True, description="The offset of this chunk."

@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
 
 from apps.agents.contracts.formats import FORMATS, Format
+from apps.api import FILE
 from apps.models import damage
 from apps.models.errors import RangeUnsatisfiable, StoreFileDamaged
 from apps.models.models import Blob, ModelVersion
@@ -44,7 +45,7 @@ def blob_response(request: HttpRequest, blob: Blob, filename: str) -> HttpRespon
         return HttpResponseNotModified(headers={"ETag": etag})
     part = _asked_part(request, blob, etag)
     response = _body(request, blob) if part is None else _part(request, blob, part)
-    response["Content-Type"] = "application/octet-stream"
+    response["Content-Type"] = FILE
     response["Content-Length"] = str(blob.size_bytes if part is None else len(part))
     response["Accept-Ranges"] = "bytes"
     response["Content-Disposition"] = content_disposition_header(True, filename) or "attachment"

@@ -11,8 +11,6 @@ from apps.optimization.services.printing import pdf_name, report_pdf
 from apps.optimization.services.report import SessionReport
 
 PDF = "application/pdf"
-FILE = "application/octet-stream"
-"""What the API calls each file that it sends: generators of clients know it."""
 
 
 def pdf_response(report: SessionReport, address: str | None = None, content_type: str = PDF) -> HttpResponse:

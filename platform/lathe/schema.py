@@ -13,6 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_doc
 
+from apps.api import FILE
 from lathe.errors import PROBLEM, request_problems
 
 Operation = dict[str, Any]
@@ -62,9 +63,8 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "A text of your own, such as a UUID. A request that is repeated with the same key within a day is "
     "carried out once, and gets the same answer with `Idempotency-Replayed: true`.",
 }
-FILE = "application/octet-stream"
-SENT_WHOLE = "/predictions/{candidate}/{name}/"
-"""A file of a few kilobytes, of which nobody needs a part."""
+SENT_WHOLE = ("/predictions/{candidate}/{name}/", "/report/pdf/")
+"""Small files that are made when they are asked for; nobody needs a part of them."""
 RANGE: dict[str, Any] = {
     "in": "header",
     "name": "Range",

@@ -114,6 +114,13 @@ def test_every_operation_describes_its_problems(contract: Contract) -> None:
             assert not contract.problems_with(one["value"], "components", "schemas", "Problem")
 
 
+def test_a_part_can_be_asked_for_of_stored_files_only(contract: Contract) -> None:
+    paths = contract.document["paths"]
+    of_stored = {path for path, operations in paths.items() if "206" in operations.get("get", {}).get("responses", {})}
+    assert "/api/v1/sessions/{id}/package/" in of_stored
+    assert "/api/v1/sessions/{id}/report/pdf/" not in of_stored
+
+
 def test_a_list_says_how_it_is_cut_filtered_and_ordered(contract: Contract) -> None:
     listed = {
         path: {parameter["name"] for parameter in operation.get("parameters", ())}

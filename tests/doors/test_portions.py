@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from django.test import Client
 
-from apps.agents.contracts.criteria import Budget, Constraints, Objective
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.session import halving
+from apps.models.models import DataSet, ModelVersion
 from apps.optimization import workers
+from apps.optimization.models import OptimizationSession, SessionStep
 from tests.agents.backends.onnx_pruning.nets import Net, outputs, pictures
 from tests.door import Door, quick, shorter_sensitivity, told
 from tests.optimization import crank
@@ -56,14 +58,7 @@ def test_portions_and_a_refinement_are_used_and_the_page_says_so(door: Door, mon
         constraints=Constraints(max_metric_drop_points=12.0),
         budget=Budget(minutes=20.0, candidates=8),
     )
-    with shorter_sensitivity(1.0):
-        session = door.start(model, data, criteria)
-        _work()
-    session.refresh_from_db()
-    assert session.status == Status.COMPLETED, told(session)
-
-    ranked = [step for step in session.steps.filter(kind=StepKind.EVALUATE) if step.parameters["part"] == "choosing"]
-    assert ranked, told(session)
+    session, ranked = _ranked(door, model, data, criteria)
     assert all(step.parameters["in_portions"] and step.result["looks"] for step in ranked)
     dropped = [step for step in ranked if step.result["examples"] < step.result["examples_of_part"]]
     assert dropped, "one was ruled out before all examples were used"
@@ -82,10 +77,10 @@ def test_portions_and_a_refinement_are_used_and_the_page_says_so(door: Door, mon
 def numbered(net: Net) -> bytes:
     """Pictures, each with the ten numbers that the network itself says, give or take a little."""
     images = pictures(EXAMPLES)
-    told_numbers = outputs(net.model("head.y", rank=2), images)
-    noise = np.random.default_rng(4).normal(scale=0.05 * told_numbers.std(), size=told_numbers.shape)
+    numbers = outputs(net.model("head.y", rank=2), images)
+    noise = np.random.default_rng(4).normal(scale=0.05 * numbers.std(), size=numbers.shape)
     stream = io.BytesIO()
-    np.savez(stream, x=images, y=(told_numbers + noise).astype(np.float32))
+    np.savez(stream, x=images, y=(numbers + noise).astype(np.float32))
     return stream.getvalue()
 
 
@@ -100,14 +95,7 @@ def test_a_regression_is_ranked_in_portions_as_well(door: Door, monkeypatch: pyt
         constraints=Constraints(max_metric_drop_points=1.0, default_rise=0.02),
         budget=Budget(minutes=20.0, candidates=3),
     )
-    with shorter_sensitivity(1.0):
-        session = door.start(model, data, criteria)
-        _work()
-    session.refresh_from_db()
-    assert session.status == Status.COMPLETED, told(session)
-
-    ranked = [step for step in session.steps.filter(kind=StepKind.EVALUATE) if step.parameters["part"] == "choosing"]
-    assert ranked, told(session)
+    session, ranked = _ranked(door, model, data, criteria)
     dropped = [step for step in ranked if step.result["examples"] < step.result["examples_of_part"]]
     assert dropped, "pruning costs far more than two per cent of an error as small as this"
     for step in dropped:
@@ -116,6 +104,20 @@ def test_a_regression_is_ranked_in_portions_as_well(door: Door, monkeypatch: pyt
         assert step.result["verdict"] == "violated"
     page = _page(door, session.get_absolute_url())
     assert re.search(rf"{dropped[0].candidate_key} was dropped after [\d,]+ of [\d,]+ validation examples", page)
+
+
+def _ranked(
+    door: Door, model: ModelVersion, data: DataSet, criteria: Criteria
+) -> tuple[OptimizationSession, list[SessionStep]]:
+    """A session that has come to its end, and the steps that ranked its candidates."""
+    with shorter_sensitivity(1.0):
+        session = door.start(model, data, criteria)
+        _work()
+    session.refresh_from_db()
+    assert session.status == Status.COMPLETED, told(session)
+    ranked = [step for step in session.steps.filter(kind=StepKind.EVALUATE) if step.parameters["part"] == "choosing"]
+    assert ranked, told(session)
+    return session, ranked
 
 
 def _work() -> None:

@@ -67,6 +67,12 @@ def test_a_run_that_lost_its_claim_writes_no_trial(searching: OptimizationSessio
     assert run.lost.is_set()
 
 
+def test_a_step_that_searches_for_nothing_writes_no_trial(searching: OptimizationSession) -> None:
+    """Uploaded code runs in such steps too, and could say what it likes."""
+    trials.keep(step_of(searching, StepKind.EVALUATE, "c01/evaluate"), [card(1)])
+    assert not SearchTrial.objects.exists()
+
+
 def test_a_finalist_keeps_its_row(searching: OptimizationSession) -> None:
     trials.keep(portion_of(searching, Portion(), "trials-1/1"), [card(1), card(2)])
     last = portion_of(searching, Portion(finalists=True, known=2), "finalists/1")

@@ -48,35 +48,22 @@ def _of_result(session: OptimizationSession) -> Iterator[Action]:
 
 def _of_course(session: OptimizationSession) -> Iterator[Action]:
     if session.is_resumable:
-        yield Action(
-            gettext("Resume this session"),
-            gettext("Keep the completed steps and repeat the rest"),
-            _address(session, "session-resume"),
-            posts=True,
-        )
+        hint = gettext("Keep the completed steps and repeat the rest")
+        yield _button(session, "session-resume", gettext("Resume this session"), hint)
     if session.is_worth_another_try:
-        yield Action(
-            gettext("Start this session over"),
-            gettext("Run the same request as a new session"),
-            _address(session, "session-retry"),
-            posts=True,
-        )
+        hint = gettext("Run the same request as a new session")
+        yield _button(session, "session-retry", gettext("Start this session over"), hint)
     if session.is_cancellable:
-        yield Action(
-            gettext("Cancel this session"),
-            gettext("Its steps stop"),
-            _address(session, "session-cancel"),
-            posts=True,
-            question=gettext("Stop this session? Results measured so far remain available."),
-        )
+        question = gettext("Stop this session? Results measured so far remain available.")
+        yield _button(session, "session-cancel", gettext("Cancel this session"), gettext("Its steps stop"), question)
     if not session.is_active:
-        yield Action(
-            gettext("Delete this session"),
-            gettext("With its reports and files"),
-            _address(session, "session-delete"),
-            posts=True,
-            question=gettext("Delete this session, its reports and its files? Promoted versions stay."),
-        )
+        question = gettext("Delete this session, its reports and its files? Promoted versions stay.")
+        hint = gettext("With its reports and files")
+        yield _button(session, "session-delete", gettext("Delete this session"), hint, question)
+
+
+def _button(session: OptimizationSession, view: str, title: str, hint: str, question: str = "") -> Action:
+    return Action(title, hint, _address(session, view), posts=True, question=question)
 
 
 def _address(session: OptimizationSession, view: str) -> str:

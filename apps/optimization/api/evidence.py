@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.requests import member
-from apps.api import FILE_RESPONSE, example, refuse_unknown, validated_body
+from apps.api import FILE, FILE_RESPONSE, example, refuse_unknown, validated_body
 from apps.optimization import services
 from apps.optimization.models import OptimizationSession
 from apps.optimization.pictures import picture_response
@@ -82,7 +82,7 @@ class EvidenceActions(viewsets.GenericViewSet[OptimizationSession]):
         """A small picture of an example that `predictions` shows, in PNG or JPEG as its name says."""
         refuse_unknown(request, ())
         found = services.example_picture(self.get_object(), candidate, name)
-        return picture_response(found._replace(content_type="application/octet-stream"))
+        return picture_response(found._replace(content_type=FILE))
 
     @extend_schema(
         methods=["get"],

@@ -16,14 +16,14 @@ from rest_framework.response import Response
 from apps.accounts.requests import member
 from apps.agents.contracts.reports.front import Front
 from apps.agents.contracts.reports.recipe import Recipe
-from apps.api import FILE_RESPONSE, refuse_unknown
+from apps.api import FILE, FILE_RESPONSE, refuse_unknown
 from apps.languages import language_of
 from apps.models.download import blob_response
 from apps.optimization import services
 from apps.optimization.cards import card_response
 from apps.optimization.filters import LogFilter
 from apps.optimization.models import OptimizationSession, SessionStep
-from apps.optimization.printed import FILE, pdf_response
+from apps.optimization.printed import pdf_response
 from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import CandidateSerializer, LogEntrySerializer, StepSerializer
 from apps.optimization.session_log import PLAIN_TEXT, Form, log_response
